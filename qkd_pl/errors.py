@@ -1,0 +1,21 @@
+"""All exceptions that qkd_pl raises on purpose, under one base class."""
+
+
+class QKDError(Exception):
+    """Base class of every error raised by qkd_pl."""
+
+
+class InvalidInputError(QKDError, ValueError):
+    """An argument has the wrong shape, type or value; the message names it and what is allowed."""
+
+
+class DeviceConfigError(QKDError, ValueError):
+    """``devices.yaml`` cannot be used; the message names the file, the entry, the key and what is allowed."""
+
+
+class FileFormatError(QKDError, ValueError):
+    """A model, checkpoint or cache file is damaged, altered, or of another kind."""
+
+
+class TrainingDivergedError(QKDError, ArithmeticError):
+    """The loss or its gradient became NaN or infinite; the message says at which iteration."""

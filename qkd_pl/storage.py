@@ -1,0 +1,95 @@
+"""Tensors and a JSON manifest in one safetensors file: written atomically, verified on reading, never unpickled."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from qkd_pl.errors import FileFormatError
+
+_MANIFEST_KEY = "qkd_pl"
+_CHECKSUM_KEY = "sha256"
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that replaces it on success and vanishes on failure."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` to ``path`` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def checksum(tensors: Mapping[str, np.ndarray], manifest: str = "") -> str:
+    """SHA-256 over the manifest and every tensor's name, dtype, shape and bytes."""
+    digest = hashlib.sha256(manifest.encode())
+    for name in sorted(tensors):
+        array = np.ascontiguousarray(tensors[name])
+        digest.update(f"{name}|{array.dtype.str}|{array.shape}|".encode())
+        digest.update(array.data)
+    return digest.hexdigest()
+
+
+def write_tensors(path: Path, kind: str, tensors: Mapping[str, np.ndarray], manifest: Mapping[str, Any]) -> None:
+    """Store real or integer ``tensors`` and a JSON-able ``manifest`` in one safetensors file.
+
+    Args:
+        path: the file to create or replace; an interrupted write leaves the old file untouched.
+        kind: what the file holds, for example ``"model"``; :func:`read_tensors` refuses any other kind.
+        tensors: name → array; complex arrays are not part of the safetensors format.
+        manifest: JSON-able description, returned unchanged by :func:`read_tensors`.
+    """
+    # safetensors stores an array's raw buffer, so that a transposed view would come back scrambled.
+    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps({"kind": kind, **manifest}, sort_keys=True)
+    metadata = {_MANIFEST_KEY: text, _CHECKSUM_KEY: checksum(contiguous, text)}
+    with atomic_path(path) as temporary:
+        save_file(contiguous, temporary, metadata=metadata)
+
+
+def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read back what :func:`write_tensors` stored.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: the file is truncated, altered, not ours, or of another kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such {kind} file")
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            metadata = stored.metadata() or {}
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+    except (SafetensorError, ValueError, OSError) as error:
+        raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
+    if _MANIFEST_KEY not in metadata:
+        raise FileFormatError(f"{path}: a safetensors file, but not one written by qkd_pl")
+    if metadata.get(_CHECKSUM_KEY) != checksum(tensors, metadata[_MANIFEST_KEY]):
+        raise FileFormatError(f"{path}: the contents do not match the checksum stored with them")
+    manifest = json.loads(metadata[_MANIFEST_KEY])
+    if (found := manifest.pop("kind", None)) != kind:
+        raise FileFormatError(f"{path}: holds a {found}, expected a {kind}")
+    return tensors, manifest
