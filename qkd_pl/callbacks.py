@@ -1,0 +1,72 @@
+"""What can watch a training run: hooks that do nothing by default, and the callbacks that come with the package."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from qkd_pl.run import Run
+
+
+class Callback:
+    """Base class: override what is needed. A callback may add JSON-able values to the run's last record."""
+
+    def on_train_begin(self, run: Run) -> None:
+        """Before the first iteration; of a resumed run, before the first one that is still to do."""
+
+    def on_iteration_end(self, run: Run) -> None:
+        """After each update of the weights; ``run.history[-1]`` is the record of this iteration."""
+
+    def on_train_end(self, run: Run) -> None:
+        """After the last iteration, also when training stops with an error."""
+
+
+class ProgressBar(Callback):
+    """A tqdm bar with the current loss."""
+
+    def __init__(self, description: str = "training") -> None:
+        self.description = description
+        self._bar: tqdm | None = None
+
+    def on_train_begin(self, run: Run) -> None:
+        self._bar = tqdm(total=run.iterations, initial=run.iteration, desc=self.description)
+
+    def on_iteration_end(self, run: Run) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix(loss=f"{run.history[-1]['loss']:.4f}", refresh=False)
+            self._bar.update()
+
+    def on_train_end(self, run: Run) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Accuracy(Callback):
+    """Records a classifier's accuracy on a data set in the history, on the device that it is trained on.
+
+    Args:
+        inputs, labels: the data.
+        name: key in the history's records.
+        every: iterations between evaluations; the last iteration is always evaluated.
+    """
+
+    def __init__(self, inputs: np.ndarray, labels: np.ndarray, name: str = "accuracy", every: int = 1) -> None:
+        self.inputs, self.labels = inputs, labels
+        self.name, self.every = name, every
+
+    def on_iteration_end(self, run: Run) -> None:
+        if run.iteration % self.every == 0 or run.iteration == run.iterations:
+            run.history[-1][self.name] = run.model().score(self.inputs, self.labels, run.device)
+
+
+@contextmanager
+def watching(callbacks: Sequence[Callback], run: Run) -> Iterator[None]:
+    """Call ``on_train_begin`` and, whatever happens, ``on_train_end``."""
+    for callback in callbacks:
+        callback.on_train_begin(run)
+    try:
+        yield
+    finally:
+        for callback in callbacks:
+            callback.on_train_end(run)

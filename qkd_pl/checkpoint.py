@@ -1,0 +1,49 @@
+"""A training run on disk, so that a killed one goes on bit for bit."""
+
+from pathlib import Path
+
+import numpy as np
+
+from qkd_pl.errors import FileFormatError
+from qkd_pl.run import Run
+from qkd_pl.storage import read_tensors, write_tensors
+
+_KIND = "checkpoint"
+
+
+def save_checkpoint(run: Run, path: Path) -> None:
+    """Write weights, Adam's moments, random states and history to one file, atomically."""
+    tensors = {"weights": run.weights}
+    if run.optimizer.accumulation is not None:
+        tensors["first_moment"] = np.asarray(run.optimizer.fm[0])
+        tensors["second_moment"] = np.asarray(run.optimizer.sm[0])
+    manifest = {
+        "fingerprint": run.fingerprint,
+        "iteration": run.iteration,
+        "history": run.history,
+        "random_states": {name: rng.bit_generator.state for name, rng in run.random.items()},
+    }
+    write_tensors(path, _KIND, tensors, manifest)
+
+
+def restore_checkpoint(run: Run, path: Path) -> None:
+    """Set ``run`` to where :func:`save_checkpoint` left off.
+
+    Raises:
+        FileFormatError: the file is damaged, or belongs to a run with other settings or data.
+    """
+    tensors, manifest = read_tensors(path, _KIND)
+    if manifest["fingerprint"] != run.fingerprint:
+        changed = sorted(key for key in run.fingerprint if manifest["fingerprint"].get(key) != run.fingerprint[key])
+        raise FileFormatError(
+            f"{path}: the checkpoint belongs to another run: its {' and '.join(changed)} differ. "
+            "Give another path, or remove the file to start afresh"
+        )
+    run.iteration = manifest["iteration"]
+    run.weights = tensors["weights"]
+    run.history[:] = manifest["history"]
+    if run.iteration:
+        moments = {"fm": [tensors["first_moment"]], "sm": [tensors["second_moment"]], "t": run.iteration}
+        run.optimizer.accumulation = moments
+    for name, state in manifest["random_states"].items():
+        run.random[name].bit_generator.state = state

@@ -1,0 +1,101 @@
+"""The hardware-efficient ansatz and the measured observables of QNN and QAE."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import pennylane as qml
+from pennylane.measurements import ExpectationMP
+from pennylane.operation import Operator
+
+from qkd_pl.errors import InvalidInputError
+
+ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": qml.RZ}
+ENTANGLERS = {"cz": qml.CZ, "cnot": qml.CNOT}
+TOPOLOGIES = ("ring", "line")
+
+
+@dataclass(frozen=True)
+class Ansatz:
+    """L layers, each a block of rotations on every wire and a block of two-qubit entanglers.
+
+    Attributes:
+        n_qubits: number of wires, labelled 0..n_qubits-1.
+        n_layers: L.
+        rotations: the rotations of one block in the order in which they act, letters of ``"XYZ"``.
+        entangler: ``"cz"`` or ``"cnot"``.
+        topology: ``"ring"`` couples i with i+1 and closes (two qubits share one coupling); ``"line"`` leaves it open,
+            which costs no SWAPs on heavy-hex hardware.
+        closing_rotations: one more block of rotations after the last layer. Behind a CZ ring, which commutes with the
+            measured Z, the last entanglers have no effect without it.
+
+    Raises:
+        InvalidInputError: a setting is outside what is listed here.
+    """
+
+    n_qubits: int
+    n_layers: int
+    rotations: str
+    entangler: str
+    topology: str
+    closing_rotations: bool
+
+    def __post_init__(self) -> None:
+        for name in ("n_qubits", "n_layers"):
+            if (count := getattr(self, name)) < 1:
+                raise InvalidInputError(f"{name}={count}: must be at least 1")
+        if not self.rotations or not set(self.rotations) <= set(ROTATIONS):
+            raise InvalidInputError(f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'")
+        if self.entangler not in ENTANGLERS:
+            raise InvalidInputError(f"entangler={self.entangler!r}: must be one of {sorted(ENTANGLERS)}")
+        if self.topology not in TOPOLOGIES:
+            raise InvalidInputError(f"topology={self.topology!r}: must be one of {list(TOPOLOGIES)}")
+
+    @property
+    def weights_shape(self) -> tuple[int, int, int]:
+        """(blocks of rotations, qubits, rotations per block)."""
+        return (self.n_layers + self.closing_rotations, self.n_qubits, len(self.rotations))
+
+    @property
+    def couplings(self) -> tuple[tuple[int, int], ...]:
+        """The (control, target) pairs of one block of entanglers, in order."""
+        line = tuple((wire, wire + 1) for wire in range(self.n_qubits - 1))
+        closing = ((self.n_qubits - 1, 0),) if self.topology == "ring" and self.n_qubits > 2 else ()
+        return line + closing
+
+    def apply(self, weights: np.ndarray) -> None:
+        """Queue the gates; ``weights`` has shape :attr:`weights_shape`, in radians."""
+        for layer in range(self.n_layers):
+            self._rotate(weights, layer)
+            for coupling in self.couplings:
+                ENTANGLERS[self.entangler](wires=coupling)
+        if self.closing_rotations:
+            self._rotate(weights, self.n_layers)
+
+    def _rotate(self, weights: np.ndarray, block: int) -> None:
+        for wire in range(self.n_qubits):
+            for position, axis in enumerate(self.rotations):
+                ROTATIONS[axis](weights[block, wire, position], wires=wire)
+
+
+def class_logits(n_classes: int) -> list[ExpectationMP]:
+    """⟨Z_k⟩ on wire k for each class k (Eqs. 1–2)."""
+    return [qml.expval(qml.Z(wire)) for wire in range(n_classes)]
+
+
+def latent_expectations(n_qubits: int, n_latent: int) -> list[ExpectationMP]:
+    """⟨P⟩ for the 4^k Pauli words P of the first k wires, then ⟨P ⊗ |0⟩⟨0|⟩ with the projector on the other wires.
+
+    The first half is the tomography of the compressed state; with the second it gives the fidelity
+    (:func:`qkd_pl.losses.fidelity`).
+    """
+    words = latent_pauli_words(n_latent)
+    trash = range(n_latent, n_qubits)
+    zero = qml.Projector([0] * len(trash), wires=trash)
+    return [qml.expval(word) for word in words] + [qml.expval(qml.prod(word, zero)) for word in words]
+
+
+def latent_pauli_words(n_latent: int) -> list[Operator]:
+    """The 4^k Pauli words of the first k wires, in the order II…I, II…X, …, ZZ…Z."""
+    return [qml.pauli.string_to_pauli_word("".join(letters)) for letters in product("IXYZ", repeat=n_latent)]

@@ -1,0 +1,170 @@
+"""Ground states of the generalised cluster chain and their phases (Eq. 11 of arXiv 2603.21586).
+
+H = -J Σ Z_i X_{i+1} Z_{i+2} - h1 Σ X_i - h2 Σ X_i X_{i+1} on an open chain with J = 1.
+
+The product of X over all even sites, and the one over all odd sites, commute with H. With open ends the cluster phase
+has four ground states whose energies differ by an amount exponentially small in the length of the chain, one in each of
+the four sectors of this Z2 × Z2 symmetry. Diagonalising each sector by itself therefore makes the ground state unique,
+where a plain Lanczos run would return an arbitrary mixture of the four. In the X basis a sector is a subset of the
+basis states, and its Hamiltonian a quarter of the size.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sparse
+from scipy.linalg import eigh
+from scipy.sparse.linalg import eigsh
+from tqdm.auto import tqdm
+
+from qkd_pl.datasets.cache import cached
+from qkd_pl.datasets.dataset import Dataset
+from qkd_pl.errors import InvalidInputError
+
+_MAX_QUBITS = 20
+_DENSE_LIMIT = 128  # ARPACK needs matrices larger than its Krylov space
+_DEGENERATE = 1e-9  # sectors closer in energy than this count as equal, and the first one is taken
+
+
+def topological_phases(
+    n_qubits: int,
+    n_train: int,
+    n_test: int,
+    seed: int,
+    h1: tuple[float, float] = (0.0, 2.0),
+    h2: float = 0.0,
+    *,
+    progress: bool = False,
+) -> tuple[Dataset, Dataset]:
+    """Ground states of Eq. 11 with h1 uniform in an interval, labelled by their phase.
+
+    Label 1 is the symmetry-protected topological phase (h1 < J = 1), label 0 the paramagnet. States are computed once
+    and kept in the cache directory (``$QKD_PL_CACHE``, by default the user's).
+
+    Args:
+        n_qubits: length of the chain, 3 to 20.
+        n_train, n_test: number of states in either split.
+        seed: seed of the draw of h1; the same arguments give the same bytes.
+        h1: interval of the transverse field, in units of J.
+        h2: strength of the Ising coupling, in units of J. The position of the transition is known for h2 = 0 only,
+            so that other values are refused here; :func:`ground_states` takes them.
+        progress: show a progress bar while states are computed.
+
+    Returns:
+        ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)`` int64.
+
+    Raises:
+        InvalidInputError: an argument is out of its range.
+
+    Example:
+        >>> train, test = topological_phases(n_qubits=3, n_train=4, n_test=2, seed=0)
+        >>> train.inputs.shape, test.labels.shape
+        ((4, 8), (2,))
+    """
+    _check(n_qubits, n_train, n_test, h1)
+    if h2 != 0.0:
+        raise InvalidInputError(
+            f"h2={h2}: the phase boundary, and with it the labels, is known for h2=0 only; "
+            "use datasets.ground_states() for unlabelled states at other couplings"
+        )
+    fields = np.random.default_rng(seed).uniform(*h1, size=n_train + n_test)
+    key = {"n_qubits": n_qubits, "n": [n_train, n_test], "seed": seed, "h1": [float(h) for h in h1], "h2": h2}
+    stored = cached(
+        "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
+    )
+    states = stored["states"].astype(np.complex128)
+    labels = (fields < 1.0).astype(np.int64)
+    return Dataset(states[:n_train], labels[:n_train]), Dataset(states[n_train:], labels[n_train:])
+
+
+def ground_states(
+    n_qubits: int, h1: np.ndarray, h2: float = 0.0, *, progress: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ground states of Eq. 11 at the given fields.
+
+    Args:
+        n_qubits: length of the chain, 3 to 20.
+        h1: fields in units of J, shape ``(n,)``.
+        h2: Ising coupling in units of J.
+        progress: show a progress bar.
+
+    Returns:
+        energies ``(n,)`` in units of J and real amplitudes ``(n, 2**n_qubits)`` in the computational basis, wire 0
+        being the most significant bit. Of each state, the first amplitude that is larger than half the largest one in
+        magnitude is positive. Where sectors of the Z2 × Z2 symmetry are degenerate, the most symmetric one is taken.
+    """
+    if not 3 <= n_qubits <= _MAX_QUBITS:
+        raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
+    energies = np.empty(len(h1))
+    states = np.empty((len(h1), 2**n_qubits))
+    for row, field in enumerate(tqdm(h1, desc=f"ground states, {n_qubits} qubits", disable=not progress)):
+        energies[row], states[row] = _ground_state(n_qubits, float(field), h2)
+    return energies, states
+
+
+def _check(n_qubits: int, n_train: int, n_test: int, h1: tuple[float, float]) -> None:
+    if not 3 <= n_qubits <= _MAX_QUBITS:
+        raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
+    for name, count in (("n_train", n_train), ("n_test", n_test)):
+        if count < 0:
+            raise InvalidInputError(f"{name}={count}: the number of states cannot be negative")
+    if len(h1) != 2 or not 0 <= h1[0] <= h1[1]:
+        raise InvalidInputError(f"h1={h1}: expected an interval (low, high) with 0 <= low <= high")
+
+
+def _ground_state(n_qubits: int, h1: float, h2: float) -> tuple[float, np.ndarray]:
+    lowest, chosen, amplitudes = np.inf, 0, np.empty(0)
+    for sector in range(4):
+        basis, cluster, field, ising = _sector(n_qubits, sector)
+        energy, vector = _lowest(cluster + sparse.diags_array(-h1 * field - h2 * ising))
+        if energy < lowest - _DEGENERATE:
+            lowest, chosen, amplitudes = energy, sector, vector
+    state = np.zeros(2**n_qubits)
+    state[_sector(n_qubits, chosen)[0]] = amplitudes
+    return lowest, _fix_sign(_x_to_z_basis(state, n_qubits))
+
+
+def _lowest(hamiltonian: sparse.sparray) -> tuple[float, np.ndarray]:
+    size = hamiltonian.shape[0]
+    if size <= _DENSE_LIMIT:
+        values, vectors = eigh(hamiltonian.toarray(), subset_by_index=(0, 0))
+    else:
+        # A fixed start vector makes ARPACK reproducible; it is random so that no symmetry makes it orthogonal.
+        start = np.random.default_rng(0).normal(size=size)
+        values, vectors = eigsh(hamiltonian.tocsr(), k=1, which="SA", v0=start)
+    return float(values[0]), vectors[:, 0]
+
+
+@lru_cache(maxsize=8)
+def _sector(n_qubits: int, sector: int) -> tuple[np.ndarray, sparse.sparray, np.ndarray, np.ndarray]:
+    """Basis states of a symmetry sector in the X basis, and there -Σ ZXZ, Σ X and Σ XX (the last two diagonal)."""
+    states = np.arange(2**n_qubits)
+    signs = np.stack([1 - 2 * ((states >> (n_qubits - 1 - site)) & 1) for site in range(n_qubits)])
+    even, odd = signs[0::2].prod(axis=0), signs[1::2].prod(axis=0)
+    basis = states[(even == 1 - 2 * (sector % 2)) & (odd == 1 - 2 * (sector // 2))]
+    signs = signs[:, basis]
+    position = np.empty(2**n_qubits, dtype=np.int64)
+    position[basis] = np.arange(len(basis))
+
+    rows, values = [], []
+    for site in range(n_qubits - 2):  # Z_i X_{i+1} Z_{i+2} flips sites i and i + 2 and is signed by site i + 1
+        flips = (1 << (n_qubits - 1 - site)) | (1 << (n_qubits - 3 - site))
+        rows.append(position[basis ^ flips])
+        values.append(-signs[site + 1].astype(float))
+    columns = np.tile(np.arange(len(basis)), n_qubits - 2)
+    entries = (np.concatenate(values), (np.concatenate(rows), columns))
+    cluster = sparse.csr_array(entries, shape=(len(basis), len(basis)))
+    return basis, cluster, signs.sum(axis=0).astype(float), (signs[:-1] * signs[1:]).sum(axis=0).astype(float)
+
+
+def _x_to_z_basis(state: np.ndarray, n_qubits: int) -> np.ndarray:
+    """Apply a Hadamard gate to every qubit."""
+    for site in range(n_qubits):
+        pairs = state.reshape(2**site, 2, -1)
+        state = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1)
+    return state.ravel() / 2 ** (n_qubits / 2)
+
+
+def _fix_sign(state: np.ndarray) -> np.ndarray:
+    magnitudes = np.abs(state)
+    return state * np.sign(state[np.argmax(magnitudes > magnitudes.max() / 2)])

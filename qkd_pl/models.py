@@ -1,0 +1,187 @@
+"""Trained networks: an architecture with its weights, how it was trained, and what it can do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from scipy.special import softmax
+
+from qkd_pl.architectures import QAE, QNN, Architecture, from_manifest, to_manifest
+from qkd_pl.circuits import latent_pauli_words
+from qkd_pl.embeddings import EMBEDDINGS
+from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.gradients import evaluate
+from qkd_pl.losses import fidelity
+from qkd_pl.registry import DeviceSpec, resolve_device
+from qkd_pl.storage import read_tensors, write_tensors
+
+FORMAT_VERSION = 1
+_PACKAGES = ("pennylane", "pennylane-lightning", "numpy")
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """What trained QNNs and QAEs share.
+
+    Attributes:
+        architecture: the network's shape.
+        weights: radians, float64, of shape ``architecture.weights_shape``.
+        training: the trainer's settings, JSON-able; empty for weights that were not trained here.
+        history: one JSON-able record per iteration.
+    """
+
+    architecture: Architecture
+    weights: np.ndarray
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        if self.weights.shape != self.architecture.weights_shape:
+            raise InvalidInputError(
+                f"weights have shape {self.weights.shape}; {self.architecture} needs {self.architecture.weights_shape}"
+            )
+
+    def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """The circuit's expectation values on a device, shape ``(n, observables)`` float64."""
+        batch = self.architecture.encode(inputs)
+        if len(batch) == 0:
+            return np.empty((0, len(self.architecture.observables)))
+        qnode = resolve_device(device).qnode(self.architecture.circuit, self.architecture.wires)
+        return evaluate(qnode, self.weights, batch)
+
+    def save(self, path: str | Path) -> None:
+        """Write weights and manifest to one safetensors file, atomically.
+
+        The manifest holds the architecture, the training settings and history, the wire order, the observables and the
+        versions of the packages used.
+        """
+        manifest = {
+            "format_version": FORMAT_VERSION,
+            "architecture": to_manifest(self.architecture),
+            "training": dict(self.training),
+            "history": list(self.history),
+            "wire_order": list(self.architecture.wires),
+            "observables": self.architecture.observables,
+            "versions": {package: version(package) for package in _PACKAGES},
+        }
+        write_tensors(Path(path), "model", {"weights": self.weights}, manifest)
+
+
+@dataclass(frozen=True)
+class TrainedQNN(TrainedNetwork):
+    """A trained quantum neural network: a classifier. Not made by hand: ``KDTrainer.fit`` and ``load_model`` return it."""
+
+    architecture: QNN
+
+    def logits(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """Raw expectation values z, shape ``(n, K)`` float64 (Eq. 2).
+
+        Args:
+            inputs: in the form of the embedding, n samples.
+            device: name in the device registry, or a spec; by default the registry's default device.
+
+        Raises:
+            InvalidInputError: the inputs do not fit the embedding.
+            DeviceConfigError: there is no such device.
+        """
+        return self.outputs(inputs, device)
+
+    def predict_proba(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """softmax(s·z) with the logit scale s of the training, shape ``(n, K)`` (Eq. 3)."""
+        return softmax(self.training.get("logit_scale", 1.0) * self.logits(inputs, device), axis=1)
+
+    def predict(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """The class of the largest logit, shape ``(n,)`` int64."""
+        return self.logits(inputs, device).argmax(axis=1)
+
+    def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
+        """Accuracy, from 0 to 1."""
+        return float(np.mean(self.predict(inputs, device) == labels))
+
+
+@dataclass(frozen=True)
+class TrainedQAE(TrainedNetwork):
+    """A trained quantum autoencoder: compresses states to ``n_latent`` qubits."""
+
+    architecture: QAE
+
+    def compress(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """The compressed states ρ_A (Eq. 8), shape ``(n, 2**n_latent, 2**n_latent)`` complex128.
+
+        Reconstructed from the expectation values of all Pauli words on the latent qubits. With a finite number of shots
+        or on a noisy device the estimate is replaced by the nearest density matrix in the 2-norm (Smolin, Gambetta and
+        Smith, Phys. Rev. Lett. 108, 070502, 2012).
+        """
+        expectations, _ = np.split(self.outputs(states, device), 2, axis=1)
+        n_latent = self.architecture.n_latent
+        words = np.stack([qml.matrix(word, wire_order=range(n_latent)) for word in latent_pauli_words(n_latent)])
+        return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
+
+    def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+        """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``, from 0 to 1."""
+        return fidelity(self.outputs(states, device))
+
+    def decode(self, compressed: np.ndarray) -> np.ndarray:
+        """U†(ρ_A ⊗ |0⟩⟨0|)U (Eq. 9), computed exactly; shape ``(n, 2**n_qubits, 2**n_qubits)`` complex128.
+
+        Args:
+            compressed: density matrices ``(n, 2**n_latent, 2**n_latent)``.
+        """
+        architecture = self.architecture
+        kept = architecture.wires[: architecture.n_latent]
+        batch = EMBEDDINGS["state"].encode(np.asarray(compressed), len(kept))
+
+        @qml.qnode(qml.device("default.qubit", wires=architecture.wires))
+        def decoder(states: np.ndarray) -> Any:
+            qml.StatePrep(states, wires=kept)
+            qml.adjoint(architecture.ansatz.apply)(self.weights)
+            return qml.density_matrix(architecture.wires)
+
+        dimension = 2**architecture.n_qubits
+        matrices = decoder(batch.circuit_inputs).reshape(*batch.weights.shape, dimension, dimension)
+        return np.einsum("nr,nrij->nij", batch.weights, matrices)
+
+
+_TRAINED: dict[type, type[TrainedNetwork]] = {QNN: TrainedQNN, QAE: TrainedQAE}
+
+
+def trained(
+    architecture: Architecture,
+    weights: np.ndarray,
+    training: Mapping[str, Any] | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
+) -> TrainedQNN | TrainedQAE:
+    """The trained form of an architecture."""
+    return _TRAINED[type(architecture)](architecture, weights, training or {}, history)  # type: ignore[return-value]
+
+
+def load_model(path: str | Path) -> TrainedQNN | TrainedQAE:
+    """Read a model that :meth:`TrainedNetwork.save` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        FileFormatError: the file is truncated, altered, of another kind, or from a newer format.
+    """
+    tensors, manifest = read_tensors(Path(path), "model")
+    if manifest["format_version"] != FORMAT_VERSION:
+        raise FileFormatError(
+            f"{path}: model format {manifest['format_version']}; this version of qkd_pl reads format {FORMAT_VERSION}"
+        )
+    architecture = from_manifest(manifest["architecture"])
+    if manifest["observables"] != architecture.observables or manifest["wire_order"] != list(architecture.wires):
+        raise FileFormatError(f"{path}: wire order or observables differ from those that {architecture} measures")
+    return trained(architecture, tensors["weights"], manifest["training"], manifest["history"])
+
+
+def _nearest_density_matrices(matrices: np.ndarray) -> np.ndarray:
+    """Project Hermitian matrices of trace 1 onto density matrices: water-filling of their eigenvalues."""
+    values, vectors = np.linalg.eigh(matrices)
+    descending = values[:, ::-1]
+    excess = (np.cumsum(descending, axis=1) - 1.0) / np.arange(1, values.shape[1] + 1)
+    last = np.count_nonzero(descending > excess, axis=1) - 1
+    values = np.clip(values - np.take_along_axis(excess, last[:, None], axis=1), 0.0, None)
+    return np.einsum("nik,nk,njk->nij", vectors, values, vectors.conj())

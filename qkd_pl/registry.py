@@ -1,0 +1,245 @@
+"""``devices.yaml`` → :class:`DeviceSpec` → PennyLane device and QNode."""
+
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pennylane as qml
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qkd_pl.errors import DeviceConfigError
+
+DEVICES_VARIABLE = "QKD_PL_DEVICES"
+_FILE_NAME = "devices.yaml"
+_EXACT_METHODS = ("adjoint", "backprop")
+_SAMPLING_PLUGINS = ("qiskit.remote", "qiskit.aer", "qiskit.basicsim")
+
+
+class DeviceSpec(BaseModel):
+    """One entry of ``devices.yaml``: which PennyLane device, how many shots, how to differentiate.
+
+    Attributes:
+        name: the key of the entry.
+        plugin: short name of an installed PennyLane device, for example ``lightning.qubit``.
+        shots: shots per circuit, or None for exact expectation values.
+        diff_method: ``adjoint``, ``parameter-shift``, ``spsa`` or ``backprop``, as in ``qml.QNode``.
+        seed: seed of a simulator's sampling; without one, training seeds it from the trainer's own seed.
+        gradient_options: further keyword arguments of the differentiation, for example ``num_directions`` of SPSA.
+        options: further keyword arguments of the PennyLane device.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str
+    plugin: str
+    shots: int | None = Field(default=None, gt=0)
+    diff_method: Literal["adjoint", "parameter-shift", "spsa", "backprop"] = "parameter-shift"
+    seed: int | None = Field(default=None, ge=0)
+    gradient_options: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_combination(self) -> "DeviceSpec":
+        if self.plugin not in qml.plugin_devices:
+            raise ValueError(f"plugin: {self.plugin!r} is not installed; allowed: {', '.join(sorted(qml.plugin_devices))}")
+        if self.diff_method in _EXACT_METHODS and self.shots is not None:
+            raise ValueError(
+                f"diff_method: {self.diff_method!r} needs exact expectation values, but shots is {self.shots}; "
+                "use shots: null, or diff_method: parameter-shift or spsa"
+            )
+        if self.diff_method == "backprop" and self.plugin != "default.qubit":
+            raise ValueError(f"diff_method: 'backprop' needs plugin default.qubit, not {self.plugin!r}")
+        if self.plugin in _SAMPLING_PLUGINS and self.shots is None:
+            raise ValueError(f"shots: {self.plugin!r} samples, so that a positive number of shots is needed, not null")
+        if self.plugin in _SAMPLING_PLUGINS and self.diff_method == "adjoint":
+            raise ValueError(f"diff_method: {self.plugin!r} has no adjoint method; use parameter-shift or spsa")
+        return self
+
+    def create(self, wires: int | range, rng: np.random.Generator | None = None) -> qml.devices.Device:
+        """The PennyLane device on ``wires``.
+
+        Args:
+            wires: number of wires, or their labels.
+            rng: source of a simulator's sampling noise if the entry has no seed of its own.
+
+        Raises:
+            DeviceConfigError: the device does not take one of the options, or cannot be made.
+        """
+        keywords = dict(self.options)
+        seed = rng if self.seed is None else self.seed
+        if seed is not None and "seed" in _keywords(self.plugin):
+            keywords["seed"] = seed
+        try:
+            return qml.device(self.plugin, wires=wires, **keywords)
+        except (TypeError, ValueError, qml.exceptions.DeviceError) as error:
+            raise DeviceConfigError(
+                f"device {self.name!r}: {self.plugin} with options {self.options} cannot be made: {error}"
+            ) from error
+
+    def qnode(
+        self, quantum_function: Callable, wires: int | range, rng: np.random.Generator | None = None
+    ) -> qml.QNode:
+        """A QNode of ``quantum_function`` on this device, with its shots and differentiation method.
+
+        Args:
+            quantum_function: queues operations and returns measurements.
+            wires: number of wires, or their labels.
+            rng: source of sampling noise (see :meth:`create`) and of the directions of SPSA.
+        """
+        gradient_options = dict(self.gradient_options)
+        if self.diff_method == "spsa" and rng is not None:
+            gradient_options["sampler_rng"] = rng
+        node = qml.QNode(
+            quantum_function,
+            self.create(wires, rng),
+            interface="autograd",
+            diff_method=self.diff_method,
+            device_vjp=self.diff_method == "adjoint",
+            gradient_kwargs=gradient_options,
+        )
+        return qml.set_shots(node, shots=self.shots)
+
+
+class DeviceRegistry(Mapping[str, DeviceSpec]):
+    """The entries of one ``devices.yaml``, by name.
+
+    Attributes:
+        path: the file that was read.
+        default: name of the default device.
+    """
+
+    def __init__(self, path: Path, default: str, specs: dict[str, DeviceSpec]) -> None:
+        self.path = path
+        self.default = default
+        self._specs = specs
+
+    def __getitem__(self, name: str) -> DeviceSpec:
+        try:
+            return self._specs[name]
+        except KeyError:
+            raise DeviceConfigError(f"{self.path}: no device {name!r}; there are: {', '.join(self._specs)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._specs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+
+def load_devices(path: str | os.PathLike | None = None) -> DeviceRegistry:
+    """Read the device registry.
+
+    Looked up in this order: ``path``, ``$QKD_PL_DEVICES``, ``./devices.yaml``, the copy shipped with the package. The
+    file is data: nothing in it is ever executed.
+
+    Raises:
+        DeviceConfigError: the file is missing or has an error; the message names file, entry, key and what is allowed.
+
+    Example:
+        >>> load_devices()["lightning"].diff_method
+        'adjoint'
+    """
+    source = _locate(path)
+    try:
+        content = yaml.load(source.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+    except FileNotFoundError:
+        raise DeviceConfigError(f"{source}: no such device file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceConfigError(f"{source}: cannot be read ({error})") from error
+    except yaml.YAMLError as error:
+        raise DeviceConfigError(f"{source}: not valid YAML: {error}") from error
+    return _parse(source, content)
+
+
+def resolve_device(device: str | DeviceSpec | None = None) -> DeviceSpec:
+    """A spec as it is, the registry's entry of that name, or the registry's default for None."""
+    if isinstance(device, DeviceSpec):
+        return device
+    registry = load_devices()
+    return registry[registry.default if device is None else device]
+
+
+def _locate(path: str | os.PathLike | None) -> Path:
+    if path is not None:
+        return Path(path)
+    if chosen := os.environ.get(DEVICES_VARIABLE):
+        return Path(chosen)
+    if (local := Path(_FILE_NAME)).is_file():
+        return local
+    shipped = Path(str(files("qkd_pl") / _FILE_NAME))
+    # In a source checkout the registry stands at the top level, beside the package.
+    return shipped if shipped.is_file() else shipped.parent.parent / _FILE_NAME
+
+
+def _parse(source: Path, content: Any) -> DeviceRegistry:
+    if not isinstance(content, dict) or set(content) != {"default", "devices"}:
+        found = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise DeviceConfigError(f"{source}: needs the top-level keys default, devices and no other; found: {found}")
+    devices, default = content["devices"], content["default"]
+    if not isinstance(devices, dict) or not devices:
+        raise DeviceConfigError(f"{source}: devices must map names to entries")
+    specs = {str(name): _parse_entry(source, str(name), entry) for name, entry in devices.items()}
+    if default not in specs:
+        raise DeviceConfigError(f"{source}: default is {default!r}, but there is no such device; allowed: {', '.join(specs)}")
+    return DeviceRegistry(source, default, specs)
+
+
+def _parse_entry(source: Path, name: str, entry: Any) -> DeviceSpec:
+    if not isinstance(entry, dict):
+        raise DeviceConfigError(f"{source}: device {name!r}: must be a mapping of keys to values, not {entry!r}")
+    try:
+        spec = DeviceSpec.model_validate({**entry, "name": name})
+    except ValidationError as error:
+        allowed = ", ".join(key for key in DeviceSpec.model_fields if key != "name")
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise DeviceConfigError(f"{source}: device {name!r}: {problems} (allowed keys: {allowed})") from None
+    if unknown := set(spec.options) - set(allowed_options := _keywords(spec.plugin)):
+        raise DeviceConfigError(
+            f"{source}: device {name!r}: options: {spec.plugin} takes no {', '.join(sorted(unknown))}; "
+            f"allowed: {', '.join(sorted(allowed_options))}"
+        )
+    return spec
+
+
+def _describe(problem: Any) -> str:
+    key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key}: {message}, not {problem['input']!r}" if key else message
+
+
+def _keywords(plugin: str) -> set[str]:
+    """Keyword arguments of a device's constructor and, where it passes them on, of its parents'."""
+    keywords: set[str] = set()
+    for parent in inspect.getmro(qml.plugin_devices[plugin].load()):
+        if "__init__" not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)["__init__"]).parameters.values()
+        keywords |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return keywords - {"self", "wires", "shots"}
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader, which builds plain data only, and here refuses a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a string", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)

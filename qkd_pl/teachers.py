@@ -1,0 +1,94 @@
+"""What can teach: anything that gives logits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from qkd_pl.errors import InvalidInputError
+
+
+@runtime_checkable
+class Teacher(Protocol):
+    """Anything with ``logits(inputs) -> (n, K)``: a trained QNN, an ensemble, a wrapped classifier."""
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Several teachers whose logits are averaged.
+
+    Attributes:
+        teachers: at least one; all with the same number of classes.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> one, two = (SimpleNamespace(logits=lambda inputs, z=z: np.full((len(inputs), 2), z)) for z in (0.0, 1.0))
+        >>> Ensemble((one, two)).logits(np.zeros((1, 3))).tolist()
+        [[0.5, 0.5]]
+    """
+
+    teachers: Sequence[Teacher]
+
+    def __post_init__(self) -> None:
+        if not self.teachers:
+            raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        """Mean of the teachers' logits, shape ``(n, K)``."""
+        return np.mean([teacher.logits(inputs) for teacher in self.teachers], axis=0)
+
+
+@dataclass(frozen=True)
+class ClassifierTeacher:
+    """A fitted scikit-learn classifier; its log-probabilities are its logits.
+
+    Attributes:
+        classifier: has ``predict_proba``; its classes must be 0..K-1 in that order.
+        smallest: probabilities are raised to this before the logarithm, so that a certain classifier stays finite.
+    """
+
+    classifier: Any
+    smallest: float = 1e-12
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample."""
+        features = np.asarray(inputs).reshape(len(inputs), -1)
+        return np.log(np.maximum(self.classifier.predict_proba(features), self.smallest))
+
+
+def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
+    """The logits that a teacher gives for a data set, computed once.
+
+    Args:
+        teacher: a :class:`Teacher`, a fitted classifier with ``predict_proba``, or an array of logits ``(n, K)`` made
+            before (as is needed where teacher and student see different inputs).
+        inputs: n samples.
+        n_classes: K of the student.
+
+    Returns:
+        ``(n, K)`` float64.
+
+    Raises:
+        InvalidInputError: the teacher gives no logits, or they are not finite or not of shape ``(n, K)``.
+    """
+    if isinstance(teacher, np.ndarray):
+        logits = teacher
+    elif isinstance(teacher, Teacher):
+        logits = teacher.logits(inputs)
+    elif hasattr(teacher, "predict_proba"):
+        logits = ClassifierTeacher(teacher).logits(inputs)
+    else:
+        raise InvalidInputError(
+            f"teacher is a {type(teacher).__name__}; expected logits(inputs), predict_proba(inputs) or an array of logits"
+        )
+    logits = np.asarray(logits, dtype=np.float64)
+    if logits.shape != (len(inputs), n_classes):
+        raise InvalidInputError(
+            f"the teacher's logits have shape {logits.shape}; the student's data and classes need {(len(inputs), n_classes)}"
+        )
+    if not np.isfinite(logits).all():
+        raise InvalidInputError("the teacher's logits contain NaN or infinity")
+    return logits
