@@ -46,7 +46,9 @@ class Ansatz:
             if (count := getattr(self, name)) < 1:
                 raise InvalidInputError(f"{name}={count}: must be at least 1")
         if not self.rotations or not set(self.rotations) <= set(ROTATIONS):
-            raise InvalidInputError(f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'")
+            raise InvalidInputError(
+                f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'"
+            )
         if self.entangler not in ENTANGLERS:
             raise InvalidInputError(f"entangler={self.entangler!r}: must be one of {sorted(ENTANGLERS)}")
         if self.topology not in TOPOLOGIES:

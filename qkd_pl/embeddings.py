@@ -69,7 +69,9 @@ def _encode_states(inputs: np.ndarray, n_qubits: int) -> Preparations:
     dimension = 2**n_qubits
     if inputs.ndim == 3 and inputs.shape[1:] == (dimension, dimension):
         return _eigenstates(inputs.astype(np.complex128))
-    _check_shape(inputs, (dimension,), f"state vectors (n, {dimension}) or density matrices (n, {dimension}, {dimension})")
+    _check_shape(
+        inputs, (dimension,), f"state vectors (n, {dimension}) or density matrices (n, {dimension}, {dimension})"
+    )
     states = inputs.astype(np.complex128)
     norms = np.linalg.norm(states, axis=1)
     if (bad := np.flatnonzero(np.abs(norms - 1.0) > _TOLERANCE)).size:

@@ -46,7 +46,9 @@ class DeviceSpec(BaseModel):
     @model_validator(mode="after")
     def _check_combination(self) -> "DeviceSpec":
         if self.plugin not in qml.plugin_devices:
-            raise ValueError(f"plugin: {self.plugin!r} is not installed; allowed: {', '.join(sorted(qml.plugin_devices))}")
+            raise ValueError(
+                f"plugin: {self.plugin!r} is not installed; allowed: {', '.join(sorted(qml.plugin_devices))}"
+            )
         if self.diff_method in _EXACT_METHODS and self.shots is not None:
             raise ValueError(
                 f"diff_method: {self.diff_method!r} needs exact expectation values, but shots is {self.shots}; "
@@ -188,7 +190,9 @@ def _parse(source: Path, content: Any) -> DeviceRegistry:
         raise DeviceConfigError(f"{source}: devices must map names to entries")
     specs = {str(name): _parse_entry(source, str(name), entry) for name, entry in devices.items()}
     if default not in specs:
-        raise DeviceConfigError(f"{source}: default is {default!r}, but there is no such device; allowed: {', '.join(specs)}")
+        raise DeviceConfigError(
+            f"{source}: default is {default!r}, but there is no such device; allowed: {', '.join(specs)}"
+        )
     return DeviceRegistry(source, default, specs)
 
 

@@ -116,7 +116,9 @@ class KDTrainer:
             return lambda outputs, indices: infidelity(outputs), {}
         labels = _check_labels(labels, len(inputs), architecture.n_classes)
         if teacher is None:
-            return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {"labels": labels}
+            return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
+                "labels": labels
+            }
         targets = teacher_logits(teacher, inputs, architecture.n_classes)
 
         def distil(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:

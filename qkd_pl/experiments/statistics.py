@@ -1,0 +1,59 @@
+"""Means with confidence intervals, and paired comparisons."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.stats import ttest_1samp
+
+_EQUAL = 1e-12  # values that differ by less are equal up to rounding, and the t-test has no spread to work with
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds with its 95 % confidence interval (Student's t) and the two-sided p-value of mean = 0."""
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    n: int
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of the interval."""
+        return (self.high - self.low) / 2
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """As a dictionary, with None for what a single run leaves unknown."""
+        return {name: None if np.isnan(value) else value for name, value in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, float | int | None]) -> "Estimate":
+        """The inverse of :meth:`to_json`."""
+        return cls(**{name: float("nan") if value is None else value for name, value in stored.items()})
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} ± {self.half_width:.3f}" if self.n > 1 else f"{self.mean:.3f}"
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean of independent runs and its 95 % confidence interval; with a single run the interval is unknown (NaN).
+
+    Example:
+        >>> str(estimate([0.9, 0.8, 0.7]))
+        '0.800 ± 0.248'
+    """
+    sample = np.asarray(values, dtype=float)
+    mean = float(sample.mean())
+    if len(sample) < 2:
+        return Estimate(mean, float("nan"), float("nan"), float("nan"), len(sample))
+    if np.ptp(sample) < _EQUAL:
+        return Estimate(mean, mean, mean, 1.0 if abs(mean) < _EQUAL else 0.0, len(sample))
+    test = ttest_1samp(sample, 0.0)
+    interval = test.confidence_interval(0.95)
+    return Estimate(mean, float(interval.low), float(interval.high), float(test.pvalue), len(sample))
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
+    """Mean of ``first - second``, run by run: both lists hold the same seeds in the same order."""
+    return estimate(np.subtract(first, second))

@@ -1,0 +1,300 @@
+"""Table 1 of the paper: a 7-qubit teacher distilled into fewer qubits, behind a QAE, and into fewer layers.
+
+Student (1) has 2 qubits and sees the teacher's inputs through a quantum autoencoder; student (2) has as many qubits as
+the teacher and one layer. Either is trained in three arms from the same initial weights on the same batches: without a
+teacher, distilled, and with scaled cross-entropy as the control that shows what a better loss alone would bring.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qkd_pl.architectures import QAE, QNN
+from qkd_pl.datasets import Dataset, topological_phases
+from qkd_pl.experiments.statistics import Estimate, estimate, paired_difference
+from qkd_pl.experiments.sweep import Unit, run_units
+from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
+from qkd_pl.storage import read_tensors, write_json, write_tensors
+from qkd_pl.teachers import Ensemble
+from qkd_pl.trainer import KDTrainer
+
+ARMS = ("no_kd", "kd", "control")
+STUDENTS = ("few_qubits", "few_layers")
+FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
+_PREPARED = "prepared.safetensors"
+_PREPARED_KIND = "table1-inputs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table1Settings:
+    """Everything that the result depends on, except the number of seeds.
+
+    Attributes:
+        n_qubits, teacher_layers: the teacher.
+        student_qubits, student_layers: student (1), behind the autoencoder.
+        thin_layers: layers of student (2).
+        n_train, n_test, data_seed: the ground states.
+        iterations, learning_rate, temperature, logit_scale: training of the students; the logit scale is that of the
+            teacher and of the control arm.
+        teacher_iterations: training of each teacher candidate.
+        teacher_candidates, teachers: so many candidates are trained, and the best by training accuracy are averaged.
+        qae_layers, qae_iterations, qae_learning_rate, qae_lr_step: the autoencoder and its training.
+        qae_candidates: autoencoders trained from different weights; the best by training fidelity is used.
+        device: entry of the device registry on which everything is trained.
+    """
+
+    n_qubits: int = 7
+    teacher_layers: int = 2
+    student_qubits: int = 2
+    student_layers: int = 2
+    thin_layers: int = 1
+    n_train: int = 500
+    n_test: int = 500
+    data_seed: int = 0
+    iterations: int = 50
+    learning_rate: float = 0.3
+    temperature: float = 0.5
+    logit_scale: float = 30.0
+    teacher_iterations: int = 50
+    teacher_candidates: int = 20
+    teachers: int = 1
+    qae_layers: int = 6
+    qae_iterations: int = 600
+    qae_learning_rate: float = 0.03
+    qae_lr_step: int = 100
+    qae_candidates: int = 1
+    device: str = "lightning"
+
+
+def run_table1(settings: Table1Settings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
+    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+
+    Args:
+        settings: of the experiment.
+        seeds: number of runs of each arm of each student.
+        directory: holds models, raw results and the summary.
+        workers: number of processes.
+
+    Returns:
+        the summary: teacher and autoencoder, and for each student the arms' estimates and paired differences.
+    """
+    data = {key: getattr(settings, key) for key in ("n_qubits", "n_train", "n_test", "data_seed")}
+    teachers = run_units(_teacher_units(settings, data), directory, workers=workers, title="teachers")
+    qaes = run_units(_qae_units(settings, data), directory, workers=workers, title="autoencoders")
+    best = sorted(range(len(teachers)), key=lambda seed: -teachers[seed]["train_accuracy"])[: settings.teachers]
+    qae = max(range(len(qaes)), key=lambda seed: qaes[seed]["train_fidelity"])
+    (prepared,) = run_units([_preparation(data, best, qae, settings.device)], directory, title="compressed inputs")
+    units = _student_units(settings, seeds, {"data": data, "teachers": best, "qae": qae})
+    runs = run_units(units, directory, workers=workers, title="students")
+    accuracies = _by_student_and_arm(runs, seeds)
+    summary = {
+        "settings": asdict(settings),
+        "seeds": seeds,
+        "teacher": {"test_accuracy": prepared["teacher_test_accuracy"], "chosen": best},
+        "autoencoder": {**qaes[qae], "chosen": qae},
+        "students": {student: summarise_arms(accuracies[student]) for student in STUDENTS},
+    }
+    write_json(directory / "summary.json", summary)
+    return summary
+
+
+def summarise_arms(accuracies: Mapping[str, list[float]]) -> dict[str, Any]:
+    """Estimates of the arms ``no_kd``, ``kd`` and ``control``, and what distillation gains over the other two."""
+    comparisons = {arm: estimate(accuracies[arm]) for arm in ARMS}
+    for other in ("no_kd", "control"):
+        comparisons[f"kd - {other}"] = paired_difference(accuracies["kd"], accuracies[other])
+    return {name: value.to_json() for name, value in comparisons.items()}
+
+
+def format_table1(summary: Mapping[str, Any]) -> str:
+    """The summary as text, in the form of the paper's Table 1: test accuracy, mean ± 95 % confidence interval."""
+    settings, teacher, qae = summary["settings"], summary["teacher"], summary["autoencoder"]
+    sizes = {
+        "few_qubits": f"student (1), {settings['student_qubits']} qubits × {settings['student_layers']} layers, QAE",
+        "few_layers": f"student (2), {settings['n_qubits']} qubits × {settings['thin_layers']} layers",
+    }
+    columns = {
+        "no_kd": "no KD",
+        "kd": "KD",
+        "control": "scaled CE",
+        "kd - no_kd": "KD − no KD",
+        "kd - control": "KD − scaled CE",
+    }
+    title = f"test accuracy, {summary['seeds']} seeds"
+    lines = [
+        f"teacher, {settings['n_qubits']} qubits × {settings['teacher_layers']} layers: "
+        f"test accuracy {teacher['test_accuracy']:.3f} ({len(teacher['chosen'])} of {settings['teacher_candidates']})",
+        f"autoencoder, {settings['n_qubits']} → {settings['student_qubits']} qubits: mean test fidelity "
+        f"{qae['test_fidelity']:.3f}; no subspace of that size allows more than {qae['best_subspace_weight']:.5f}",
+        "",
+        f"{title:<40}" + "".join(f"{column:>17}" for column in columns.values()),
+    ]
+    for student, arms in summary["students"].items():
+        cells = "".join(f"{Estimate.from_json(arms[column])!s:>17}" for column in columns)
+        lines.append(f"{sizes[student]:<40}{cells}")
+    return "\n".join(lines)
+
+
+def train_teacher(*, architecture: dict, trainer: dict, data: dict, model: str, directory: Path) -> dict[str, float]:
+    """Train one teacher candidate by scaled cross-entropy and store its model."""
+    train, test = _load(data)
+    teacher = KDTrainer(**trainer).fit(QNN(**architecture), train)
+    teacher.save(directory / model)
+    device = trainer["device"]
+    return {"train_accuracy": teacher.score(*train, device), "test_accuracy": teacher.score(*test, device)}
+
+
+def train_autoencoder(
+    *, architecture: dict, trainer: dict, data: dict, model: str, directory: Path
+) -> dict[str, float]:
+    """Train one autoencoder by fidelity, store its model, and report what any subspace of its size would allow."""
+    train, test = _load(data)
+    qae = KDTrainer(**trainer).fit(QAE(**architecture), train)
+    qae.save(directory / model)
+    return {
+        "train_fidelity": float(qae.fidelity(train.inputs, trainer["device"]).mean()),
+        "test_fidelity": float(qae.fidelity(test.inputs, trainer["device"]).mean()),
+        "best_subspace_weight": best_subspace_weight(train.inputs, test.inputs, 2 ** architecture["n_latent"]),
+    }
+
+
+def best_subspace_weight(train: np.ndarray, test: np.ndarray, dimension: int) -> float:
+    """Mean weight of test states in the best subspace for the training states: no autoencoder's fidelity exceeds it.
+
+    Decoding gives states within the image of A ⊗ |0⟩ under U†, a subspace of that dimension, so that the fidelity of a
+    state is at most its weight in it; the principal subspace of the training states has the largest mean weight there.
+    """
+    _, _, principal = np.linalg.svd(train, full_matrices=False)
+    return float((np.abs(test @ principal[:dimension].conj().T) ** 2).sum(axis=1).mean())
+
+
+def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> dict[str, float]:
+    """Store what all students need: the averaged teachers' logits and the compressed inputs."""
+    train, test = _load(data)
+    models = [load_model(directory / _teacher_model(seed)) for seed in teachers]
+    teacher = Ensemble([model for model in models if isinstance(model, TrainedQNN)])
+    autoencoder = load_model(directory / _qae_model(qae))
+    assert isinstance(autoencoder, TrainedQAE)
+    tensors = {"teacher_logits": teacher.logits(train.inputs)}
+    for split, inputs in (("train", train.inputs), ("test", test.inputs)):
+        compressed = autoencoder.compress(inputs, device)
+        tensors |= {f"{split}_real": compressed.real, f"{split}_imag": compressed.imag}
+    write_tensors(directory / _PREPARED, _PREPARED_KIND, tensors, {"teachers": teachers, "qae": qae})
+    accuracy = np.mean(teacher.logits(test.inputs).argmax(axis=1) == test.labels)
+    return {"teacher_test_accuracy": float(accuracy)}
+
+
+def train_student(
+    *, architecture: dict, trainer: dict, compressed: bool, distil: bool, sources: dict, model: str, directory: Path
+) -> dict[str, float]:
+    """Train one student in one arm and store its model."""
+    train, test = _load(sources["data"])
+    tensors, _ = read_tensors(directory / _PREPARED, _PREPARED_KIND)
+    if compressed:
+        train, test = (
+            split._replace(inputs=tensors[f"{name}_real"] + 1j * tensors[f"{name}_imag"])
+            for name, split in (("train", train), ("test", test))
+        )
+    teacher = tensors["teacher_logits"] if distil else None
+    student = KDTrainer(**trainer).fit(QNN(**architecture), train, teacher=teacher)
+    student.save(directory / model)
+    device = trainer["device"]
+    return {"train_accuracy": student.score(*train, device), "test_accuracy": student.score(*test, device)}
+
+
+def _load(data: dict) -> tuple[Dataset, Dataset]:
+    return topological_phases(data["n_qubits"], data["n_train"], data["n_test"], data["data_seed"])
+
+
+def _teacher_model(seed: int) -> str:
+    return f"models/teacher-{seed:02d}.safetensors"
+
+
+def _qae_model(seed: int) -> str:
+    return f"models/autoencoder-{seed:02d}.safetensors"
+
+
+def _teacher_units(settings: Table1Settings, data: dict) -> list[Unit]:
+    architecture = {"n_qubits": settings.n_qubits, "n_layers": settings.teacher_layers}
+    trainer = {
+        "iterations": settings.teacher_iterations,
+        "learning_rate": settings.learning_rate,
+        "logit_scale": settings.logit_scale,
+        "device": settings.device,
+    }
+    return [
+        Unit(
+            f"teachers/{seed:02d}",
+            train_teacher,
+            {"architecture": architecture, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
+            artifact=model,
+        )
+        for seed in range(settings.teacher_candidates)
+        for model in [_teacher_model(seed)]
+    ]
+
+
+def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
+    architecture = {
+        "n_qubits": settings.n_qubits,
+        "n_latent": settings.student_qubits,
+        "n_layers": settings.qae_layers,
+    }
+    trainer = {
+        "iterations": settings.qae_iterations,
+        "learning_rate": settings.qae_learning_rate,
+        "lr_step": settings.qae_lr_step,
+        "device": settings.device,
+    }
+    return [
+        Unit(
+            f"autoencoders/{seed:02d}",
+            train_autoencoder,
+            {"architecture": architecture, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
+            artifact=model,
+        )
+        for seed in range(settings.qae_candidates)
+        for model in [_qae_model(seed)]
+    ]
+
+
+def _preparation(data: dict, teachers: list[int], qae: int, device: str) -> Unit:
+    arguments = {"data": data, "teachers": teachers, "qae": qae, "device": device}
+    return Unit("prepared", prepare_students, arguments, artifact=_PREPARED)
+
+
+def _student_units(settings: Table1Settings, seeds: int, sources: dict) -> list[Unit]:
+    architectures = {
+        "few_qubits": {"n_qubits": settings.student_qubits, "n_layers": settings.student_layers},
+        "few_layers": {"n_qubits": settings.n_qubits, "n_layers": settings.thin_layers},
+    }
+    units = []
+    for student, arm, seed in product(STUDENTS, ARMS, range(seeds)):
+        name = f"{student}-{arm}-{seed:02d}"
+        trainer = {
+            "iterations": settings.iterations,
+            "learning_rate": settings.learning_rate,
+            "temperature": settings.temperature,
+            "logit_scale": settings.logit_scale if arm == "control" else 1.0,
+            "device": settings.device,
+            "seed": FIRST_STUDENT_SEED + seed,
+        }
+        arguments = {
+            "architecture": architectures[student],
+            "trainer": trainer,
+            "compressed": student == "few_qubits",
+            "distil": arm == "kd",
+            "sources": sources,
+            "model": f"models/{name}.safetensors",
+        }
+        units.append(Unit(f"students/{name}", train_student, arguments))
+    return units
+
+
+def _by_student_and_arm(runs: list[dict[str, Any]], seeds: int) -> dict[str, dict[str, list[float]]]:
+    accuracies = iter(run["test_accuracy"] for run in runs)
+    return {student: {arm: [next(accuracies) for _ in range(seeds)] for arm in ARMS} for student in STUDENTS}
