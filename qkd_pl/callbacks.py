@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm.auto import tqdm
 
+from qkd_pl.errors import InvalidInputError
+from qkd_pl.models import TrainedQNN
 from qkd_pl.run import Run
 
 
@@ -57,7 +59,13 @@ class Accuracy(Callback):
 
     def on_iteration_end(self, run: Run) -> None:
         if run.iteration % self.every == 0 or run.iteration == run.iterations:
-            run.history[-1][self.name] = run.model().score(self.inputs, self.labels, run.device)
+            run.history[-1][self.name] = self._model(run).score(self.inputs, self.labels, run.device)
+
+    def _model(self, run: Run) -> TrainedQNN:
+        model = run.model()
+        if not isinstance(model, TrainedQNN):
+            raise InvalidInputError(f"the Accuracy callback watches classifiers; {run.architecture} is none")
+        return model
 
 
 @contextmanager

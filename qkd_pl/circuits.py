@@ -1,6 +1,5 @@
 """The hardware-efficient ansatz and the measured observables of QNN and QAE."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 

@@ -28,7 +28,7 @@ def vjp(qnode: qml.QNode, weights: np.ndarray, batch: Preparations) -> tuple[np.
         batch: n samples.
 
     Returns:
-        outputs ``(n, K)`` float64, and a function from a cotangent ``(n, K)`` to a gradient of the shape of ``weights``.
+        outputs ``(n, K)`` float64, and a function from a cotangent ``(n, K)`` to a gradient shaped like ``weights``.
     """
 
     def outputs_of(weights: np.ndarray) -> np.ndarray:

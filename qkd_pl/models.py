@@ -73,7 +73,7 @@ class TrainedNetwork:
 
 @dataclass(frozen=True)
 class TrainedQNN(TrainedNetwork):
-    """A trained quantum neural network: a classifier. Not made by hand: ``KDTrainer.fit`` and ``load_model`` return it."""
+    """A trained quantum neural network: a classifier. ``KDTrainer.fit`` and ``load_model`` return it."""
 
     architecture: QNN
 

@@ -82,12 +82,12 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
         logits = ClassifierTeacher(teacher).logits(inputs)
     else:
         raise InvalidInputError(
-            f"teacher is a {type(teacher).__name__}; expected logits(inputs), predict_proba(inputs) or an array of logits"
+            f"teacher is a {type(teacher).__name__}; it needs logits(inputs) or predict_proba(inputs), or be an array"
         )
     logits = np.asarray(logits, dtype=np.float64)
     if logits.shape != (len(inputs), n_classes):
         raise InvalidInputError(
-            f"the teacher's logits have shape {logits.shape}; the student's data and classes need {(len(inputs), n_classes)}"
+            f"the teacher's logits have shape {logits.shape}; the student needs {(len(inputs), n_classes)}"
         )
     if not np.isfinite(logits).all():
         raise InvalidInputError("the teacher's logits contain NaN or infinity")

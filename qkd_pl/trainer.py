@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.architectures import QAE, Architecture, to_manifest
+from qkd_pl.architectures import QAE, QNN, Architecture, to_manifest
 from qkd_pl.callbacks import Callback, watching
 from qkd_pl.checkpoint import restore_checkpoint, save_checkpoint
 from qkd_pl.embeddings import Preparations
@@ -61,6 +61,10 @@ class KDTrainer:
     device: str | DeviceSpec | None = None
     seed: int = 0
 
+    @overload
+    def fit(self, architecture: QNN, train: Any, **settings: Any) -> TrainedQNN: ...
+    @overload
+    def fit(self, architecture: QAE, train: Any, **settings: Any) -> TrainedQAE: ...
     def fit(
         self,
         architecture: Architecture,
@@ -200,9 +204,11 @@ class KDTrainer:
 
 
 def _check_labels(labels: np.ndarray | None, n_samples: int, n_classes: int) -> np.ndarray:
-    if labels is None or np.shape(labels) != (n_samples,):
-        raise InvalidInputError(f"labels have shape {np.shape(labels)}; expected one per sample, ({n_samples},)")
+    if labels is None:
+        raise InvalidInputError("labels are None; only an autoencoder is trained without labels")
     labels = np.asarray(labels)
+    if labels.shape != (n_samples,):
+        raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
     if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
         raise InvalidInputError(f"labels must be integers from 0 to {n_classes - 1}; found {np.unique(labels)[:10]}")
     return labels.astype(np.int64)

@@ -115,7 +115,7 @@ def _check(n_qubits: int, n_train: int, n_test: int, h1: tuple[float, float]) ->
 def _ground_state(n_qubits: int, h1: float, h2: float) -> tuple[float, np.ndarray]:
     lowest, chosen, amplitudes = np.inf, 0, np.empty(0)
     for sector in range(4):
-        basis, cluster, field, ising = _sector(n_qubits, sector)
+        _, cluster, field, ising = _sector(n_qubits, sector)
         energy, vector = _lowest(cluster + sparse.diags_array(-h1 * field - h2 * ising))
         if energy < lowest - _DEGENERATE:
             lowest, chosen, amplitudes = energy, sector, vector

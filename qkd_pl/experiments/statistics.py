@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
     @classmethod
     def from_json(cls, stored: Mapping[str, float | int | None]) -> "Estimate":
         """The inverse of :meth:`to_json`."""
-        return cls(**{name: float("nan") if value is None else value for name, value in stored.items()})
+        return cls(*(float("nan") if stored[name] is None else stored[name] for name in cls._fields))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return f"{self.mean:.3f} ± {self.half_width:.3f}" if self.n > 1 else f"{self.mean:.3f}"
@@ -56,4 +56,4 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
     """Mean of ``first - second``, run by run: both lists hold the same seeds in the same order."""
-    return estimate(np.subtract(first, second))
+    return estimate(np.subtract(first, second).tolist())

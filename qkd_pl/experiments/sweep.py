@@ -23,7 +23,7 @@ class Unit:
         function: module-level function, so that worker processes can import it; it is called with the arguments and
             with ``directory``, the sweep's directory.
         arguments: keyword arguments; stored with the result, and a stored result counts only for equal ones.
-        artifact: file, relative to the sweep's directory, that the function writes; without it the unit counts as missing.
+        artifact: file in the sweep's directory that the function writes; without it the unit counts as missing.
     """
 
     name: str
