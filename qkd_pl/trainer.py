@@ -65,7 +65,7 @@ class KDTrainer:
     def fit(self, architecture: QNN, train: Any, **settings: Any) -> TrainedQNN: ...
     @overload
     def fit(self, architecture: QAE, train: Any, **settings: Any) -> TrainedQAE: ...
-    def fit(
+    def fit(  # type: ignore[misc]
         self,
         architecture: Architecture,
         train: Any,
