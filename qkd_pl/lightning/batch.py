@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from pennylane.tape import QuantumScript
@@ -13,6 +14,10 @@ from qkd_pl.lightning.register import Register, sample_wires
 
 # Final states up to this size wait for the backward sweep; larger ones are computed again, block by block.
 KEPT_BYTES = 2**28
+
+Recognised = tuple[BatchedCircuit, Readout] | None
+# PennyLane asks about the same tape several times on its way to the device.
+_recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyDictionary()
 
 
 class BatchedExecution:
@@ -76,9 +81,7 @@ class BatchedExecution:
         return (slice(start, min(start + self._block, n_samples)) for start in range(0, n_samples, self._block))
 
 
-def recognise(
-    tape: QuantumScript, device_wires: Wires | None, differentiable: bool
-) -> tuple[BatchedCircuit, Readout] | None:
+def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool) -> Recognised:
     """Split and read out a tape that can be executed natively; None for any other.
 
     Args:
@@ -86,6 +89,15 @@ def recognise(
         device_wires: the only wires allowed, unless None.
         differentiable: whether gradients of the trainable parameters will be asked for.
     """
+    key = (tuple(tape.trainable_params), device_wires, differentiable)
+    if (known := _recognised.get(tape)) and known[0] == key:
+        return known[1]
+    recognised = _recognise(tape, device_wires, differentiable)
+    _recognised[tape] = (key, recognised)
+    return recognised
+
+
+def _recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool) -> Recognised:
     if tape.shots or (circuit := split(tape, differentiable)) is None:
         return None
     if device_wires is not None and not circuit.wires.keys() <= device_wires.toset():
