@@ -76,9 +76,8 @@ class DeviceSpec(BaseModel):
             DeviceConfigError: the device does not take one of the options, or cannot be made.
         """
         keywords = dict(self.options)
-        seed = rng if self.seed is None else self.seed
-        if seed is not None and "seed" in _keywords(self.plugin):
-            keywords["seed"] = seed
+        own = {"seed": rng if self.seed is None else self.seed, "causal_cone": self.causal_cone}
+        keywords |= {key: value for key, value in own.items() if value is not None and key in _keywords(self.plugin)}
         try:
             return qml.device(self.plugin, wires=wires, **keywords)
         except (TypeError, ValueError, qml.exceptions.DeviceError) as error:
@@ -108,7 +107,7 @@ class DeviceSpec(BaseModel):
             gradient_kwargs=gradient_options,
         )
         node = qml.set_shots(node, shots=self.shots)
-        return causal_cone(node) if self.causal_cone else node
+        return causal_cone(node) if self.causal_cone and "causal_cone" not in _keywords(self.plugin) else node
 
 
 class DeviceRegistry(Mapping[str, DeviceSpec]):
