@@ -72,7 +72,9 @@ def test_a_foreign_safetensors_file_is_recognised(tmp_path):
         read_tensors(path, "model")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80\x04K\x01.", b"{}", os.urandom(200)], ids=["empty", "pickle", "json", "noise"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x04K\x01.", b"{}", os.urandom(200)], ids=["empty", "pickle", "json", "noise"]
+)
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "other"
     path.write_bytes(content)
