@@ -87,15 +87,20 @@ def test_a_missing_file_is_named(tmp_path):
         read_tensors(tmp_path / "absent", "model")
 
 
+def write_half(path):
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"half")
+        raise RuntimeError("interrupted")
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(stored):
     before = stored.read_bytes()
     with pytest.raises(TypeError):
         write_tensors(stored, "model", {"a": np.ones(2)}, {"not": object()})
-    with pytest.raises(RuntimeError, match="interrupted"), atomic_path(stored) as temporary:
-        temporary.write_bytes(b"half")
-        raise RuntimeError("interrupted")
+    with pytest.raises(RuntimeError, match="interrupted"):
+        write_half(stored)
     assert stored.read_bytes() == before
-    assert os.listdir(stored.parent) == [stored.name]
+    assert list(stored.parent.iterdir()) == [stored]
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_other(stored, monkeypatch):
@@ -107,13 +112,13 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(stored, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         write_tensors(stored, "model", {"a": np.ones(2)}, {})
     assert stored.read_bytes() == before
-    assert os.listdir(stored.parent) == [stored.name]
+    assert list(stored.parent.iterdir()) == [stored]
 
 
 def test_an_error_while_writing_a_new_file_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "new" / "result.json", float("nan"))
-    assert os.listdir(tmp_path / "new") == []
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_json_is_written_readably_into_new_directories(tmp_path):
