@@ -12,6 +12,7 @@ import pennylane as qml
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from qkd_pl.causal_cone import causal_cone
 from qkd_pl.errors import DeviceConfigError
 
 DEVICES_VARIABLE = "QKD_PL_DEVICES"
@@ -29,6 +30,7 @@ class DeviceSpec(BaseModel):
         shots: shots per circuit, or None for exact expectation values.
         diff_method: ``adjoint``, ``parameter-shift``, ``spsa`` or ``backprop``, as in ``qml.QNode``.
         seed: seed of a simulator's sampling; without one, training seeds it from the trainer's own seed.
+        causal_cone: do not run gates that no measured observable depends on (exact).
         gradient_options: further keyword arguments of the differentiation, for example ``num_directions`` of SPSA.
         options: further keyword arguments of the PennyLane device.
     """
@@ -40,6 +42,7 @@ class DeviceSpec(BaseModel):
     shots: int | None = Field(default=None, gt=0)
     diff_method: Literal["adjoint", "parameter-shift", "spsa", "backprop"] = "parameter-shift"
     seed: int | None = Field(default=None, ge=0)
+    causal_cone: bool = True
     gradient_options: dict[str, Any] = {}
     options: dict[str, Any] = {}
 
@@ -104,7 +107,8 @@ class DeviceSpec(BaseModel):
             device_vjp=self.diff_method == "adjoint",
             gradient_kwargs=gradient_options,
         )
-        return qml.set_shots(node, shots=self.shots)
+        node = qml.set_shots(node, shots=self.shots)
+        return causal_cone(node) if self.causal_cone else node
 
 
 class DeviceRegistry(Mapping[str, DeviceSpec]):

@@ -42,7 +42,7 @@ class Table1Settings:
             teacher and of the control arm.
         teacher_iterations: training of each teacher candidate.
         teacher_candidates, teachers: so many candidates are trained, and the best by training accuracy are averaged.
-        qae_layers, qae_iterations, qae_learning_rate, qae_lr_step: the autoencoder and its training.
+        qae_layers, qae_iterations, qae_learning_rate, qae_lr_step, qae_lr_decay: the autoencoder and its training.
         qae_candidates: autoencoders trained from different weights; the best by training fidelity is used.
         device: entry of the device registry on which everything is trained.
     """
@@ -64,8 +64,9 @@ class Table1Settings:
     teachers: int = 1
     qae_layers: int = 6
     qae_iterations: int = 600
-    qae_learning_rate: float = 0.03
+    qae_learning_rate: float = 0.1
     qae_lr_step: int = 100
+    qae_lr_decay: float = 0.8
     qae_candidates: int = 1
     device: str = "lightning"
 
@@ -248,6 +249,7 @@ def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
         "iterations": settings.qae_iterations,
         "learning_rate": settings.qae_learning_rate,
         "lr_step": settings.qae_lr_step,
+        "lr_decay": settings.qae_lr_decay,
         "device": settings.device,
     }
     return [

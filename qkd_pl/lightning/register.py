@@ -1,0 +1,96 @@
+"""Lightning's kernels on a register whose first wires hold the sample index and whose last wires hold the circuit.
+
+The gates act on the circuit's wires only, so one pass over a register of m + n wires serves ``2**m`` samples. All that
+is computed from a register is linear in the samples' density matrices, so it need not be normalised: unused samples
+stay zero.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pennylane_lightning import lightning_qubit_ops
+from pennylane_lightning.lightning_qubit_ops import algorithms
+
+from qkd_pl.lightning.circuit import BatchedCircuit
+from qkd_pl.lightning.gates import ROTATIONS
+
+# Registers of up to this many wires fit the cache and are large enough to hide the cost of calling a kernel.
+BEST_REGISTER_WIRES = 13
+
+
+def sample_wires(n_wires: int, batch_size: int) -> int:
+    """Number m of sample wires: the register stays within the cache and is padded as little as possible."""
+    needed = max(batch_size - 1, 0).bit_length()
+    largest = min(needed, max(BEST_REGISTER_WIRES - n_wires, 0))
+    return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
+
+
+class Register:
+    """The shared gates of one circuit, ready to act on blocks of up to ``2**m`` samples.
+
+    Args:
+        circuit: its wires and gates are used, its amplitudes are not.
+        c_dtype: complex64 or complex128.
+        n_sample_wires: m.
+    """
+
+    def __init__(self, circuit: BatchedCircuit, c_dtype: Any, n_sample_wires: int):
+        self._dtype = np.dtype(c_dtype)
+        self._shape = (2**n_sample_wires, 2 ** len(circuit.wires))
+        precision = "C64" if self._dtype == np.complex64 else "C128"
+        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + len(circuit.wires))
+        self._vjp = getattr(algorithms, f"VectorJacobianProduct{precision}")()
+        position = {wire: n_sample_wires + i for wire, i in circuit.wires.items()}
+        gates = circuit.gates
+        wires = [[position[wire] for wire in labels] for labels in gates.wires]
+        angles = iter(gates.values().tolist())
+        parameters = [[next(angles)] if name in ROTATIONS else [] for name in gates.names]
+        serialised = zip(gates.names, wires, gates.inverses, parameters, gates.matrices, strict=True)
+        self._calls = [self._call(*gate) for gate in serialised]
+        self._n_angles = gates.n_angles
+        absent = np.empty(0, dtype=self._dtype)
+        matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in gates.matrices]
+        no_controls: list[list[int]] = [[]] * len(wires)
+        create = getattr(algorithms, f"create_ops_list{precision}")
+        self._gates = create(gates.names, parameters, wires, gates.inverses, matrices, no_controls, no_controls)
+
+    def _call(
+        self, name: str, wires: list[int], inverse: bool, parameters: list[float], matrix: np.ndarray | None
+    ) -> Callable[[], None]:
+        if matrix is not None:
+            return partial(self._state.applyMatrix, matrix.astype(self._dtype), wires, inverse)
+        return partial(getattr(self._state, name), wires, inverse, parameters)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one amplitude."""
+        return self._dtype.itemsize
+
+    def run(self, amplitudes: np.ndarray) -> np.ndarray:
+        """Final amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples, from their initial ones."""
+        self._state.updateData(self._padded(amplitudes).ravel())
+        for call in self._calls:
+            call()
+        final = np.empty(self._shape, dtype=self._dtype)
+        self._state.getState(final.ravel())
+        return final[: len(amplitudes)]
+
+    def pull_back(self, final: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
+        """Gradient of ``2 Re Σ_b ⟨cotangent_b|final_b⟩`` with respect to every angle, summed over samples.
+
+        Args:
+            final: final amplitudes ``(n_samples, 2**n)``.
+            cotangent: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for a cotangent g on the expectation values of O_k.
+        """
+        self._state.updateData(self._padded(final).ravel())
+        angles = list(range(self._n_angles))
+        return 2 * self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), angles).real.astype(np.float64)
+
+    def _padded(self, block: np.ndarray) -> np.ndarray:
+        if block.shape == self._shape:
+            return np.ascontiguousarray(block, dtype=self._dtype)
+        padded = np.zeros(self._shape, dtype=self._dtype)
+        padded[: len(block)] = block
+        return padded

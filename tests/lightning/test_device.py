@@ -1,0 +1,278 @@
+"""``qkd.lightning`` against PennyLane's ``default.qubit``: values and gradients of batched circuits."""
+
+from itertools import pairwise
+
+import autograd
+import numpy as np
+import pennylane as qml
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qkd_pl.lightning import BatchedLightning
+
+TOLERANCE = 1e-10
+N_WIRES = 3
+LABELS = {None: [0, 1, 2], 3: [0, 1, 2], ("a", 7, "c"): ["a", 7, "c"], ("x", "a", 7, "c"): ["c", "a", 7]}
+
+
+def random_states(rng, batch_size, n_wires=N_WIRES):
+    states = rng.normal(size=(batch_size, 2**n_wires)) + 1j * rng.normal(size=(batch_size, 2**n_wires))
+    return states / np.linalg.norm(states, axis=1, keepdims=True)
+
+
+def ansatz(weights, wires):
+    for block in weights:
+        for wire, (first, second, third) in zip(wires, block, strict=True):
+            qml.RX(first, wire)
+            qml.RY(second, wire)
+            qml.RZ(third, wire)
+        for control, target in pairwise(wires):
+            qml.CNOT([control, target])
+
+
+def state_circuit(inputs, weights, wires):
+    qml.StatePrep(inputs, wires=wires)
+    ansatz(weights, wires)
+
+
+def reversed_state_circuit(inputs, weights, wires):
+    qml.AmplitudeEmbedding(inputs[:, :3], wires=wires[1:][::-1], pad_with=0.1, normalize=True)
+    ansatz(weights, wires)
+
+
+def angle_circuit(inputs, weights, wires):
+    qml.AngleEmbedding(inputs[:, : len(wires)].real, wires=wires, rotation="Y")
+    ansatz(weights, wires)
+
+
+def phase_circuit(inputs, weights, wires):
+    for position, wire in enumerate(wires):
+        qml.Hadamard(wire)
+        qml.RZ(inputs[:, position].real, wire)
+    ansatz(weights, wires)
+
+
+def partly_broadcast_circuit(inputs, weights, wires):
+    qml.RX(weights[0, 0, 0], wires[0])
+    qml.RX(inputs[:, 0].real, wires[1])
+    ansatz(weights, wires)
+    qml.QubitUnitary(np.diag([1, 1j]), wires[2])
+    qml.adjoint(qml.RY)(weights[0, 1, 1], wires[2])
+    qml.adjoint(qml.S)(wires[0])
+
+
+def template_circuit(inputs, weights, wires):
+    qml.StatePrep(inputs, wires=wires)
+    qml.StronglyEntanglingLayers(weights, wires=wires)
+    qml.Rot(*weights[0, 0], wires=wires[1])
+
+
+def reuploading_circuit(inputs, weights, wires):
+    for _ in range(2):
+        qml.AngleEmbedding(inputs[:, : len(wires)].real, wires=wires)
+        ansatz(weights, wires)
+
+
+def entangling_embedding_circuit(inputs, weights, wires):
+    for position, wire in enumerate(wires):
+        qml.Hadamard(wire)
+        qml.IsingZZ(inputs[:, position].real, [wire, wires[(position + 1) % len(wires)]])
+    ansatz(weights, wires)
+
+
+NATIVE = [
+    state_circuit,
+    reversed_state_circuit,
+    angle_circuit,
+    phase_circuit,
+    partly_broadcast_circuit,
+    template_circuit,
+]
+EXPANDED = [reuploading_circuit, entangling_embedding_circuit]
+
+
+def logits(wires):
+    return [qml.Z(wires[0]), qml.Z(wires[1])]
+
+
+def single(wires):
+    return [qml.X(wires[2])]
+
+
+def mixture(wires):
+    first, second, third = wires
+    return [
+        qml.prod(qml.X(first), qml.Z(third)),
+        qml.prod(qml.Y(second), qml.Projector([0, 1], wires=[third, first])),
+        qml.Projector([1, 0], wires=[second, first]),
+        qml.Hamiltonian([0.3, -1.2, 0.5], [qml.Z(first) @ qml.X(second), qml.Z(third), qml.Identity(second)]),
+        qml.Hermitian(np.array([[1, 0, 0, 2j], [0, 3, 0, 0], [0, 0, -1, 0], [-2j, 0, 0, 0.5]]), wires=[third, first]),
+        0.5 * qml.Hadamard(first) + qml.prod(qml.Y(first), qml.Y(third)),
+    ]
+
+
+OBSERVABLES = [logits, single, mixture]
+
+
+def outputs_and_gradient(device, diff_method, circuit, observables, inputs, weights, wires, **options):
+    def quantum_function(inputs, weights):
+        circuit(inputs, weights, wires)
+        measured = [qml.expval(observable) for observable in observables(wires)]
+        return measured if len(measured) > 1 else measured[0]
+
+    qnode = qml.QNode(quantum_function, device, interface="autograd", diff_method=diff_method, **options)
+    plain = np.array(qnode(inputs, weights))
+    pullback, outputs = autograd.make_vjp(lambda weights: qml.math.stack(qnode(inputs, weights)))(weights)
+    cotangent = np.random.default_rng(5).normal(size=np.shape(outputs))
+    return plain, np.array(outputs), pullback(cotangent)
+
+
+def assert_agrees(circuit, observables, batch_size, wires, seed, tolerance=TOLERANCE, **options):
+    rng = np.random.default_rng(seed)
+    inputs, weights = random_states(rng, batch_size), rng.uniform(0, 2 * np.pi, (2, N_WIRES, 3))
+    arguments = (circuit, observables, inputs, weights, LABELS[wires])
+    device = BatchedLightning(wires=list(wires) if isinstance(wires, tuple) else wires, **options)
+    ours = outputs_and_gradient(device, "adjoint", *arguments, device_vjp=True)
+    exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
+    for here, there in zip(ours, exact, strict=True):
+        assert here.shape == there.shape
+        np.testing.assert_allclose(here, there, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("observables", OBSERVABLES)
+@pytest.mark.parametrize("circuit", NATIVE)
+@settings(max_examples=6, deadline=None)
+@given(batch_size=st.integers(1, 40), wires=st.sampled_from(list(LABELS)), seed=st.integers(0, 2**16))
+def test_native_batches_agree_with_default_qubit(circuit, observables, batch_size, wires, seed):
+    assert_agrees(circuit, observables, batch_size, wires, seed)
+
+
+@pytest.mark.parametrize("circuit", EXPANDED)
+@settings(max_examples=3, deadline=None)
+@given(batch_size=st.integers(1, 5), wires=st.sampled_from(list(LABELS)), seed=st.integers(0, 2**16))
+def test_other_broadcasting_agrees_with_default_qubit(circuit, batch_size, wires, seed):
+    assert_agrees(circuit, mixture, batch_size, wires, seed)
+
+
+@pytest.mark.parametrize("c_dtype", [np.complex64, "complex64"])
+def test_complex64_is_accurate_to_single_precision(c_dtype):
+    assert_agrees(state_circuit, mixture, 33, None, 3, tolerance=1e-4, c_dtype=c_dtype)
+
+
+@pytest.mark.parametrize("circuit", [state_circuit, angle_circuit, phase_circuit, template_circuit])
+def test_empty_batch_has_empty_results_and_zero_gradient(circuit):
+    inputs, weights = np.empty((0, 2**N_WIRES)), np.ones((2, N_WIRES, 3))
+    device = BatchedLightning(wires=N_WIRES)
+    plain, outputs, gradient = outputs_and_gradient(
+        device, "adjoint", circuit, logits, inputs, weights, range(N_WIRES), device_vjp=True
+    )
+    assert plain.shape == outputs.shape == (2, 0)
+    np.testing.assert_array_equal(gradient, np.zeros_like(weights))
+
+
+def expansions(monkeypatch):
+    """Count the circuits that the path of ``lightning.qubit`` simulates."""
+    simulated = []
+    simulate = BatchedLightning.simulate
+    monkeypatch.setattr(BatchedLightning, "simulate", lambda *args, **kw: simulated.append(1) or simulate(*args, **kw))
+    return simulated
+
+
+@pytest.mark.parametrize("circuit", NATIVE)
+def test_native_circuits_are_not_expanded(circuit, monkeypatch):
+    simulated = expansions(monkeypatch)
+    assert_agrees(circuit, mixture, 5, None, 0)
+    assert not simulated
+
+
+@pytest.mark.parametrize("circuit", EXPANDED)
+def test_other_circuits_are_expanded(circuit, monkeypatch):
+    simulated = expansions(monkeypatch)
+    assert_agrees(circuit, mixture, 5, None, 0)
+    assert simulated
+
+
+def test_evaluation_without_gradients_is_native_by_default(monkeypatch):
+    simulated = expansions(monkeypatch)
+    rng = np.random.default_rng(0)
+    inputs, weights = random_states(rng, 7), rng.uniform(0, 6, (2, N_WIRES, 3))
+
+    def circuit(inputs, weights):
+        state_circuit(inputs, weights, range(N_WIRES))
+        return qml.expval(qml.Z(0))
+
+    ours = qml.QNode(circuit, BatchedLightning(wires=N_WIRES))(inputs, weights)
+    np.testing.assert_allclose(ours, qml.QNode(circuit, qml.device("default.qubit"))(inputs, weights), atol=TOLERANCE)
+    assert not simulated
+
+
+@pytest.mark.parametrize("options", [{"diff_method": "adjoint"}, {"diff_method": "parameter-shift"}])
+def test_full_jacobians(options):
+    rng = np.random.default_rng(0)
+    inputs, weights = random_states(rng, 3), qml.numpy.array(rng.uniform(0, 6, (1, N_WIRES, 3)))
+
+    def circuit(weights):
+        state_circuit(inputs, weights, range(N_WIRES))
+        return qml.expval(qml.Z(0))
+
+    ours = qml.jacobian(qml.QNode(circuit, BatchedLightning(wires=N_WIRES), **options))(weights)
+    exact = qml.jacobian(qml.QNode(circuit, qml.device("default.qubit")))(weights)
+    np.testing.assert_allclose(ours, exact, atol=TOLERANCE)
+
+
+def test_trainable_inputs_are_differentiated():
+    angles = qml.numpy.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+
+    def circuit(angles):
+        qml.AngleEmbedding(angles, wires=range(N_WIRES))
+        qml.CNOT([0, 1])
+        return qml.expval(qml.Z(1))
+
+    ours = qml.jacobian(qml.QNode(circuit, BatchedLightning(wires=3), diff_method="adjoint", device_vjp=True))(angles)
+    exact = qml.jacobian(qml.QNode(circuit, qml.device("default.qubit")))(angles)
+    np.testing.assert_allclose(ours, exact, atol=TOLERANCE)
+
+
+def test_unknown_wires_are_refused():
+    @qml.qnode(BatchedLightning(wires=2))
+    def circuit(inputs):
+        qml.StatePrep(inputs, wires=range(3))
+        return qml.expval(qml.Z(0))
+
+    with pytest.raises(qml.wires.WireError, match="Cannot run circuit"):
+        circuit(random_states(np.random.default_rng(0), 2))
+
+
+@pytest.mark.parametrize("measure", [lambda: qml.probs(wires=[0, 1]), lambda: qml.var(qml.Z(0)), qml.state])
+def test_other_measurements_agree_with_default_qubit(measure):
+    inputs, weights = random_states(np.random.default_rng(0), 3), np.ones((1, N_WIRES, 3))
+
+    def circuit():
+        state_circuit(inputs, weights, range(N_WIRES))
+        return measure()
+
+    ours = qml.QNode(circuit, BatchedLightning(wires=N_WIRES))()
+    np.testing.assert_allclose(ours, qml.QNode(circuit, qml.device("default.qubit"))(), atol=TOLERANCE)
+
+
+def test_shots_are_sampled():
+    @qml.set_shots(50)
+    @qml.qnode(BatchedLightning(wires=1, seed=1))
+    def circuit(angles):
+        qml.RX(angles, wires=0)
+        return qml.expval(qml.Z(0))
+
+    values = circuit(np.array([0.0, np.pi, 1.0]))
+    assert values[0] == 1
+    assert values[1] == -1
+    assert (values[2] * 50) % 2 == pytest.approx(0)
+
+
+def test_calls_are_tracked_once():
+    device = BatchedLightning(wires=N_WIRES)
+    inputs, weights = random_states(np.random.default_rng(0), 3), np.ones((1, N_WIRES, 3))
+    with device.tracker:
+        outputs_and_gradient(device, "adjoint", state_circuit, logits, inputs, weights, range(N_WIRES), device_vjp=True)
+    assert device.tracker.totals["batches"] == 2
+    assert device.tracker.totals["vjps"] == 1
