@@ -32,7 +32,9 @@ def vjp(qnode: qml.QNode, weights: np.ndarray, batch: Preparations) -> tuple[np.
     """
 
     def outputs_of(weights: np.ndarray) -> np.ndarray:
-        return qml.math.stack(qnode(batch.circuit_inputs, weights), axis=-1)
+        outputs = qml.math.stack(qnode(batch.circuit_inputs, weights), axis=-1)
+        # With shots, default.qubit drops the batch axis of a batch of one.
+        return qml.math.reshape(outputs, (len(batch.circuit_inputs), -1))
 
     pull, outputs = autograd.make_vjp(outputs_of)(np.asarray(weights))
 

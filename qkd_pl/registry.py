@@ -70,17 +70,17 @@ class DeviceSpec(BaseModel):
 
         Args:
             wires: number of wires, or their labels.
-            rng: source of a simulator's sampling noise if the entry has no seed of its own.
+            rng: source of a simulator's sampling noise, instead of the entry's seed.
 
         Raises:
             DeviceConfigError: the device does not take one of the options, or cannot be made.
         """
         keywords = dict(self.options)
-        own = {"seed": rng if self.seed is None else self.seed, "causal_cone": self.causal_cone}
+        own = {"seed": self.seed if rng is None else rng, "causal_cone": self.causal_cone}
         keywords |= {key: value for key, value in own.items() if value is not None and key in _keywords(self.plugin)}
         try:
             return qml.device(self.plugin, wires=wires, **keywords)
-        except (TypeError, ValueError, qml.exceptions.DeviceError) as error:
+        except (TypeError, ValueError, AttributeError, ImportError, qml.exceptions.DeviceError) as error:
             raise DeviceConfigError(
                 f"device {self.name!r}: {self.plugin} with options {self.options} cannot be made: {error}"
             ) from error
@@ -159,7 +159,7 @@ def load_devices(path: str | os.PathLike | None = None) -> DeviceRegistry:
         raise DeviceConfigError(f"{source}: no such device file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise DeviceConfigError(f"{source}: cannot be read ({error})") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a ValueError comes from scalars such as 2001-13-01
         raise DeviceConfigError(f"{source}: not valid YAML: {error}") from error
     return _parse(source, content)
 
@@ -192,7 +192,7 @@ def _parse(source: Path, content: Any) -> DeviceRegistry:
     if not isinstance(devices, dict) or not devices:
         raise DeviceConfigError(f"{source}: devices must map names to entries")
     specs = {str(name): _parse_entry(source, str(name), entry) for name, entry in devices.items()}
-    if default not in specs:
+    if not isinstance(default, str) or default not in specs:
         raise DeviceConfigError(
             f"{source}: default is {default!r}, but there is no such device; allowed: {', '.join(specs)}"
         )
@@ -208,12 +208,19 @@ def _parse_entry(source: Path, name: str, entry: Any) -> DeviceSpec:
         allowed = ", ".join(key for key in DeviceSpec.model_fields if key != "name")
         problems = "; ".join(_describe(problem) for problem in error.errors())
         raise DeviceConfigError(f"{source}: device {name!r}: {problems} (allowed keys: {allowed})") from None
-    if unknown := set(spec.options) - set(allowed_options := _keywords(spec.plugin)):
-        raise DeviceConfigError(
-            f"{source}: device {name!r}: options: {spec.plugin} takes no {', '.join(sorted(unknown))}; "
-            f"allowed: {', '.join(sorted(allowed_options))}"
-        )
+    _check_names(source, spec, "options", spec.plugin, _keywords(spec.plugin) - {"seed"})
+    _check_names(source, spec, "gradient_options", spec.diff_method, _gradient_keywords(spec.diff_method))
+    if spec.seed is not None and "seed" not in _keywords(spec.plugin):
+        raise DeviceConfigError(f"{source}: device {name!r}: seed: {spec.plugin} takes none; allowed: null")
     return spec
+
+
+def _check_names(source: Path, spec: DeviceSpec, key: str, taker: str, allowed: set[str]) -> None:
+    if unknown := set(getattr(spec, key)) - allowed:
+        raise DeviceConfigError(
+            f"{source}: device {spec.name!r}: {key}: {taker} takes no {', '.join(sorted(unknown))}; "
+            f"allowed: {', '.join(sorted(allowed)) or 'none'}"
+        )
 
 
 def _describe(problem: Any) -> str:
@@ -235,6 +242,14 @@ def _keywords(plugin: str) -> set[str]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return keywords - {"self", "wires", "shots"}
+
+
+def _gradient_keywords(diff_method: str) -> set[str]:
+    """Keyword arguments of PennyLane's gradient transform; the exact methods of simulators have none."""
+    transforms = {"parameter-shift": qml.gradients.param_shift, "spsa": qml.gradients.spsa_grad}
+    if diff_method not in transforms:
+        return set()
+    return set(inspect.signature(transforms[diff_method]).parameters) - {"tape", "argnum", "sampler_rng"}
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -61,7 +61,7 @@ def topological_phases(
         >>> train.inputs.shape, test.labels.shape
         ((4, 8), (2,))
     """
-    _check(n_qubits, n_train, n_test, h1)
+    _check(n_qubits, n_train, n_test, seed, h1)
     if h2 != 0.0:
         raise InvalidInputError(
             f"h2={h2}: the phase boundary, and with it the labels, is known for h2=0 only; "
@@ -102,12 +102,14 @@ def ground_states(
     return energies, states
 
 
-def _check(n_qubits: int, n_train: int, n_test: int, h1: tuple[float, float]) -> None:
+def _check(n_qubits: int, n_train: int, n_test: int, seed: int, h1: tuple[float, float]) -> None:
     if not 3 <= n_qubits <= _MAX_QUBITS:
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
     for name, count in (("n_train", n_train), ("n_test", n_test)):
         if count < 0:
             raise InvalidInputError(f"{name}={count}: the number of states cannot be negative")
+    if not isinstance(seed, int) or seed < 0:  # NumPy takes None for a random draw, which a cache must not keep
+        raise InvalidInputError(f"seed={seed}: must be an integer, not negative")
     if len(h1) != 2 or not 0 <= h1[0] <= h1[1]:
         raise InvalidInputError(f"h1={h1}: expected an interval (low, high) with 0 <= low <= high")
 

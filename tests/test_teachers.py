@@ -1,0 +1,92 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.svm import SVC
+
+from qkd_pl import QNN, Ensemble, KDTrainer
+from qkd_pl.errors import InvalidInputError
+from qkd_pl.models import trained
+from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
+
+
+def constant(value: float) -> SimpleNamespace:
+    return SimpleNamespace(logits=lambda inputs: np.full((len(inputs), 2), value))
+
+
+@pytest.fixture
+def blobs(rng):
+    labels = np.arange(40) % 2
+    return rng.normal(size=(40, 3)) + 2.0 * labels[:, None], labels
+
+
+def test_an_ensemble_averages_logits(rng):
+    models = [trained(QNN(2, 1), rng.normal(size=(2, 2, 3))) for _ in range(3)]
+    inputs = np.eye(4)
+    mean = sum(model.logits(inputs) for model in models) / 3
+    np.testing.assert_allclose(Ensemble(models).logits(inputs), mean, atol=1e-14)
+
+
+def test_ensembles_nest():
+    assert Ensemble([constant(1.0), Ensemble([constant(0.0), constant(0.5)])]).logits([0])[0, 0] == 0.625
+
+
+def test_an_empty_ensemble_is_refused():
+    with pytest.raises(InvalidInputError, match="at least one teacher"):
+        Ensemble([])
+
+
+def test_a_classifiers_log_probabilities_are_its_logits(blobs):
+    inputs, labels = blobs
+    classifier = LogisticRegression().fit(inputs, labels)
+    np.testing.assert_allclose(teacher_logits(classifier, inputs, 2), classifier.predict_log_proba(inputs))
+
+
+def test_a_certain_classifier_stays_finite():
+    certain = SimpleNamespace(predict_proba=lambda features: np.tile([1.0, 0.0], (len(features), 1)))
+    np.testing.assert_allclose(ClassifierTeacher(certain).logits(np.zeros((2, 3))), [[0.0, np.log(1e-12)]] * 2)
+
+
+def test_samples_of_several_dimensions_are_flattened_for_a_classifier():
+    seen = []
+    spy = SimpleNamespace(
+        predict_proba=lambda features: seen.append(features.shape) or np.full((len(features), 2), 0.5)
+    )
+    teacher_logits(spy, np.zeros((5, 2, 2)), 2)
+    assert seen == [(5, 4)]
+
+
+def test_an_array_of_logits_is_taken_as_it_is():
+    logits = np.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(teacher_logits(logits, np.zeros((3, 1)), 2), logits)
+
+
+def test_trained_networks_and_ensembles_are_teachers():
+    assert isinstance(trained(QNN(2, 1), np.zeros((2, 2, 3))), Teacher)
+    assert isinstance(Ensemble([constant(0.0)]), Teacher)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        (np.zeros((2, 2)), r"shape \(2, 2\); the student needs \(3, 2\)"),
+        (np.zeros((3, 4)), r"shape \(3, 4\)"),
+        (np.full((3, 2), np.nan), "NaN or infinity"),
+        (constant(np.inf), "NaN or infinity"),
+        ("a name", "teacher is a str"),
+        (SVC(), "teacher is a SVC"),
+    ],
+)
+def test_what_cannot_teach_is_refused(teacher, message):
+    with pytest.raises(InvalidInputError, match=message):
+        teacher_logits(teacher, np.zeros((3, 5)), 2)
+
+
+def test_a_classical_teacher_distils_into_a_qnn(blobs):
+    """End to end: the student imitates a classical classifier without seeing any correct label."""
+    inputs, labels = blobs
+    teacher = LogisticRegression().fit(inputs, labels)
+    trainer = KDTrainer(iterations=40, batch_size=20, temperature=2.0, device="default")
+    student = trainer.fit(QNN(3, 1, embedding="angle"), (inputs, 1 - labels), teacher=teacher)  # alpha=1: labels unused
+    assert student.score(inputs, teacher.predict(inputs), "default") > 0.75
