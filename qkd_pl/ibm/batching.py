@@ -192,35 +192,38 @@ def _group(tapes: Sequence[QuantumScript], n_wires: int, transpiler: Transpiler)
 
 def _pack(groups: Sequence[_Group], repeats: int) -> Iterator[list[_Chunk]]:
     """Fill one job after the other; a group may be split between two rows."""
-    kinds = dict.fromkeys((group.primitive, group.shots) for group in groups)
-    for kind in kinds:
+    for kind in dict.fromkeys((group.primitive, group.shots) for group in groups):
         job: list[_Chunk] = []
         executions, size = 0, 0.0
         for group in groups:
             if (group.primitive, group.shots) != kind or not group.bases:
                 continue
-            row_executions = group.bases * repeats * (group.shots or 0)
-            row_size = max(1, group.rows.shape[1]) * _BYTES_PER_ANGLE
-            if row_executions > MAX_EXECUTIONS:
-                raise InvalidInputError(
-                    f"one input alone needs {row_executions:,} executions; a job may have {MAX_EXECUTIONS:,}"
-                )
+            per_row, row_size = _row_weight(group, repeats)
             start = 0
             while start < len(group.rows):
-                room = int((MAX_INPUT_BYTES - size) // row_size)
-                if row_executions:
-                    room = min(room, (MAX_EXECUTIONS - executions) // row_executions)
-                if room == 0:
+                room = min((MAX_EXECUTIONS - executions) // per_row, int((MAX_INPUT_BYTES - size) // row_size))
+                stop = min(start + room, len(group.rows))
+                if room > 0:
+                    job.append(_Chunk(group, start, stop))
+                executions += (stop - start) * per_row
+                size += (stop - start) * row_size
+                if stop < len(group.rows):
                     yield job
                     job, executions, size = [], 0, 0.0
-                    continue
-                stop = min(start + room, len(group.rows))
-                job.append(_Chunk(group, start, stop))
-                executions += (stop - start) * row_executions
-                size += (stop - start) * row_size
                 start = stop
         if job:
             yield job
+
+
+def _row_weight(group: _Group, repeats: int) -> tuple[int, float]:
+    """Executions and bytes that one row adds to a job; exact simulation counts as one shot."""
+    executions = group.bases * repeats * (group.shots or 1)
+    if executions > MAX_EXECUTIONS:
+        raise InvalidInputError(f"one input alone needs {executions:,} executions; a job may have {MAX_EXECUTIONS:,}")
+    size = max(1, group.rows.shape[1]) * _BYTES_PER_ANGLE
+    if size > MAX_INPUT_BYTES:
+        raise InvalidInputError(f"one input alone takes {size:,.0f} bytes; a job may have {MAX_INPUT_BYTES:,}")
+    return executions, size
 
 
 def _spans(group: _Group) -> Iterator[tuple[int, slice]]:

@@ -1,6 +1,6 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,10 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 from pennylane_qiskit import RemoteDevice
 
-from qkd_pl.errors import DeviceConfigError
 from qkd_pl.ibm import preprocessing, primitives
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.batching import JobPlan, plan_jobs
 from qkd_pl.ibm.transpile import Transpiler
-
-_FROM_THE_QNODE = ("shots", "default_shots", "default_precision")
 
 
 class IBMDevice(RemoteDevice):
@@ -33,18 +30,25 @@ class IBMDevice(RemoteDevice):
         wires: number of wires, or their labels.
         backend: ``"aer"``, ``"fake_…"``, ``"least_busy"``, the name of an IBM backend (see
             :func:`qkd_pl.ibm.backends.open_backend`), or a Qiskit backend.
-        seed: of the simulator's noise; each job draws its own seed from it, so that a new device repeats the whole
-            sequence. Hardware ignores it.
+        seed: of the simulator's noise, a number or a generator; each job draws its own seed from it, so that a new
+            device with the same number repeats the whole sequence. Hardware ignores it.
         token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
         instance: IBM Cloud instance; ``None`` for the account's own choice.
         optimization_level: of Qiskit's transpiler, 0 to 3.
         transpile_attempts: seeds that the transpiler tries for each structure; the best circuit is kept.
-        **options: settings of the primitives, in the form of qiskit-ibm-runtime's ``EstimatorOptions``:
-            ``resilience_level``, ``resilience``, ``dynamical_decoupling``, ``twirling``, ``max_execution_time``, ….
-            The Sampler refuses those it does not have, such as ``resilience_level``. Simulators ignore them.
+        resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
+            Sampler has none, so that probs, counts and samples are refused together with it.
+        resilience: advanced settings of the mitigation.
+        dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
+        twirling: for example ``{"enable_gates": True}``.
+        execution: for example ``{"rep_delay": 0.0002}``.
+        max_execution_time: QPU seconds after which the service stops a job.
+
+    The last six are qiskit-ibm-runtime's own settings (``EstimatorOptions``, ``SamplerOptions``), passed on as they
+    are, and part of every payload. Simulators ignore them, with a warning.
 
     Raises:
-        InvalidInputError: the primitives do not know an option, or a circuit or measurement cannot be run.
+        InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
         BackendError, CredentialsError: the backend cannot be opened.
     """
 
@@ -55,22 +59,33 @@ class IBMDevice(RemoteDevice):
         wires: int | Iterable[Any],
         backend: Any = "aer",
         *,
-        seed: int | None = None,
+        seed: int | np.random.Generator | None = None,
         token_env: str | None = None,
         instance: str | None = None,
         optimization_level: int = 3,
         transpile_attempts: int = 8,
-        **options: Any,
+        resilience_level: int | None = None,
+        resilience: Mapping[str, Any] | None = None,
+        dynamical_decoupling: Mapping[str, Any] | None = None,
+        twirling: Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+        max_execution_time: int | None = None,
     ) -> None:
-        if misplaced := sorted(set(options) & set(_FROM_THE_QNODE)):
-            raise DeviceConfigError(f"{', '.join(misplaced)}: shots belong to the QNode, use qml.set_shots")
+        settings = {
+            "resilience_level": resilience_level,
+            "resilience": resilience,
+            "dynamical_decoupling": dynamical_decoupling,
+            "twirling": twirling,
+            "execution": execution,
+            "max_execution_time": max_execution_time,
+        }
+        options = {key: value for key, value in settings.items() if value is not None}
         primitives.check_options("estimator", options)
         if isinstance(backend, str):
             n_wires = wires if isinstance(wires, int) else len(list(wires))
             backend = open_backend(backend, n_wires, token_env, instance)
         super().__init__(wires, backend=backend)
         self.options = options
-        self.seed = seed
         self.transpiler = Transpiler(backend, optimization_level, transpile_attempts)
         self._seeds = None if seed is None else _job_seeds(seed)
 
@@ -136,7 +151,7 @@ class IBMDevice(RemoteDevice):
         self.tracker.record()
 
 
-def _job_seeds(seed: int) -> Iterator[int]:
+def _job_seeds(seed: int | np.random.Generator) -> Iterator[int]:
     """Seeds in 1..2³¹−1, one for each job; Aer reads 0 as "no seed"."""
     generator = np.random.default_rng(seed)
     while True:

@@ -110,3 +110,9 @@ def test_mitigation_counts_against_the_limit(monkeypatch):
 def test_an_input_beyond_the_limit_is_refused():
     with pytest.raises(InvalidInputError, match="10,000,001 executions"):
         plan([tape(0.1, shots=10_000_001)])
+
+
+def test_an_input_larger_than_a_job_is_refused(monkeypatch):
+    monkeypatch.setattr(batching, "MAX_INPUT_BYTES", 20)
+    with pytest.raises(InvalidInputError, match="21 bytes"):
+        plan([tape(0.1)])
