@@ -19,3 +19,7 @@ class FileFormatError(QKDError, ValueError):
 
 class TrainingDivergedError(QKDError, ArithmeticError):
     """The loss or its gradient became NaN or infinite; the message says at which iteration."""
+
+
+class WorkerLostError(QKDError, RuntimeError):
+    """A worker process died before it returned its results."""
