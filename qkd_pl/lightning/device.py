@@ -43,7 +43,8 @@ class BatchedLightning(LightningQubit):
 
     Args:
         wires: number of wires, their labels, or None to take them from each circuit.
-        c_dtype: ``np.complex128`` or ``np.complex64``, or its name.
+        c_dtype: ``np.complex128`` or ``np.complex64``, or its name. In complex64, expectation values are accurate to
+            about 1e-6 and gradients, summed over a batch of 64, to about 1e-5.
         causal_cone: whether to leave out gates and wires of native circuits that no measurement depends on; exact.
         workers: number of processes over which large native batches are spread; results do not depend on it.
         options: further arguments of ``lightning.qubit``.

@@ -1,5 +1,8 @@
 """``qkd.lightning`` against PennyLane's ``default.qubit``: values and gradients of batched circuits."""
 
+import tracemalloc
+
+import autograd
 import numpy as np
 import pennylane as qml
 import pytest
@@ -178,3 +181,21 @@ def test_wires_that_nothing_measured_depends_on_are_not_simulated():
     circuit, _ = device.recognise(tape, differentiable=True)
     assert set(circuit.wires) == {0, 1}
     assert circuit.gates.names == ["CZ", "RX"]
+
+
+def test_memory_of_a_large_batch_is_a_few_copies_of_its_states():
+    rng = np.random.default_rng(0)
+    inputs, weights = random_states(rng, 64, 15), rng.uniform(0, 6, (1, 15, 3))
+
+    def circuit(weights):
+        qml.StatePrep(inputs, wires=range(15))
+        qml.StronglyEntanglingLayers(weights, wires=range(15))
+        return qml.expval(qml.Z(0))
+
+    qnode = qml.QNode(circuit, BatchedLightning(wires=15), interface="autograd", diff_method="adjoint", device_vjp=True)
+    tracemalloc.start()
+    pullback, _ = autograd.make_vjp(qnode)(weights)
+    pullback(np.ones(64))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * inputs.nbytes
