@@ -36,8 +36,9 @@ def restore_checkpoint(run: Run, path: Path) -> None:
     """
     tensors, manifest = read_tensors(path, _KIND)
     if manifest["fingerprint"] != run.fingerprint:
+        changes = _changes(manifest["fingerprint"], run)
         raise FileFormatError(
-            f"{path}: the checkpoint belongs to another run, which differs in {_changes(manifest['fingerprint'], run)}. "
+            f"{path}: the checkpoint belongs to another run, which differs in {changes}. "
             "Give another path, or remove the file to start afresh"
         )
     run.iteration = manifest["iteration"]

@@ -203,10 +203,12 @@ def _parse(source: Path, content: Any) -> DeviceRegistry:
 def _parse_entry(source: Path, name: str, entry: Any) -> DeviceSpec:
     if not isinstance(entry, dict):
         raise DeviceConfigError(f"{source}: device {name!r}: must be a mapping of keys to values, not {entry!r}")
+    allowed = ", ".join(key for key in DeviceSpec.model_fields if key != "name")
+    if "name" in entry:
+        raise DeviceConfigError(f"{source}: device {name!r}: name: unknown key (allowed keys: {allowed})")
     try:
         spec = DeviceSpec.model_validate({**entry, "name": name})
     except ValidationError as error:
-        allowed = ", ".join(key for key in DeviceSpec.model_fields if key != "name")
         problems = "; ".join(_describe(problem) for problem in error.errors())
         raise DeviceConfigError(f"{source}: device {name!r}: {problems} (allowed keys: {allowed})") from None
     _check_names(source, spec, "options", spec.plugin, _keywords(spec.plugin) - {"seed"})
@@ -259,7 +261,8 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+            merge = key_node.tag == "tag:yaml.org,2002:merge"
+            key = "<<" if merge else self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a string", key_node.start_mark)
             if key in seen:
