@@ -6,7 +6,8 @@ from itertools import product
 import numpy as np
 import pennylane as qml
 from pennylane.measurements import ExpectationMP
-from pennylane.operation import Operator
+from pennylane.operation import Operation, Operator
+from pennylane.wires import Wires
 
 from qkd_pl.errors import InvalidInputError
 
@@ -66,18 +67,49 @@ class Ansatz:
         return line + closing
 
     def apply(self, weights: np.ndarray) -> None:
-        """Queue the gates; ``weights`` has shape :attr:`weights_shape`, in radians."""
-        for layer in range(self.n_layers):
-            self._rotate(weights, layer)
-            for coupling in self.couplings:
-                ENTANGLERS[self.entangler](wires=coupling)
-        if self.closing_rotations:
-            self._rotate(weights, self.n_layers)
+        """Queue the ansatz as one operation; ``weights`` has shape :attr:`weights_shape`, in radians."""
+        HardwareEfficientAnsatz(weights, self)
 
-    def _rotate(self, weights: np.ndarray, block: int) -> None:
-        for wire in range(self.n_qubits):
-            for position, axis in enumerate(self.rotations):
-                ROTATIONS[axis](weights[block, wire, position], wires=wire)
+
+class HardwareEfficientAnsatz(Operation):
+    """The layers of an :class:`Ansatz` as one PennyLane template.
+
+    One operation with a tensor of weights, rather than a gate for every angle, so that building and differentiating the
+    circuit costs no more for a deep ansatz than for a shallow one on devices that take templates whole.
+
+    Args:
+        weights: radians, of shape ``ansatz.weights_shape``.
+        ansatz: the layers.
+    """
+
+    grad_method = None
+
+    def __init__(self, weights: np.ndarray, ansatz: Ansatz, id: str | None = None) -> None:
+        self._hyperparameters = {"ansatz": ansatz}
+        super().__init__(weights, wires=range(ansatz.n_qubits), id=id)
+
+    @property
+    def num_params(self) -> int:
+        """One tensor of weights."""
+        return 1
+
+    @property
+    def ndim_params(self) -> tuple[int]:
+        """The weights have three dimensions, so that they are not taken for a batch."""
+        return (3,)
+
+    @staticmethod
+    def compute_decomposition(weights: np.ndarray, wires: Wires, ansatz: Ansatz) -> list[Operator]:
+        """The gates of all layers, in order."""
+        gates: list[Operator] = []
+        for block in range(len(weights)):
+            for position, wire in enumerate(wires):
+                for axis, name in enumerate(ansatz.rotations):
+                    gates.append(ROTATIONS[name](weights[block, position, axis], wires=wire))
+            if block < ansatz.n_layers:
+                entangler = ENTANGLERS[ansatz.entangler]
+                gates += [entangler(wires=[wires[i], wires[j]]) for i, j in ansatz.couplings]
+        return gates
 
 
 def class_logits(n_classes: int) -> list[ExpectationMP]:

@@ -19,3 +19,15 @@ class FileFormatError(QKDError, ValueError):
 
 class TrainingDivergedError(QKDError, ArithmeticError):
     """The loss or its gradient became NaN or infinite; the message says at which iteration."""
+
+
+class BackendError(QKDError, RuntimeError):
+    """A quantum backend cannot be found or reached; the message names it and what is available."""
+
+
+class CredentialsError(BackendError):
+    """The IBM Quantum account is missing or refused; the message says how to provide one, never what was provided."""
+
+
+class JobResultError(QKDError, RuntimeError):
+    """A job's result is not what its circuits ask for: wrong type, shape, or number of shots."""

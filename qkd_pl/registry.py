@@ -3,6 +3,7 @@
 import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from qkd_pl.errors import DeviceConfigError
 DEVICES_VARIABLE = "QKD_PL_DEVICES"
 _FILE_NAME = "devices.yaml"
 _EXACT_METHODS = ("adjoint", "backprop")
-_SAMPLING_PLUGINS = ("qiskit.remote", "qiskit.aer", "qiskit.basicsim")
+_SAMPLING_PLUGINS = ("qkd.ibm", "qiskit.remote", "qiskit.aer", "qiskit.basicsim")
 
 
 class DeviceSpec(BaseModel):
@@ -29,10 +30,11 @@ class DeviceSpec(BaseModel):
         plugin: short name of an installed PennyLane device, for example ``lightning.qubit``.
         shots: shots per circuit, or None for exact expectation values.
         diff_method: ``adjoint``, ``parameter-shift``, ``spsa`` or ``backprop``, as in ``qml.QNode``.
-        seed: seed of a simulator's sampling; without one, training seeds it from the trainer's own seed.
+        seed: seed of a simulator's sampling when a model is evaluated; training draws from the trainer's seed instead.
         causal_cone: do not run gates that no measured observable depends on (exact).
         gradient_options: further keyword arguments of the differentiation, for example ``num_directions`` of SPSA.
-        options: further keyword arguments of the PennyLane device.
+        max_qpu_seconds: jobs with a higher estimate are refused before anything is sent.
+        options: further keyword arguments of the PennyLane device; in ``devices.yaml`` they stand among the other keys.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -44,6 +46,7 @@ class DeviceSpec(BaseModel):
     seed: int | None = Field(default=None, ge=0)
     causal_cone: bool = True
     gradient_options: dict[str, Any] = {}
+    max_qpu_seconds: float | None = Field(default=None, gt=0)
     options: dict[str, Any] = {}
 
     @model_validator(mode="after")
@@ -59,7 +62,8 @@ class DeviceSpec(BaseModel):
             )
         if self.diff_method == "backprop" and self.plugin != "default.qubit":
             raise ValueError(f"diff_method: 'backprop' needs plugin default.qubit, not {self.plugin!r}")
-        if self.plugin in _SAMPLING_PLUGINS and self.shots is None:
+        exact = self.plugin == "qkd.ibm" and self.options.get("backend", "aer") == "aer"
+        if self.plugin in _SAMPLING_PLUGINS and self.shots is None and not exact:
             raise ValueError(f"shots: {self.plugin!r} samples, so that a positive number of shots is needed, not null")
         if self.plugin in _SAMPLING_PLUGINS and self.diff_method == "adjoint":
             raise ValueError(f"diff_method: {self.plugin!r} has no adjoint method; use parameter-shift or spsa")
@@ -76,9 +80,8 @@ class DeviceSpec(BaseModel):
             DeviceConfigError: the device does not take one of the options, or cannot be made.
         """
         keywords = dict(self.options)
-        seed = self.seed if rng is None else rng
-        if seed is not None and "seed" in _keywords(self.plugin):
-            keywords["seed"] = seed
+        own = {"seed": self.seed if rng is None else rng, "causal_cone": self.causal_cone}
+        keywords |= {key: value for key, value in own.items() if value is not None and key in _keywords(self.plugin)}
         try:
             return qml.device(self.plugin, wires=wires, **keywords)
         except (TypeError, ValueError, AttributeError, ImportError, qml.exceptions.DeviceError) as error:
@@ -108,7 +111,10 @@ class DeviceSpec(BaseModel):
             gradient_kwargs=gradient_options,
         )
         node = qml.set_shots(node, shots=self.shots)
-        return causal_cone(node) if self.causal_cone else node
+        return causal_cone(node) if self.causal_cone and "causal_cone" not in _keywords(self.plugin) else node
+
+
+_ENTRY_KEYS = tuple(key for key in DeviceSpec.model_fields if key not in ("name", "options"))
 
 
 class DeviceRegistry(Mapping[str, DeviceSpec]):
@@ -126,9 +132,12 @@ class DeviceRegistry(Mapping[str, DeviceSpec]):
 
     def __getitem__(self, name: str) -> DeviceSpec:
         try:
-            return self._specs[name]
+            spec = self._specs[name]
         except KeyError:
             raise DeviceConfigError(f"{self.path}: no device {name!r}; there are: {', '.join(self._specs)}") from None
+        # Only now, because knowing what a plugin's device takes means importing it, and Qiskit takes seconds.
+        _check_keywords(self.path, spec)
+        return spec
 
     def __contains__(self, name: object) -> bool:
         return name in self._specs
@@ -144,7 +153,8 @@ def load_devices(path: str | os.PathLike | None = None) -> DeviceRegistry:
     """Read the device registry.
 
     Looked up in this order: ``path``, ``$QKD_PL_DEVICES``, ``./devices.yaml``, the copy shipped with the package. The
-    file is data: nothing in it is ever executed.
+    file is data: nothing in it is ever executed. Which further keys an entry's device takes is checked when the entry
+    is looked up.
 
     Raises:
         DeviceConfigError: the file is missing or has an error; the message names file, entry, key and what is allowed.
@@ -203,37 +213,43 @@ def _parse(source: Path, content: Any) -> DeviceRegistry:
 def _parse_entry(source: Path, name: str, entry: Any) -> DeviceSpec:
     if not isinstance(entry, dict):
         raise DeviceConfigError(f"{source}: device {name!r}: must be a mapping of keys to values, not {entry!r}")
-    allowed = ", ".join(key for key in DeviceSpec.model_fields if key != "name")
-    if "name" in entry:
-        raise DeviceConfigError(f"{source}: device {name!r}: name: unknown key (allowed keys: {allowed})")
+    common = {key: value for key, value in entry.items() if key in _ENTRY_KEYS}
+    options = {key: value for key, value in entry.items() if key not in _ENTRY_KEYS}
     try:
-        spec = DeviceSpec.model_validate({**entry, "name": name})
+        return DeviceSpec.model_validate({**common, "name": name, "options": options})
     except ValidationError as error:
         problems = "; ".join(_describe(problem) for problem in error.errors())
-        raise DeviceConfigError(f"{source}: device {name!r}: {problems} (allowed keys: {allowed})") from None
-    _check_names(source, spec, "options", spec.plugin, _keywords(spec.plugin) - {"seed"})
-    _check_names(source, spec, "gradient_options", spec.diff_method, _gradient_keywords(spec.diff_method))
-    if spec.seed is not None and "seed" not in _keywords(spec.plugin):
-        raise DeviceConfigError(f"{source}: device {name!r}: seed: {spec.plugin} takes none; allowed: null")
-    return spec
-
-
-def _check_names(source: Path, spec: DeviceSpec, key: str, taker: str, allowed: set[str]) -> None:
-    if unknown := set(getattr(spec, key)) - allowed:
         raise DeviceConfigError(
-            f"{source}: device {spec.name!r}: {key}: {taker} takes no {', '.join(sorted(unknown))}; "
-            f"allowed: {', '.join(sorted(allowed)) or 'none'}"
+            f"{source}: device {name!r}: {problems} (allowed keys: {', '.join(_ENTRY_KEYS)}, and what the device takes)"
+        ) from None
+
+
+def _check_keywords(source: Path, spec: DeviceSpec) -> None:
+    """Refuse keys and gradient options that nothing takes."""
+    of_device = _keywords(spec.plugin)
+    gradient = _gradient_keywords(spec.diff_method)
+    if unknown := set(spec.options) - of_device:
+        allowed = [*_ENTRY_KEYS, *sorted(of_device - set(_ENTRY_KEYS))]
+        problem = f"{', '.join(sorted(unknown))}: unknown key; allowed: {', '.join(allowed)}"
+    elif unknown := set(spec.gradient_options) - gradient:
+        allowed_options = ", ".join(sorted(gradient)) or "none"
+        problem = (
+            f"gradient_options: {spec.diff_method} takes no {', '.join(sorted(unknown))}; allowed: {allowed_options}"
         )
+    elif spec.seed is not None and "seed" not in of_device:
+        problem = f"seed: {spec.plugin} takes none; allowed: null"
+    else:
+        return
+    raise DeviceConfigError(f"{source}: device {spec.name!r}: {problem}")
 
 
 def _describe(problem: Any) -> str:
     key = ".".join(map(str, problem["loc"]))
-    if problem["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key}: {message}, not {problem['input']!r}" if key else message
 
 
+@cache
 def _keywords(plugin: str) -> set[str]:
     """Keyword arguments of a device's constructor and, where it passes them on, of its parents'."""
     keywords: set[str] = set()
@@ -261,8 +277,7 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
-            merge = key_node.tag == "tag:yaml.org,2002:merge"
-            key = "<<" if merge else self.construct_object(key_node, deep=True)
+            key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is not a string", key_node.start_mark)
             if key in seen:

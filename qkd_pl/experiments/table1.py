@@ -67,7 +67,7 @@ class Table1Settings:
     qae_learning_rate: float = 0.1
     qae_lr_step: int = 100
     qae_lr_decay: float = 0.8
-    qae_candidates: int = 1
+    qae_candidates: int = 5
     device: str = "lightning"
 
 

@@ -63,14 +63,15 @@ class BatchedExecution:
             trainable: parameters of this circuit.
         """
         coefficients = np.array(cotangent, dtype=np.float64).reshape(self._readout.n_observables, -1)
-        gradient = np.zeros(self.circuit.gates.n_angles)
+        gradient = np.zeros(self._register.n_angles)
         for samples in self._blocks():
             final = self._final.get(samples.start)
             if final is None:
                 final = self._register.run(self.circuit.amplitudes(samples))
             applied = self._readout.apply(final, coefficients[:, samples])
             gradient += self._register.pull_back(final, applied)
-        return tuple(parameter.gather(gradient) for parameter in trainable)
+        scattered = self.circuit.gates.scatter(gradient)
+        return tuple(parameter.gather(scattered) for parameter in trainable)
 
     def is_of(self, circuit: BatchedCircuit, readout: Readout) -> bool:
         """Whether this execution prepared and measured the same."""
@@ -81,24 +82,25 @@ class BatchedExecution:
         return (slice(start, min(start + self._block, n_samples)) for start in range(0, n_samples, self._block))
 
 
-def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool) -> Recognised:
+def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:
     """Split and read out a tape that can be executed natively; None for any other.
 
     Args:
         tape: as PennyLane hands it to the device; its parameters may be tracers.
         device_wires: the only wires allowed, unless None.
         differentiable: whether gradients of the trainable parameters will be asked for.
+        causal_cone: whether to drop what no measurement depends on.
     """
-    key = (tuple(tape.trainable_params), device_wires, differentiable)
+    key = (tuple(tape.trainable_params), device_wires, differentiable, causal_cone)
     if (known := _recognised.get(tape)) and known[0] == key:
         return known[1]
-    recognised = _recognise(tape, device_wires, differentiable)
+    recognised = _recognise(tape, device_wires, differentiable, causal_cone)
     _recognised[tape] = (key, recognised)
     return recognised
 
 
-def _recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool) -> Recognised:
-    if tape.shots or (circuit := split(tape, differentiable)) is None:
+def _recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:
+    if tape.shots or (circuit := split(tape, differentiable, causal_cone)) is None:
         return None
     if device_wires is not None and not circuit.wires.keys() <= device_wires.toset():
         return None

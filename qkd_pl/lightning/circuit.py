@@ -10,7 +10,9 @@ import pennylane as qml
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript
 
-from qkd_pl.lightning.gates import FIXED, ONE_ENTRY, ROTATIONS, Gates, decomposed, is_scalar
+from qkd_pl.causal_cone import DIAGONAL_GATES, measured_reach, needed_gates
+from qkd_pl.lightning.gates import ONE_ENTRY, Gates
+from qkd_pl.lightning.templates import FIXED, ROTATIONS, decomposed, is_scalar
 
 Preparations = dict[tuple[Any, ...], list[Operator]]
 # An operation, its wires, and the indices of its parameters among those of the tape.
@@ -75,7 +77,8 @@ class BatchedCircuit:
         """Whether both end in the same states, whatever is measured then."""
         return (
             self.wires == other.wires
-            and self.gates == other.gates
+            and self.gates.same_as(other.gates)
+            and self.preparations.keys() == other.preparations.keys()
             and all(
                 here is there or (here.wires == there.wires and here.name == there.name and _same_data(here, there))
                 for mine, theirs in zip(self.preparations.values(), other.preparations.values(), strict=True)
@@ -84,12 +87,13 @@ class BatchedCircuit:
         )
 
 
-def split(tape: QuantumScript, differentiable: bool) -> BatchedCircuit | None:
+def split(tape: QuantumScript, differentiable: bool, causal_cone: bool) -> BatchedCircuit | None:
     """Split a broadcast tape; None if it is not of this form.
 
     Args:
         tape: its trainable parameters may be tracers of an autodifferentiation framework.
         differentiable: whether the tape's trainable parameters must be parameters of shared gates.
+        causal_cone: whether to drop gates and preparations that no measurement depends on.
     """
     trainable = frozenset(tape.trainable_params) if differentiable else frozenset()
     operations = list(_indexed(tape.operations, trainable))
@@ -111,14 +115,26 @@ def split(tape: QuantumScript, differentiable: bool) -> BatchedCircuit | None:
             parameters[i] = _trainable_parameter(op, i - indices[0], start, entries)
     if parameters.keys() != trainable:
         return None
-    used = (wire for wires in (*gates.wires, *(m.wires for m in tape.measurements)) for wire in wires)
+    if causal_cone:
+        preparations = _prune(gates, preparations, tape)
     wires = dict.fromkeys(wire for group in preparations for wire in group)
-    for wire in used:
-        if wire not in wires:
-            wires[wire] = None
-            preparations[(wire,)] = []
+    for used in (*gates.wires, *(measurement.wires for measurement in tape.measurements)):
+        for wire in used:
+            if wire not in wires:
+                wires[wire] = None
+                preparations[(wire,)] = []
     positions = {wire: position for position, wire in enumerate(wires)}
     return BatchedCircuit(sizes.pop(), positions, preparations, gates, [parameters[i] for i in sorted(parameters)])
+
+
+def _prune(gates: Gates, preparations: Preparations, tape: QuantumScript) -> Preparations:
+    """Drop gates outside the causal cone of the measurements; return the preparations that remain."""
+    reached = measured_reach(tape.measurements, ())
+    if reached is None:
+        return preparations
+    flagged = [(on, name in DIAGONAL_GATES) for on, name in zip(gates.wires, gates.names, strict=True)]
+    gates.keep(needed_gates(flagged, reached))
+    return {wires: group for wires, group in preparations.items() if not reached.keys().isdisjoint(wires)}
 
 
 def _indexed(operations: Iterable[Operator], trainable: frozenset[int]) -> Iterator[Indexed]:

@@ -13,7 +13,7 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
-from qkd_pl.lightning.batch import BatchedExecution, recognise
+from qkd_pl.lightning.batch import BatchedExecution, Recognised, recognise
 from qkd_pl.lightning.circuit import BatchedCircuit
 from qkd_pl.lightning.readout import Readout
 
@@ -43,11 +43,20 @@ class BatchedLightning(LightningQubit):
     Args:
         wires: number of wires, their labels, or None to take them from each circuit.
         c_dtype: ``np.complex128`` or ``np.complex64``, or its name.
+        causal_cone: whether to leave out gates and wires of native circuits that no measurement depends on; exact.
         options: further arguments of ``lightning.qubit``.
     """
 
-    def __init__(self, wires: int | Sequence[Any] | None = None, *, c_dtype: Any = np.complex128, **options: Any):
+    def __init__(
+        self,
+        wires: int | Sequence[Any] | None = None,
+        *,
+        c_dtype: Any = np.complex128,
+        causal_cone: bool = True,
+        **options: Any,
+    ):
         super().__init__(wires=wires, c_dtype=np.dtype(c_dtype).type, **options)
+        self._causal_cone = causal_cone
         self._executed: list[BatchedExecution] = []
 
     @property
@@ -71,7 +80,7 @@ class BatchedLightning(LightningQubit):
         """Adjoint differentiation of analytic circuits, broadcast or not."""
         config = execution_config or ExecutionConfig()
         adjoint = config.gradient_method in {"adjoint", "best"} and bool(config.use_device_jacobian_product)
-        if circuit is not None and adjoint and recognise(circuit, self.wires, True):
+        if circuit is not None and adjoint and self.recognise(circuit, True):
             return True
         return super().supports_derivatives(execution_config, circuit)
 
@@ -95,7 +104,7 @@ class BatchedLightning(LightningQubit):
         config = execution_config or ExecutionConfig(gradient_method="adjoint", use_device_jacobian_product=True)
         gradients = []
         for circuit, cotangent in zip(circuits, cotangents, strict=True):
-            if (recognised := recognise(circuit, self.wires, True)) is None:
+            if (recognised := self.recognise(circuit, True)) is None:
                 gradients += _stock["compute_vjp"](self, (circuit,), (cotangent,), config)
             else:
                 gradients.append(self._executed_or_new(*recognised).vjp(cotangent, recognised[0].trainable))
@@ -127,8 +136,12 @@ class BatchedLightning(LightningQubit):
             return inspect.unwrap(type(self).execute)(self, circuits, config), ((),) * len(circuits)
         return _stock["execute_and_compute_derivatives"](self, circuits, execution_config)
 
+    def recognise(self, circuit: QuantumScript, differentiable: bool) -> Recognised:
+        """Amplitudes, shared gates and readout of a circuit that can be executed natively; None for any other."""
+        return recognise(circuit, self.wires, differentiable, self._causal_cone)
+
     def _native(self, circuit: QuantumScript, config: ExecutionConfig) -> BatchedExecution | None:
-        recognised = recognise(circuit, self.wires, _differentiable(config))
+        recognised = self.recognise(circuit, _differentiable(config))
         return None if recognised is None else BatchedExecution(*recognised, self._c_dtype)
 
     def _executed_or_new(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
@@ -145,7 +158,7 @@ def _expand_unless_native(
 ) -> tuple[QuantumScriptBatch, PostprocessingFn]:
     """Leave a natively broadcast circuit as it is, after decomposition if necessary; otherwise apply ``stock``."""
     whole_jacobian = bool(config.use_device_gradient) and not config.use_device_jacobian_product
-    if not (whole_jacobian and tape.trainable_params) and recognise(tape, device.wires, _differentiable(config)):
+    if not (whole_jacobian and tape.trainable_params) and device.recognise(tape, _differentiable(config)):
         return (tape,), _only_result
     tapes, postprocessing = stock((tape,))
     return tapes, lambda results: postprocessing(results)[0]

@@ -14,7 +14,7 @@ from pennylane_lightning import lightning_qubit_ops
 from pennylane_lightning.lightning_qubit_ops import algorithms
 
 from qkd_pl.lightning.circuit import BatchedCircuit
-from qkd_pl.lightning.gates import ROTATIONS
+from qkd_pl.lightning.templates import ROTATIONS
 
 # Registers of up to this many wires fit the cache and are large enough to hide the cost of calling a kernel.
 BEST_REGISTER_WIRES = 13
@@ -45,11 +45,12 @@ class Register:
         position = {wire: n_sample_wires + i for wire, i in circuit.wires.items()}
         gates = circuit.gates
         wires = [[position[wire] for wire in labels] for labels in gates.wires]
-        angles = iter(gates.values().tolist())
+        values = gates.values()
+        angles = iter(values.tolist())
         parameters = [[next(angles)] if name in ROTATIONS else [] for name in gates.names]
         serialised = zip(gates.names, wires, gates.inverses, parameters, gates.matrices, strict=True)
         self._calls = [self._call(*gate) for gate in serialised]
-        self._n_angles = gates.n_angles
+        self.n_angles = len(values)
         absent = np.empty(0, dtype=self._dtype)
         matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in gates.matrices]
         no_controls: list[list[int]] = [[]] * len(wires)
@@ -85,7 +86,7 @@ class Register:
             cotangent: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for a cotangent g on the expectation values of O_k.
         """
         self._state.updateData(self._padded(final).ravel())
-        angles = list(range(self._n_angles))
+        angles = list(range(self.n_angles))
         return 2 * self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), angles).real.astype(np.float64)
 
     def _padded(self, block: np.ndarray) -> np.ndarray:

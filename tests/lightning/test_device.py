@@ -276,3 +276,18 @@ def test_calls_are_tracked_once():
         outputs_and_gradient(device, "adjoint", state_circuit, logits, inputs, weights, range(N_WIRES), device_vjp=True)
     assert device.tracker.totals["batches"] == 2
     assert device.tracker.totals["vjps"] == 1
+
+
+@pytest.mark.parametrize("circuit", NATIVE)
+def test_causal_cone_is_exact_and_can_be_switched_off(circuit):
+    for causal_cone in (True, False):
+        assert_agrees(circuit, single, 5, None, 0, causal_cone=causal_cone)
+
+
+def test_wires_that_nothing_measured_depends_on_are_not_simulated():
+    device = BatchedLightning(wires=5)
+    gates = [qml.RX(np.ones(3), wire) for wire in range(5)] + [qml.CZ([0, 1]), qml.RX(0.1, 0), qml.CNOT([2, 3])]
+    tape = qml.tape.QuantumScript(gates, [qml.expval(qml.Z(0))], trainable_params=[5])
+    circuit, _ = device.recognise(tape, differentiable=True)
+    assert set(circuit.wires) == {0, 1}
+    assert circuit.gates.names == ["CZ", "RX"]

@@ -1,0 +1,103 @@
+"""What jobs will cost, before anything is sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit.quantum_info import PauliList
+
+from qkd_pl.ibm.payload import Payload
+from qkd_pl.ibm.transpile import estimated_fidelity, two_qubit_gates
+
+SECONDS_PER_JOB = 2.0
+SECONDS_PER_EXECUTION = 0.00035
+_DEFAULT_NOISE_FACTORS = (1, 3, 5)
+_DEFAULT_PEC_OVERHEAD = 100
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Size and price of one or more jobs.
+
+    Attributes:
+        jobs: number of jobs.
+        circuits: bound circuits: rows of parameters × measurement bases × noise factors of the mitigation.
+        shots: executions in all, circuits × shots; 0 for exact simulation.
+        qpu_seconds: see :func:`qpu_seconds`; what the same jobs take on hardware, also where they are simulated.
+        depth: of the deepest circuit.
+        two_qubit_gates: of the circuit that has most.
+        estimated_fidelity: of the worst circuit, see :func:`qkd_pl.ibm.transpile.estimated_fidelity`.
+    """
+
+    jobs: int
+    circuits: int
+    shots: int
+    qpu_seconds: float
+    depth: int
+    two_qubit_gates: int
+    estimated_fidelity: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.jobs} job{'s' * (self.jobs != 1)}, {self.circuits:,} circuits, {self.shots:,} shots, "
+            f"about {self.qpu_seconds:,.0f} QPU seconds; depth {self.depth}, {self.two_qubit_gates} two-qubit gates, "
+            f"estimated fidelity {self.estimated_fidelity:.3f}"
+        )
+
+
+def qpu_seconds(executions: Sequence[int]) -> float:
+    """QPU time, in seconds, of jobs with these numbers of executions (circuits × shots).
+
+    2 + 0.00035 × executions for each job: the quick estimate in IBM's guide "Estimate job run time", which assumes
+    short circuits, default repetition delay, and no error mitigation beyond the executions counted here.
+    """
+    return sum(SECONDS_PER_JOB + SECONDS_PER_EXECUTION * each for each in executions)
+
+
+def price(payloads: Sequence[Payload], backend: Any) -> Cost:
+    """Cost of running ``payloads`` on ``backend``, whose calibration gives the estimated fidelity."""
+    circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
+    executions = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
+    distinct = {id(pub.circuit): pub for payload in payloads for pub in payload.pubs}.values()
+    return Cost(
+        jobs=len(payloads),
+        circuits=sum(circuits),
+        shots=sum(executions),
+        qpu_seconds=qpu_seconds(executions),
+        depth=max((pub.circuit.depth() for pub in distinct), default=0),
+        two_qubit_gates=max((two_qubit_gates(pub.circuit) for pub in distinct), default=0),
+        estimated_fidelity=min((_fidelity(pub, backend) for pub in distinct), default=1.0),
+    )
+
+
+def repetitions(options: Mapping[str, Any]) -> int:
+    """How many times error mitigation repeats every circuit.
+
+    Zero-noise extrapolation (part of resilience level 2) runs each noise factor, (1, 3, 5) unless chosen.
+    Probabilistic error cancellation is counted with its largest allowed overhead, 100 unless chosen.
+    """
+    resilience = options.get("resilience", {})
+    if resilience.get("pec_mitigation"):
+        return int(resilience.get("pec", {}).get("max_overhead") or _DEFAULT_PEC_OVERHEAD)
+    if resilience.get("zne_mitigation", options.get("resilience_level") == 2):
+        return len(resilience.get("zne", {}).get("noise_factors", _DEFAULT_NOISE_FACTORS))
+    return 1
+
+
+def _bound_circuits(pub: EstimatorPub | SamplerPub) -> int:
+    rows = pub.parameter_values.size
+    if isinstance(pub, SamplerPub):
+        return rows
+    words = sorted({word for observable in pub.observables.ravel().tolist() for word in observable})
+    return rows * len(PauliList(words).group_commuting(qubit_wise=True))
+
+
+def _fidelity(pub: EstimatorPub | SamplerPub, backend: Any) -> float:
+    if isinstance(pub, SamplerPub):
+        return estimated_fidelity(pub.circuit, backend)
+    words = {word for observable in pub.observables.ravel().tolist() for word in observable}
+    # Qiskit writes qubit 0 last.
+    measured = {index for word in words for index, letter in enumerate(reversed(word)) if letter != "I"}
+    return estimated_fidelity(pub.circuit, backend, measured)

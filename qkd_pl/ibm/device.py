@@ -1,0 +1,158 @@
+"""``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pennylane.devices import ExecutionConfig
+from pennylane.devices.preprocess import decompose, validate_device_wires, validate_measurements
+from pennylane.tape import QuantumScript, QuantumScriptBatch
+from pennylane.transforms.core import CompilePipeline
+from pennylane.typing import Result, ResultBatch
+from pennylane_qiskit import RemoteDevice
+
+from qkd_pl.ibm import preprocessing, primitives
+from qkd_pl.ibm.backends import open_backend
+from qkd_pl.ibm.batching import JobPlan, plan_jobs
+from qkd_pl.ibm.transpile import Transpiler
+
+
+class IBMDevice(RemoteDevice):
+    """Runs every call of PennyLane as one job: evaluating a batch of inputs, or a parameter-shift step of a batch.
+
+    Circuits of equal structure are transpiled once and remembered. Expectation values and variances of any observable
+    go through the Estimator; probs, counts and samples through the Sampler. The number of shots is that of the QNode
+    (``qml.set_shots``), exactly; ``None`` is exact on the backend ``"aer"`` and refused on any other.
+
+    ``qml.Tracker(device)`` counts ``batches`` (calls), ``jobs``, ``transpilations``, ``circuits`` (bound), ``shots``.
+
+    Args:
+        wires: number of wires, or their labels.
+        backend: ``"aer"``, ``"fake_…"``, ``"least_busy"``, the name of an IBM backend (see
+            :func:`qkd_pl.ibm.backends.open_backend`), or a Qiskit backend.
+        seed: of the simulator's noise, a number or a generator; each job draws its own seed from it, so that a new
+            device with the same number repeats the whole sequence. Hardware ignores it.
+        token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
+        instance: IBM Cloud instance; ``None`` for the account's own choice.
+        optimization_level: of Qiskit's transpiler, 0 to 3.
+        transpile_attempts: seeds that the transpiler tries for each structure; the best circuit is kept.
+        resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
+            Sampler has none, so that probs, counts and samples are refused together with it.
+        resilience: advanced settings of the mitigation.
+        dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
+        twirling: for example ``{"enable_gates": True}``.
+        execution: for example ``{"rep_delay": 0.0002}``.
+        max_execution_time: QPU seconds after which the service stops a job.
+
+    The last six are qiskit-ibm-runtime's own settings (``EstimatorOptions``, ``SamplerOptions``), passed on as they
+    are, and part of every payload. Simulators ignore them, with a warning.
+
+    Raises:
+        InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
+        BackendError, CredentialsError: the backend cannot be opened.
+    """
+
+    short_name = "qkd.ibm"
+
+    def __init__(
+        self,
+        wires: int | Iterable[Any],
+        backend: Any = "aer",
+        *,
+        seed: int | np.random.Generator | None = None,
+        token_env: str | None = None,
+        instance: str | None = None,
+        optimization_level: int = 3,
+        transpile_attempts: int = 8,
+        resilience_level: int | None = None,
+        resilience: Mapping[str, Any] | None = None,
+        dynamical_decoupling: Mapping[str, Any] | None = None,
+        twirling: Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+        max_execution_time: int | None = None,
+    ) -> None:
+        settings = {
+            "resilience_level": resilience_level,
+            "resilience": resilience,
+            "dynamical_decoupling": dynamical_decoupling,
+            "twirling": twirling,
+            "execution": execution,
+            "max_execution_time": max_execution_time,
+        }
+        options = {key: value for key, value in settings.items() if value is not None}
+        primitives.check_options("estimator", options)
+        if isinstance(backend, str):
+            n_wires = wires if isinstance(wires, int) else len(list(wires))
+            backend = open_backend(backend, n_wires, token_env, instance)
+        super().__init__(wires, backend=backend)
+        self.options = options
+        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts)
+        self._seeds = None if seed is None else _job_seeds(seed)
+
+    @property
+    def name(self) -> str:
+        """Name under which the device is registered."""
+        return self.short_name
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the backend can give exact values, for ``shots=None``."""
+        return primitives.is_simulator(self.backend) and self.backend.options.noise_model is None
+
+    def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
+        """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
+        _, config = super().preprocess(execution_config)
+        pipeline = CompilePipeline()
+        pipeline.add_transform(validate_device_wires, self.wires, name=self.name)
+        pipeline.add_transform(
+            validate_measurements,
+            analytic_measurements=preprocessing.is_estimated,
+            sample_measurements=preprocessing.is_supported,
+            name=self.name,
+        )
+        pipeline.add_transform(preprocessing.check_shots, self.is_exact, self.backend.name)
+        pipeline.add_transform(preprocessing.standard_wires, self.wires)
+        pipeline.add_transform(preprocessing.one_primitive)
+        pipeline.add_transform(
+            decompose,
+            target_gates=set(preprocessing.GATES),
+            stopping_condition=preprocessing.is_gate_or_state,
+            skip_initial_state_prep=True,
+            name=self.name,
+        )
+        pipeline.add_transform(preprocessing.fixed_state_preparation)
+        pipeline.add_transform(preprocessing.expand_matrices)
+        return pipeline, config
+
+    def plan(self, tapes: Sequence[QuantumScript]) -> JobPlan:
+        """Jobs for ``tapes`` that went through :meth:`preprocess`; transpiles new structures, sends nothing."""
+        return plan_jobs(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
+
+    def execute(
+        self, circuits: QuantumScript | QuantumScriptBatch, execution_config: ExecutionConfig | None = None
+    ) -> Result | ResultBatch:
+        """Run ``circuits`` as the fewest jobs and wait for them."""
+        tapes = [circuits] if isinstance(circuits, QuantumScript) else list(circuits)
+        transpiled = self.transpiler.count
+        plan = self.plan(tapes)
+        with primitives.open_batch(self.backend, len(plan.payloads)) as batch:
+            jobs = [primitives.send(payload, self.backend, batch=batch) for payload in plan.payloads]
+        values = [primitives.values(job.result(), each) for job, each in zip(jobs, plan.payloads, strict=True)]
+        results = plan.results(values)
+        self._track(plan, self.transpiler.count - transpiled)
+        return results[0] if isinstance(circuits, QuantumScript) else results
+
+    def _track(self, plan: JobPlan, transpilations: int) -> None:
+        if not self.tracker.active:
+            return
+        cost = plan.cost(self.backend)
+        counts = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots}
+        self.tracker.update(batches=1, transpilations=transpilations, **counts)
+        self.tracker.record()
+
+
+def _job_seeds(seed: int | np.random.Generator) -> Iterator[int]:
+    """Seeds in 1..2³¹−1, one for each job; Aer reads 0 as "no seed"."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield int(generator.integers(1, 2**31))

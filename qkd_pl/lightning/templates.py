@@ -1,0 +1,98 @@
+"""Operations that Lightning's kernels implement, and templates that copy a tensor of angles into such operations."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.operation import Operator
+from pennylane.ops.op_math import Adjoint, SymbolicOp
+
+_EXCITATIONS = {f"{kind}Excitation{sign}" for kind in ("Single", "Double") for sign in ("", "Plus", "Minus")}
+ROTATIONS = frozenset(
+    {"RX", "RY", "RZ", "PhaseShift", "CRX", "CRY", "CRZ", "ControlledPhaseShift", "MultiRZ"}
+    | {"IsingXX", "IsingXY", "IsingYY", "IsingZZ"}
+    | _EXCITATIONS
+)
+FIXED = frozenset(
+    {"PauliX", "PauliY", "PauliZ", "Hadamard", "S", "T", "SX", "CNOT", "CY", "CZ", "SWAP", "CSWAP", "Toffoli"}
+)
+
+
+@dataclass(frozen=True)
+class Template:
+    """The kernels that an operation decomposes into; angle i is entry ``flat[i]`` of its concatenated parameters."""
+
+    names: list[str]
+    wires: list[tuple[Any, ...]]
+    inverses: list[bool]
+    flat: np.ndarray
+
+
+_templates: dict[Any, Template | None] = {}
+_TEMPLATES_KEPT = 64
+
+
+def template_of(op: Operator) -> Template | None:
+    """The structure of an operation whose decomposition only copies its parameters into kernels; None for others.
+
+    A step of training then handles one tensor of weights rather than hundreds of Python objects. Decomposing is slow,
+    so what was learnt is kept per type, wires and shapes.
+    """
+    if isinstance(op, SymbolicOp) or not op.has_decomposition:
+        return None
+    shapes = tuple(getattr(data, "shape", ()) for data in op.data)
+    key = (type(op), op._flatten()[1], shapes)
+    if key not in _templates:
+        if len(_templates) >= _TEMPLATES_KEPT:
+            _templates.clear()
+        _templates[key] = _learn_template(op, shapes)
+    return _templates[key]
+
+
+def _learn_template(op: Operator, shapes: Sequence[tuple[int, ...]]) -> Template | None:
+    """Decompose twice with random parameters: the first shows where each entry goes, the second confirms it."""
+    rng = np.random.default_rng(0)
+    trials = []
+    for _ in range(2):
+        data = [rng.uniform(1, 2, shape) for shape in shapes]
+        kernels = list(_kernels(qml.ops.functions.bind_new_parameters(op, data)))
+        trials.append((concatenated(data), kernels))
+    (entries, kernels), (other_entries, other_kernels) = trials
+    position = {value: i for i, value in enumerate(entries)}
+    angles = [angle for *_, angle in kernels if angle is not None]
+    if any(name == "" for name, *_ in kernels) or any(angle not in position for angle in angles):
+        return None
+    flat = np.array([position[angle] for angle in angles], dtype=int)
+    if [angle for *_, angle in other_kernels if angle is not None] != other_entries[flat].tolist():
+        return None
+    names, wires, inverses, _ = zip(*kernels, strict=True) if kernels else ((), (), (), ())
+    return Template(list(names), list(wires), list(inverses), flat)
+
+
+def _kernels(op: Operator) -> Iterator[tuple[str, tuple[Any, ...], bool, float | None]]:
+    """Decompose down to (kernel, wires, inverse, angle); the name is empty where that is impossible."""
+    base, inverse = (op.base, True) if isinstance(op, Adjoint) else (op, False)
+    if base.name in FIXED:
+        yield base.name, op.wires.labels, inverse, None
+    elif base.name in ROTATIONS and is_scalar(op.data[0]):
+        yield base.name, op.wires.labels, inverse, float(op.data[0])
+    elif op.has_decomposition:
+        for part in decomposed(op):
+            yield from _kernels(part)
+    else:
+        yield "", op.wires.labels, inverse, None
+
+
+def decomposed(op: Operator) -> list[Operator]:
+    with qml.QueuingManager.stop_recording():
+        return list(op.decomposition())
+
+
+def is_scalar(data: Any) -> bool:
+    return getattr(data, "shape", ()) == ()
+
+
+def concatenated(data: Sequence[Any]) -> np.ndarray:
+    return np.concatenate([np.ravel(entries) for entries in data])
