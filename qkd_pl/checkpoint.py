@@ -1,6 +1,8 @@
 """A training run on disk, so that a killed one goes on bit for bit."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +36,9 @@ def restore_checkpoint(run: Run, path: Path) -> None:
     """
     tensors, manifest = read_tensors(path, _KIND)
     if manifest["fingerprint"] != run.fingerprint:
-        changed = sorted(key for key in run.fingerprint if manifest["fingerprint"].get(key) != run.fingerprint[key])
+        changes = _changes(manifest["fingerprint"], run)
         raise FileFormatError(
-            f"{path}: the checkpoint belongs to another run: its {' and '.join(changed)} differ. "
+            f"{path}: the checkpoint belongs to another run, which differs in {changes}. "
             "Give another path, or remove the file to start afresh"
         )
     run.iteration = manifest["iteration"]
@@ -47,3 +49,16 @@ def restore_checkpoint(run: Run, path: Path) -> None:
         run.optimizer.accumulation = moments
     for name, state in manifest["random_states"].items():
         run.random[name].bit_generator.state = state
+
+
+def _changes(stored: Mapping[str, Any], run: Run) -> str:
+    """What differs, by name: parts of the fingerprint, and in brackets which of their entries."""
+    changes = []
+    for part, value in run.fingerprint.items():
+        other = stored.get(part)
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            if names := sorted(name for name in {*value, *other} if value.get(name) != other.get(name)):
+                changes.append(f"{part} ({', '.join(names)})")
+        elif value != other:
+            changes.append(part)
+    return " and ".join(changes)

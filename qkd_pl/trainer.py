@@ -158,6 +158,8 @@ class KDTrainer:
                     f"initial_weights have shape {weights.shape}; {architecture} needs {architecture.weights_shape}"
                 )
         device = resolve_device(self.device)
+        if device.seed is not None:  # as a stream of the run, so that a checkpoint keeps how far it was used
+            random["device"] = np.random.default_rng(device.seed)
         settings = {**asdict(self), "device": device.model_dump()}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         fingerprint = {"settings": settings, "architecture": to_manifest(architecture), "data": checksum(data)}
@@ -172,7 +174,7 @@ class KDTrainer:
         gradient = pullback(cotangent) + self.weight_decay * run.weights
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             raise TrainingDivergedError(
-                f"iteration {run.iteration}: loss {loss}, largest gradient {np.abs(gradient).max()}; "
+                f"iteration {run.iteration + 1}: loss {loss}, largest gradient {np.abs(gradient).max()}; "
                 f"learning rate {run.optimizer.stepsize:g}, device {run.device.name!r}"
             )
         run.optimizer.stepsize = self.learning_rate * self.lr_decay ** (run.iteration // self.lr_step)

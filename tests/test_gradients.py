@@ -168,7 +168,7 @@ def test_parameter_shift_costs_two_circuits_per_weight(rng):
     """Eqs. 5-6: z(θ + π/2) and z(θ - π/2) for each weight, and one forward circuit."""
     architecture = QNN(2, 1)
     batch, weights, cotangent = problem(architecture, rng, n=1)
-    spec = EXACT["shift"].model_copy(update={"causal_cone": False})  # which would leave out final RZ gates
+    spec = EXACT["shift"].model_copy(update={"causal_cone": False})
     qnode = spec.qnode(architecture.circuit, architecture.wires)
     with qml.Tracker(qnode.device) as tracker:
         vjp(qnode, weights, batch)[1](cotangent)

@@ -75,14 +75,15 @@ def _stored(unit: Unit, directory: Path) -> dict[str, Any] | None:
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
+        stored, result = record["arguments"], record["result"]
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, TypeError, KeyError) as error:
         raise InvalidInputError(f"{path}: not a result file ({error}); remove it to compute it again") from error
     expected = json.loads(json.dumps(dict(unit.arguments)))
-    if record["arguments"] != expected:
-        changed = sorted(key for key in expected if record["arguments"].get(key) != expected[key])
+    if stored != expected:
+        changed = sorted(key for key in {*stored, *expected} if stored.get(key) != expected.get(key))
         raise InvalidInputError(
             f"{path}: was computed with other settings ({', '.join(changed)}); choose another output directory"
         )
-    return record["result"]
+    return result
