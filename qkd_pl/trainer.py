@@ -37,8 +37,8 @@ class KDTrainer:
         logit_scale: s in the cross-entropy (Eq. 4), and in ``predict_proba`` of the model.
         temperature, alpha, scale_kl: T, α and the factor of the KD loss (Eq. 7).
         device: name in the device registry, or a spec; None for the registry's default.
-        seed: of the initial weights, the batches, and sampling noise where the device has no seed of its own. Runs with
-            equal seeds start from the same weights and see the same batches, with and without a teacher.
+        seed: of the initial weights, the batches, and sampling noise, also on a device with a seed of its own. Runs
+            with equal seeds start from the same weights and see the same batches, with and without a teacher.
 
     Example:
         >>> from qkd_pl import QNN, datasets
@@ -158,8 +158,6 @@ class KDTrainer:
                     f"initial_weights have shape {weights.shape}; {architecture} needs {architecture.weights_shape}"
                 )
         device = resolve_device(self.device)
-        if device.seed is not None:  # as a stream of the run, so that a checkpoint keeps how far it was used
-            random["device"] = np.random.default_rng(device.seed)
         settings = {**asdict(self), "device": device.model_dump()}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         fingerprint = {"settings": settings, "architecture": to_manifest(architecture), "data": checksum(data)}

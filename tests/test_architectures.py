@@ -32,10 +32,11 @@ def test_pennylane_draws_and_counts_the_circuit(architecture, rng):
     rows = architecture.encode(inputs).circuit_inputs
     weights = rng.normal(size=architecture.weights_shape)
     qnode = qml.QNode(architecture.circuit, qml.device("default.qubit", wires=architecture.wires))
-    lines = qml.draw(qnode)(rows, weights).splitlines()
-    assert sum(line.startswith(f"{wire}: ") for wire in architecture.wires for line in lines) >= architecture.n_qubits
-    assert sum(line.count("RZ(") for line in lines) >= architecture.weights_shape[0] * architecture.n_qubits
-    gates = qml.specs(qnode)(rows, weights)["resources"].gate_types
+    assert "HardwareEfficientAnsatz" in qml.draw(qnode)(rows, weights)
+    gates_drawn = qml.draw(qnode, level="device")(rows, weights)
+    assert all(f"{wire}: " in gates_drawn for wire in architecture.wires)
+    assert gates_drawn.count("RZ(") >= architecture.weights_shape[0] * architecture.n_qubits
+    gates = qml.specs(qnode, level="device")(rows, weights)["resources"].gate_types
     entangler = {"cz": "CZ", "cnot": "CNOT"}[architecture.entangler]
     assert gates[entangler] == architecture.n_layers * len(architecture.ansatz.couplings)
 

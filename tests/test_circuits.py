@@ -17,7 +17,8 @@ SETTINGS = {
 
 def operations(ansatz: Ansatz) -> list:
     weights = np.arange(np.prod(ansatz.weights_shape), dtype=float).reshape(ansatz.weights_shape)
-    return qml.tape.make_qscript(ansatz.apply)(weights).operations
+    (template,) = qml.tape.make_qscript(ansatz.apply)(weights).operations
+    return template.decomposition()
 
 
 @pytest.mark.parametrize(

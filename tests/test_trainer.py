@@ -166,16 +166,16 @@ def test_training_on_lightning_and_on_the_reference_simulator_agree():
     np.testing.assert_allclose(models[0].weights, models[1].weights, atol=1e-8)
 
 
-def test_sampling_noise_follows_the_trainers_seed_or_the_devices():
+def test_sampling_noise_follows_the_trainers_seed_also_on_a_device_with_its_own():
     def train(seed, device_seed):
         spec = DeviceSpec(name="shots", plugin="default.qubit", shots=10, seed=device_seed)
         start = np.ones(ARCHITECTURE.weights_shape)
         trainer = KDTrainer(iterations=1, batch_size=10, device=spec, seed=seed)
         return trainer.fit(ARCHITECTURE, (INPUTS[:1], LABELS[:1]), initial_weights=start).history[0]["loss"]
 
-    losses = [train(0, None), train(1, None), train(2, None), train(3, None)]
+    losses = [train(seed, None) for seed in range(4)]
     assert len(set(losses)) > 1
-    assert train(0, 5) == train(1, 5)
+    assert [train(seed, 5) for seed in range(4)] == losses
 
 
 def test_distillation_teaches_what_the_labels_do_not_say(phases):
