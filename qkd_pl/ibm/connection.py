@@ -47,6 +47,8 @@ def translate(error: BaseException, what: str, secrets: Iterable[str] = ()) -> B
     if isinstance(error, QKDError):
         return error
     chain = list(_chain(error))
+    if isinstance(error, (LookupError, TypeError, AttributeError)) and _raised_by_client(error):
+        return ServiceError(f"{what}: the answer lacks what it should hold ({type(error).__name__}: {error})")
     if not any(type(each).__module__.startswith(_CLIENTS) for each in chain):
         return error
     # Qiskit's errors print themselves in quotes, once more for each time that they are wrapped.
@@ -117,6 +119,14 @@ def _chain(error: BaseException) -> Iterable[BaseException]:
     while seen is not None:
         yield seen
         seen = seen.__cause__ or seen.__context__
+
+
+def _raised_by_client(error: BaseException) -> bool:
+    """Whether the client itself stumbled, as it does over a well-formed answer with other contents."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_CLIENTS)
 
 
 def _response(error: BaseException) -> requests.Response | None:

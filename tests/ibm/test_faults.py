@@ -156,6 +156,7 @@ PASSING = {
     "no answer, accepted": hang(accept=True),
     "cut answer": cut_json,
     "truncated answer": truncate,
+    "empty answer": lambda exchange, perform: (perform(), respond(200, {})(exchange, perform)),
 }
 
 
@@ -220,6 +221,8 @@ READS = {
     "503": respond(503),
     "reset": reset_before,
     "truncated": truncate,
+    "cut": cut_json,
+    "empty": respond(200, {}),
     "no answer": hang(),
 }
 
