@@ -31,3 +31,7 @@ class CredentialsError(BackendError):
 
 class JobResultError(QKDError, RuntimeError):
     """A job's result is not what its circuits ask for: wrong type, shape, or number of shots."""
+
+
+class WorkerLostError(QKDError, RuntimeError):
+    """A worker process died before it returned its results."""

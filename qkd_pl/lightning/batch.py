@@ -1,6 +1,6 @@
 """Execution of one broadcast circuit, block by block, and the pullback of its results."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -10,10 +10,13 @@ from pennylane.wires import Wires
 
 from qkd_pl.lightning.circuit import BatchedCircuit, TrainableParameter, split
 from qkd_pl.lightning.readout import Readout, readout_of
-from qkd_pl.lightning.register import Register, sample_wires
+from qkd_pl.lightning.register import Program, sample_wires
+from qkd_pl.lightning.sweep import SharedStates, Sweep
 
 # Final states up to this size wait for the backward sweep; larger ones are computed again, block by block.
 KEPT_BYTES = 2**28
+# Amplitudes times gates from which on spreading a batch over processes pays.
+SPREAD_UPDATES = 2**25
 
 Recognised = tuple[BatchedCircuit, Readout] | None
 # PennyLane asks about the same tape several times on its way to the device.
@@ -23,21 +26,25 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyD
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    Peak memory is that of the final states, if they are kept, plus a few blocks. A block is one register: 2**13
-    amplitudes, or one sample if that is more.
+    Peak memory is that of all final states, if they are kept, plus a few blocks of 2**13 amplitudes, or of one sample
+    if that is more.
 
     Args:
         circuit: amplitudes and shared gates.
         readout: its measurements.
         c_dtype: complex64 or complex128.
+        workers: number of processes over which a large batch is spread.
     """
 
-    def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any):
-        self.circuit = circuit
+    def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int):
+        self._circuit = circuit
         self._readout = readout
-        n_sample_wires = sample_wires(len(circuit.wires), circuit.batch_size)
-        self._block = 2**n_sample_wires
-        self._register = Register(circuit, c_dtype, n_sample_wires)
+        n_wires, n_samples = len(circuit.wires), circuit.batch_size
+        self._sweep = Sweep(Program.of(circuit), readout, np.dtype(c_dtype), sample_wires(n_wires, n_samples))
+        self._fits = n_samples * 2**n_wires * self._sweep.c_dtype.itemsize <= KEPT_BYTES
+        updates = n_samples * 2**n_wires * len(circuit.gates.names)
+        self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
+        self._shared: SharedStates | None = None
         self._final: dict[int, np.ndarray] = {}
 
     def run(self, keep: bool) -> Any:
@@ -46,13 +53,7 @@ class BatchedExecution:
         Args:
             keep: whether a backward sweep may follow.
         """
-        size = self.circuit.batch_size * 2 ** len(self.circuit.wires) * self._register.itemsize
-        values = np.empty((self._readout.n_observables, self.circuit.batch_size))
-        for samples in self._blocks():
-            final = self._register.run(self.circuit.amplitudes(samples))
-            values[:, samples] = self._readout.expectations(final)
-            if keep and self.circuit.trainable and size <= KEPT_BYTES:
-                self._final[samples.start] = final
+        values = self._run_spread() if self._workers > 1 else self._run_here(keep and bool(self._circuit.trainable))
         return values[0] if len(values) == 1 else tuple(values)
 
     def vjp(self, cotangent: Any, trainable: Sequence[TrainableParameter]) -> tuple[np.ndarray, ...]:
@@ -63,23 +64,44 @@ class BatchedExecution:
             trainable: parameters of this circuit.
         """
         coefficients = np.array(cotangent, dtype=np.float64).reshape(self._readout.n_observables, -1)
-        gradient = np.zeros(self._register.n_angles)
-        for samples in self._blocks():
-            final = self._final.get(samples.start)
-            if final is None:
-                final = self._register.run(self.circuit.amplitudes(samples))
-            applied = self._readout.apply(final, coefficients[:, samples])
-            gradient += self._register.pull_back(final, applied)
-        scattered = self.circuit.gates.scatter(gradient)
-        return tuple(parameter.gather(scattered) for parameter in trainable)
+        backward = self._backward_spread if self._workers > 1 else self._backward_here
+        gradient = self._circuit.gates.scatter(backward(coefficients))
+        return tuple(parameter.gather(gradient) for parameter in trainable)
 
     def is_of(self, circuit: BatchedCircuit, readout: Readout) -> bool:
         """Whether this execution prepared and measured the same."""
-        return self._readout is readout and self.circuit.prepares_same_state_as(circuit)
+        return self._readout is readout and self._circuit.prepares_same_state_as(circuit)
 
-    def _blocks(self) -> Iterator[slice]:
-        n_samples = self.circuit.batch_size
-        return (slice(start, min(start + self._block, n_samples)) for start in range(0, n_samples, self._block))
+    def _run_here(self, keep: bool) -> np.ndarray:
+        values = np.empty((self._readout.n_observables, self._circuit.batch_size))
+        for samples in self._sweep.blocks(self._circuit.batch_size):
+            states = self._circuit.amplitudes(samples).astype(self._sweep.c_dtype)
+            values[:, samples] = self._sweep.forward(states)
+            if keep and self._fits:
+                self._final[samples.start] = states
+        return values
+
+    def _backward_here(self, coefficients: np.ndarray) -> np.ndarray:
+        gradient = np.zeros(len(self._sweep.program.angles))
+        for samples in self._sweep.blocks(self._circuit.batch_size):
+            if (states := self._final.get(samples.start)) is None:
+                states = self._circuit.amplitudes(samples).astype(self._sweep.c_dtype)
+                self._sweep.forward(states)
+            gradient += self._sweep.backward(states, coefficients[:, samples])
+        return gradient
+
+    def _run_spread(self) -> np.ndarray:
+        shape = (self._circuit.batch_size, 2 ** len(self._circuit.wires))
+        self._shared = SharedStates(shape, self._sweep.c_dtype)
+        for samples in self._sweep.blocks(self._circuit.batch_size):
+            self._shared.array[samples] = self._circuit.amplitudes(samples)
+        return self._shared.forward(self._workers, self._sweep)
+
+    def _backward_spread(self, coefficients: np.ndarray) -> np.ndarray:
+        if self._shared is None:
+            self._run_spread()
+        assert self._shared is not None
+        return self._shared.backward(self._workers, self._sweep, coefficients)
 
 
 def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:

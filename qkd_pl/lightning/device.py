@@ -13,6 +13,7 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
+from qkd_pl.errors import DeviceConfigError
 from qkd_pl.lightning.batch import BatchedExecution, Recognised, recognise
 from qkd_pl.lightning.circuit import BatchedCircuit
 from qkd_pl.lightning.readout import Readout
@@ -42,8 +43,10 @@ class BatchedLightning(LightningQubit):
 
     Args:
         wires: number of wires, their labels, or None to take them from each circuit.
-        c_dtype: ``np.complex128`` or ``np.complex64``, or its name.
+        c_dtype: ``np.complex128`` or ``np.complex64``, or its name. In complex64, expectation values are accurate to
+            about 1e-6 and gradients, summed over a batch of 64, to about 1e-5.
         causal_cone: whether to leave out gates and wires of native circuits that no measurement depends on; exact.
+        workers: number of processes over which large native batches are spread; results do not depend on it.
         options: further arguments of ``lightning.qubit``.
     """
 
@@ -53,10 +56,14 @@ class BatchedLightning(LightningQubit):
         *,
         c_dtype: Any = np.complex128,
         causal_cone: bool = True,
+        workers: int = 1,
         **options: Any,
     ):
         super().__init__(wires=wires, c_dtype=np.dtype(c_dtype).type, **options)
+        if workers < 1:
+            raise DeviceConfigError(f"workers={workers}: qkd.lightning needs at least 1")
         self._causal_cone = causal_cone
+        self._workers = workers
         self._executed: list[BatchedExecution] = []
 
     @property
@@ -142,14 +149,14 @@ class BatchedLightning(LightningQubit):
 
     def _native(self, circuit: QuantumScript, config: ExecutionConfig) -> BatchedExecution | None:
         recognised = self.recognise(circuit, _differentiable(config))
-        return None if recognised is None else BatchedExecution(*recognised, self._c_dtype)
+        return None if recognised is None else BatchedExecution(*recognised, self._c_dtype, self._workers)
 
     def _executed_or_new(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
         """The execution that :meth:`execute` left for the backward sweep, if there is one."""
         for execution in self._executed:
             if execution.is_of(circuit, readout):
                 return execution
-        return BatchedExecution(circuit, readout, self._c_dtype)
+        return BatchedExecution(circuit, readout, self._c_dtype, self._workers)
 
 
 @qml.transform

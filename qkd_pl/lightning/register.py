@@ -6,6 +6,7 @@ stay zero.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,35 +28,58 @@ def sample_wires(n_wires: int, batch_size: int) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
 
 
+@dataclass(frozen=True)
+class Program:
+    """The shared gates of a circuit as plain data, which can be sent to another process.
+
+    Attributes:
+        n_wires: number n of wires of the circuit.
+        names, inverses, matrices: as in :class:`~qkd_pl.lightning.gates.Gates`.
+        positions: positions 0..n-1 that each gate acts on.
+        angles: in radians, float64, in the order of the gates that take one.
+    """
+
+    n_wires: int
+    names: list[str]
+    positions: list[list[int]]
+    inverses: list[bool]
+    matrices: list[np.ndarray | None]
+    angles: np.ndarray
+
+    @classmethod
+    def of(cls, circuit: BatchedCircuit) -> "Program":
+        """The gates of ``circuit``."""
+        gates, wires = circuit.gates, circuit.wires
+        positions = [[wires[wire] for wire in labels] for labels in gates.wires]
+        return cls(len(wires), gates.names, positions, gates.inverses, gates.matrices, gates.values())
+
+
 class Register:
-    """The shared gates of one circuit, ready to act on blocks of up to ``2**m`` samples.
+    """A program ready to act on blocks of up to ``2**m`` samples.
 
     Args:
-        circuit: its wires and gates are used, its amplitudes are not.
+        program: the gates.
         c_dtype: complex64 or complex128.
         n_sample_wires: m.
     """
 
-    def __init__(self, circuit: BatchedCircuit, c_dtype: Any, n_sample_wires: int):
+    def __init__(self, program: Program, c_dtype: Any, n_sample_wires: int):
         self._dtype = np.dtype(c_dtype)
-        self._shape = (2**n_sample_wires, 2 ** len(circuit.wires))
+        self._shape = (2**n_sample_wires, 2**program.n_wires)
+        self._angles = list(range(len(program.angles)))
         precision = "C64" if self._dtype == np.complex64 else "C128"
-        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + len(circuit.wires))
+        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + program.n_wires)
         self._vjp = getattr(algorithms, f"VectorJacobianProduct{precision}")()
-        position = {wire: n_sample_wires + i for wire, i in circuit.wires.items()}
-        gates = circuit.gates
-        wires = [[position[wire] for wire in labels] for labels in gates.wires]
-        values = gates.values()
-        angles = iter(values.tolist())
-        parameters = [[next(angles)] if name in ROTATIONS else [] for name in gates.names]
-        serialised = zip(gates.names, wires, gates.inverses, parameters, gates.matrices, strict=True)
+        wires = [[n_sample_wires + position for position in on] for on in program.positions]
+        angles = iter(program.angles.tolist())
+        parameters = [[next(angles)] if name in ROTATIONS else [] for name in program.names]
+        serialised = zip(program.names, wires, program.inverses, parameters, program.matrices, strict=True)
         self._calls = [self._call(*gate) for gate in serialised]
-        self.n_angles = len(values)
         absent = np.empty(0, dtype=self._dtype)
-        matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in gates.matrices]
+        matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in program.matrices]
         no_controls: list[list[int]] = [[]] * len(wires)
         create = getattr(algorithms, f"create_ops_list{precision}")
-        self._gates = create(gates.names, parameters, wires, gates.inverses, matrices, no_controls, no_controls)
+        self._gates = create(program.names, parameters, wires, program.inverses, matrices, no_controls, no_controls)
 
     def _call(
         self, name: str, wires: list[int], inverse: bool, parameters: list[float], matrix: np.ndarray | None
@@ -63,11 +87,6 @@ class Register:
         if matrix is not None:
             return partial(self._state.applyMatrix, matrix.astype(self._dtype), wires, inverse)
         return partial(getattr(self._state, name), wires, inverse, parameters)
-
-    @property
-    def itemsize(self) -> int:
-        """Bytes of one amplitude."""
-        return self._dtype.itemsize
 
     def run(self, amplitudes: np.ndarray) -> np.ndarray:
         """Final amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples, from their initial ones."""
@@ -86,8 +105,8 @@ class Register:
             cotangent: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for a cotangent g on the expectation values of O_k.
         """
         self._state.updateData(self._padded(final).ravel())
-        angles = list(range(self.n_angles))
-        return 2 * self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), angles).real.astype(np.float64)
+        product = self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), self._angles)
+        return 2 * product.real.astype(np.float64)
 
     def _padded(self, block: np.ndarray) -> np.ndarray:
         if block.shape == self._shape:

@@ -1,0 +1,109 @@
+"""Which circuits and observables are recognised, and how they are laid out."""
+
+import numpy as np
+import pennylane as qml
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qkd_pl.lightning.batch import recognise
+from qkd_pl.lightning.readout import MAX_DENSE_WIRES, readout_of
+from qkd_pl.lightning.register import BEST_REGISTER_WIRES, sample_wires
+from qkd_pl.lightning.templates import template_of
+
+
+class Layers(qml.operation.Operation):
+    """A template that copies its weights, up to a function of them, into gates."""
+
+    num_params = 1
+    ndim_params = (2,)
+
+    def __init__(self, weights, wires, change=None):
+        self._hyperparameters = {"change": change}
+        super().__init__(weights, wires=wires)
+
+    @staticmethod
+    def compute_decomposition(weights, wires, change):
+        entries = [weights[i, j] for i in range(weights.shape[0]) for j in range(weights.shape[1])]
+        angles = entries[::-1] if change is None else [change(entry) for entry in entries]
+        return [*[qml.RX(angle, wires[0]) for angle in angles], qml.CNOT(wires), qml.adjoint(qml.S)(wires[1])]
+
+
+def test_templates_that_copy_their_weights_are_learnt():
+    template = template_of(Layers(np.zeros((2, 3)), wires=["a", "b"]))
+    assert template.names == ["RX"] * 6 + ["CNOT", "S"]
+    assert template.wires[-2:] == [("a", "b"), ("b",)]
+    assert template.inverses == [False] * 7 + [True]
+    np.testing.assert_array_equal(template.flat, np.arange(6)[::-1])
+
+
+@pytest.mark.parametrize("change", [np.sin, lambda angle: 2 * angle, lambda angle: 1.5 + 0 * angle])
+def test_templates_that_change_their_weights_are_not(change):
+    assert template_of(Layers(np.zeros((2, 3)), wires=[0, 1], change=change)) is None
+
+
+@given(n_wires=st.integers(1, 20), batch_size=st.integers(0, 300))
+def test_blocks_are_small_and_hardly_padded(n_wires, batch_size):
+    n_sample_wires = sample_wires(n_wires, batch_size)
+    assert n_sample_wires == 0 or n_wires + n_sample_wires <= BEST_REGISTER_WIRES
+    padded = -(-batch_size // 2**n_sample_wires) * 2**n_sample_wires
+    assert padded <= max(2 * batch_size - 1, 0)
+
+
+def broadcast_tape(*operations, observable=None, **keywords):
+    embedding = qml.RX(np.array([0.1, 0.2]), wires=0)
+    return qml.tape.QuantumScript([embedding, *operations], [qml.expval(observable or qml.Z(0))], **keywords)
+
+
+def is_native(tape, differentiable=False):
+    return recognise(tape, None, differentiable, causal_cone=False) is not None
+
+
+@pytest.mark.parametrize(
+    "tape",
+    [
+        broadcast_tape(qml.CNOT([0, 1]), qml.RX(np.array([0.1, 0.2]), wires=1)),
+        broadcast_tape(qml.RX(np.array([0.1, 0.2]), wires=0), shots=10),
+        broadcast_tape(qml.IsingZZ(np.array([0.1, 0.2]), wires=[0, 1])),
+        broadcast_tape(qml.CNOT([0, 1]), qml.StatePrep(np.array([1, 0]), wires=1)),
+        broadcast_tape(observable=qml.SparseHamiltonian(qml.Z(0).sparse_matrix(), wires=[0])),
+        broadcast_tape(observable=qml.prod(*(qml.X(wire) for wire in range(MAX_DENSE_WIRES + 1)))),
+        broadcast_tape(observable=qml.prod(qml.X(0), qml.Hermitian(np.ones((4, 4)), wires=[0, 1]))),
+        qml.tape.QuantumScript([qml.RX(0.1, wires=0)], [qml.expval(qml.Z(0))]),
+    ],
+)
+def test_circuits_of_another_form_are_not_native(tape):
+    assert not is_native(tape)
+
+
+def test_trainable_parameters_must_be_those_of_shared_gates():
+    tape = broadcast_tape(qml.RY(0.3, wires=0))
+    for trainable, native in [([1], True), ([0], False), ([0, 1], False)]:
+        tape.trainable_params = trainable
+        assert is_native(tape, differentiable=True) == native
+        assert is_native(tape, differentiable=False)
+
+
+observables = st.recursive(
+    st.builds(lambda kind, wire: kind(wire), st.sampled_from([qml.X, qml.Y, qml.Z, qml.Hadamard]), st.integers(0, 3))
+    | st.builds(
+        lambda bits, wires: qml.Projector(bits, wires=wires[:2]),
+        st.lists(st.integers(0, 1), min_size=2, max_size=2),
+        st.permutations(range(4)),
+    ),
+    lambda inner: st.builds(qml.sum, inner, inner) | st.builds(qml.s_prod, st.floats(-2, 2), inner),
+    max_leaves=4,
+)
+
+
+@given(observables, st.integers(0, 2**16))
+def test_readout_agrees_with_the_matrix_of_an_observable(observable, seed):
+    rng = np.random.default_rng(seed)
+    states = rng.normal(size=(3, 16)) + 1j * rng.normal(size=(3, 16))
+    readout = readout_of([qml.expval(observable), qml.expval(qml.Y(2) @ qml.Z(0))], {wire: wire for wire in range(4)})
+    matrices = [qml.matrix(operator, wire_order=range(4)) for operator in (observable, qml.Y(2) @ qml.Z(0))]
+    exact = [np.einsum("bi,ij,bj->b", states.conj(), matrix, states).real for matrix in matrices]
+    np.testing.assert_allclose(readout.expectations(states), exact, atol=1e-10)
+    coefficients = rng.normal(size=(2, 3))
+    applied = np.einsum("kb,kij,bj->bi", coefficients, matrices, states)
+    np.testing.assert_allclose(readout.apply(states, coefficients), applied, atol=1e-10)
