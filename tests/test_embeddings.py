@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pennylane as qml
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qkd_pl.circuits import Ansatz, class_logits
@@ -104,6 +104,7 @@ def reference_circuit(ansatz: Ansatz, n_classes: int):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=15)
 @given(case=cases())
 def test_logits_and_gradients_agree_with_stock_pennylane_sample_by_sample(kind, case):
     ansatz, n_classes, seed = case

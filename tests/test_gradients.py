@@ -29,7 +29,7 @@ def gradient_on(spec: DeviceSpec, architecture, batch, weights, cotangent, rng=N
     return outputs, pullback(cotangent)
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(
     n_qubits=st.integers(2, 4),
     n_layers=st.integers(1, 2),
