@@ -39,10 +39,10 @@ class Problem:
 def pennylane_step(problem: Problem, device: str) -> Step:
     """The step as the trainer makes it, on a PennyLane device."""
     import pennylane as qml
-    from qkd_pl.gradients import vjp
-    from qkd_pl.losses import distillation
 
     from qkd_pl import QNN
+    from qkd_pl.gradients import vjp
+    from qkd_pl.losses import distillation
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
     options = {} if device == "default.qubit" else {"c_dtype": np.dtype(problem.precision).type}
