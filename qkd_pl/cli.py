@@ -1,15 +1,13 @@
 """The command ``qkd-pl``."""
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qkd_pl.errors import QKDError
+from qkd_pl import job_commands
+from qkd_pl.console import clear_errors
 from qkd_pl.experiments.table1 import Table1Settings, format_table1, run_table1
 from qkd_pl.plotting import plot_arms
 from qkd_pl.registry import DeviceSpec, load_devices
@@ -19,6 +17,7 @@ app = typer.Typer(
 )
 reproduce = typer.Typer(help="Reproduce a table or figure of the paper (arXiv 2603.21586).", no_args_is_help=True)
 app.add_typer(reproduce, name="reproduce")
+app.add_typer(job_commands.app)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Runs of each arm of each student.")]
@@ -27,23 +26,13 @@ Workers = Annotated[int, typer.Option(min=1, help="Processes.")]
 Device = Annotated[str, typer.Option(help="Device to train on, a name in devices.yaml.")]
 
 
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """Report the package's own errors in one line, without a traceback."""
-    try:
-        yield
-    except (QKDError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(code=1) from error
-
-
 @app.command()
 def devices(
     path: Annotated[Path | None, typer.Option(help="A device file other than the one that is found.")] = None,
     as_json: Json = False,
 ) -> None:
     """List the devices of the registry."""
-    with _clear_errors():
+    with clear_errors():
         registry = load_devices(path)
     if as_json:
         print(json.dumps({"path": str(registry.path), "default": registry.default, **_dump(registry)}, indent=1))
@@ -125,7 +114,7 @@ def table1(
 
 
 def _run_table1(settings: Any, seeds: int, out: Path, workers: int, as_json: bool) -> None:
-    with _clear_errors():
+    with clear_errors():
         load_devices()[settings.device]
         summary = run_table1(settings, seeds, out, workers=workers)
     labels = {"few_qubits": "student (1): fewer qubits", "few_layers": "student (2): fewer layers"}

@@ -33,5 +33,48 @@ class JobResultError(QKDError, RuntimeError):
     """A job's result is not what its circuits ask for: wrong type, shape, or number of shots."""
 
 
+class ServiceError(BackendError):
+    """IBM's service refused a request, broke down, or did not answer.
+
+    Attributes:
+        status: HTTP status of the answer, ``None`` when there was none.
+        retry_after: seconds that the service asks to wait, if it said so.
+    """
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def transient(self) -> bool:
+        """Whether the same request may well succeed later."""
+        return self.status is None or self.status in (408, 429) or self.status >= 500
+
+
+class CostLimitError(QKDError, ValueError):
+    """A plan costs more QPU time than its device allows; nothing was sent."""
+
+
+class JobError(QKDError, RuntimeError):
+    """A job cannot do what was asked of it; the message names the job and says what can be done."""
+
+
+class UnknownJobError(JobError, LookupError):
+    """The ledger holds no job of this id."""
+
+
+class JobFailedError(JobError):
+    """The service could not run the job, or stopped it because it ran too long."""
+
+
+class JobCancelledError(JobError):
+    """The job was cancelled and has no result."""
+
+
+class JobTimeoutError(JobError, TimeoutError):
+    """The time given for waiting is over; the job itself goes on."""
+
+
 class WorkerLostError(QKDError, RuntimeError):
     """A worker process died before it returned its results."""

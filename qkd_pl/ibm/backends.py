@@ -6,7 +6,9 @@ from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
-from qkd_pl.errors import BackendError, CredentialsError
+from qkd_pl.errors import BackendError, CredentialsError, ServiceError
+from qkd_pl.ibm import deadline
+from qkd_pl.ibm.connection import harden, translate
 
 _HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
 
@@ -49,12 +51,20 @@ def connect(token_env: str | None = None, instance: str | None = None) -> Any:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     token = os.environ.get(token_env) if token_env else None
+    channel = "ibm_quantum_platform" if token else None
     failure: BackendError
     # Raised after the except block, so that the client's own message, which may quote the key, is not attached.
     try:
-        return QiskitRuntimeService(channel="ibm_quantum_platform" if token else None, token=token, instance=instance)
+        service = deadline.within(
+            deadline.CALL_SECONDS,
+            lambda: QiskitRuntimeService(channel=channel, token=token, instance=instance),
+            "connecting to IBM Quantum",
+        )
     except Exception as error:
         failure = _connection_error(error, token, token_env)
+    else:
+        harden(service)
+        return service
     raise failure
 
 
@@ -85,27 +95,37 @@ def _is_fake_backend(member: Any) -> bool:
 def _hardware(name: str, n_wires: int, token_env: str | None, instance: str | None) -> Any:
     service = connect(token_env, instance)
     token = os.environ.get(token_env) if token_env else None
-    try:
+
+    def call() -> Any:
         if name == "least_busy":
             return service.least_busy(min_num_qubits=n_wires, operational=True, simulator=False)
         return service.backend(name)
+
+    try:
+        backend = deadline.within(deadline.CALL_SECONDS, call, f"opening backend {name!r}")
     except Exception as error:
         reason = _redacted(error, token)
+    else:
+        harden(service)
+        return backend
     raise BackendError(f"backend {name!r} is not available to this account: {reason}")
 
 
 def _connection_error(error: Exception, token: str | None, token_env: str | None) -> BackendError:
     from qiskit_ibm_runtime.accounts import AccountNotFoundError
-    from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 
     variable = f"set the environment variable {token_env}" if token_env else "name a variable with token_env"
     if isinstance(error, AccountNotFoundError):
         missing = f"{token_env} is not set and there is" if token_env else "there is"
         return CredentialsError(f"{missing} no saved Qiskit account: {variable}, or save one with {_HOW_TO_SAVE}")
     source = f"the key in {token_env}" if token else "the saved Qiskit account"
-    if isinstance(error, IBMNotAuthorizedError):
+    problem = translate(error, "connecting")
+    if isinstance(problem, CredentialsError):
         return CredentialsError(f"IBM Quantum refuses {source}: {variable}, or save another with {_HOW_TO_SAVE}")
-    return BackendError(f"cannot connect to IBM Quantum with {source}: {_redacted(error, token)}")
+    message = f"cannot connect to IBM Quantum with {source}: {_redacted(error, token)}"
+    if isinstance(problem, ServiceError):
+        return ServiceError(message, problem.status, problem.retry_after)
+    return BackendError(message)
 
 
 def _redacted(error: Exception, token: str | None) -> str:

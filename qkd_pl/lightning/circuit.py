@@ -15,6 +15,7 @@ from qkd_pl.lightning.gates import ONE_ENTRY, Gates
 from qkd_pl.lightning.templates import FIXED, ROTATIONS, decomposed, is_scalar
 
 Preparations = dict[tuple[Any, ...], list[Operator]]
+_PAULI = {"RX": np.array([[0, 1], [1, 0]]), "RY": np.array([[0, -1j], [1j, 0]]), "RZ": np.diag([1, -1])}
 # An operation, its wires, and the indices of its parameters among those of the tape.
 Indexed = tuple[Operator, tuple[Any, ...], Sequence[int]]
 
@@ -101,7 +102,8 @@ def split(tape: QuantumScript, differentiable: bool, causal_cone: bool) -> Batch
     if separated is None:
         return None
     preparations, shared = separated
-    sizes = {op.batch_size for group in preparations.values() for op in group} - {None}
+    all_sizes = (_batch_size(op) for group in preparations.values() for op in group)
+    sizes = {size for size in all_sizes if size is not None}
     if len(sizes) != 1:
         return None
     gates = Gates()
@@ -144,7 +146,7 @@ def _indexed(operations: Iterable[Operator], trainable: frozenset[int]) -> Itera
         indices = range(first, first + len(op.data))
         first += len(op.data)
         wires = op.wires.labels
-        if len(wires) < 2 or not _is_broadcast(op) or isinstance(op, StatePrepBase):
+        if len(wires) < 2 or _batch_size(op) is None or isinstance(op, StatePrepBase):
             yield op, wires, indices
         elif op.has_decomposition and trainable.isdisjoint(indices):
             yield from ((part, on, ()) for part, on, _ in _indexed(decomposed(op), frozenset()))
@@ -154,7 +156,7 @@ def _indexed(operations: Iterable[Operator], trainable: frozenset[int]) -> Itera
 
 def _separate(operations: Sequence[Indexed], trainable: frozenset[int]) -> tuple[Preparations, list[Indexed]] | None:
     """State preparations and gates up to the last broadcast one on their wire, and the gates that come after them."""
-    last_broadcast = {wires[0]: i for i, (op, wires, _) in enumerate(operations) if _is_broadcast(op)}
+    last_broadcast = {wires[0]: i for i, (op, wires, _) in enumerate(operations) if _batch_size(op) is not None}
     preparations: Preparations = {}
     owner: dict[Any, tuple[Any, ...]] = {}
     touched: set[Any] = set()
@@ -175,10 +177,13 @@ def _separate(operations: Sequence[Indexed], trainable: frozenset[int]) -> tuple
     return preparations, shared
 
 
-def _is_broadcast(op: Operator) -> bool:
+def _batch_size(op: Operator) -> int | None:
+    """``op.batch_size``, which takes long to find out, without asking simple gates for it."""
     if op.name in FIXED or not op.data:
-        return False
-    return not is_scalar(op.data[0]) if op.name in ROTATIONS else op.batch_size is not None
+        return None
+    if op.name in ROTATIONS:
+        return None if is_scalar(op.data[0]) else len(op.data[0])
+    return op.batch_size
 
 
 def _is_plain(op: Operator) -> bool:
@@ -193,7 +198,11 @@ def _prepared(operations: Sequence[Operator]) -> np.ndarray:
         return np.reshape(operations[0].state_vector(), (1, -1))
     state = np.array([[1.0, 0.0]])
     for op in operations:
-        state = np.einsum("...ij,...j->...i", op.matrix(), state)
+        if op.name in _PAULI:
+            half = np.reshape(op.data[0], (-1, 1)) / 2
+            state = np.cos(half) * state - 1j * np.sin(half) * (state @ _PAULI[op.name].T)
+        else:
+            state = np.einsum("...ij,...j->...i", op.matrix(), state)
     return np.atleast_2d(state)
 
 

@@ -41,6 +41,7 @@ def service(monkeypatch):
     monkeypatch.setattr(Service, "failure", None)
     monkeypatch.setattr(Service, "calls", [], raising=False)
     monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", Service)
+    monkeypatch.setattr("qkd_pl.ibm.backends.harden", lambda service: None)  # the stand-in has no connections
     monkeypatch.delenv("MY_TOKEN", raising=False)
     return Service
 

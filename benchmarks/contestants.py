@@ -1,0 +1,148 @@
+"""One step of distillation, loss and gradient, in each simulator.
+
+All compute the same: phases of bits as input, ``L`` layers of RX, RY, RZ and a ring of entanglers, one closing block of
+rotations, ⟨Z_0⟩ and ⟨Z_1⟩ as logits, and T² KL(teacher ‖ student) as loss, averaged over the batch.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+TEMPERATURE = 0.5
+Step = Callable[[np.ndarray, np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Size of the student.
+
+    Attributes:
+        n_qubits, n_layers: as in the paper.
+        entangler: ``"cnot"``, where every gate matters, or ``"cz"``.
+        precision: ``"complex128"`` or ``"complex64"``.
+        workers: processes, where a simulator takes them.
+    """
+
+    n_qubits: int
+    n_layers: int
+    entangler: str = "cnot"
+    precision: str = "complex128"
+    workers: int = 1
+
+    @property
+    def ring(self) -> list[tuple[int, int]]:
+        """The couplings of one layer."""
+        return [(wire, (wire + 1) % self.n_qubits) for wire in range(self.n_qubits)]
+
+
+def pennylane_step(problem: Problem, device: str) -> Step:
+    """The step as the trainer makes it, on a PennyLane device."""
+    import pennylane as qml
+    from qkd_pl.gradients import vjp
+    from qkd_pl.losses import distillation
+
+    from qkd_pl import QNN
+
+    qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
+    options = {} if device == "default.qubit" else {"c_dtype": np.dtype(problem.precision).type}
+    if device == "qkd.lightning":
+        options["workers"] = problem.workers
+    qnode = qml.QNode(
+        qnn.circuit,
+        qml.device(device, wires=problem.n_qubits, **options),
+        interface="autograd",
+        diff_method="backprop" if device == "default.qubit" else "adjoint",
+        device_vjp=device != "default.qubit",
+    )
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        logits, pullback = vjp(qnode, weights, qnn.encode(bits))
+        labels = np.zeros(len(bits), dtype=int)
+        loss, cotangent = distillation(logits, targets, labels, temperature=TEMPERATURE, alpha=1.0)
+        return loss, pullback(cotangent)
+
+    return step
+
+
+def tensorcircuit_step(problem: Problem) -> Step:
+    """TensorCircuit-NG with JAX: vmap over samples, one jit of value and gradient."""
+    import jax
+    import tensorcircuit as tc
+
+    tc.set_backend("jax")
+    tc.set_dtype(problem.precision)
+
+    def logits(weights, bits):
+        circuit = tc.Circuit(problem.n_qubits)
+        for wire in range(problem.n_qubits):
+            circuit.h(wire)
+            circuit.rz(wire, theta=np.pi * bits[wire])
+        for block in range(problem.n_layers + 1):
+            for wire in range(problem.n_qubits):
+                circuit.rx(wire, theta=weights[block, wire, 0])
+                circuit.ry(wire, theta=weights[block, wire, 1])
+                circuit.rz(wire, theta=weights[block, wire, 2])
+            for coupling in problem.ring if block < problem.n_layers else ():
+                getattr(circuit, problem.entangler)(*coupling)
+        return jax.numpy.stack([jax.numpy.real(circuit.expectation_ps(z=[wire])) for wire in (0, 1)])
+
+    def loss(weights, bits, targets):
+        student = jax.nn.log_softmax(jax.vmap(logits, (None, 0))(weights, bits) / TEMPERATURE)
+        teacher = jax.nn.log_softmax(targets / TEMPERATURE)
+        divergence = (jax.numpy.exp(teacher) * (teacher - student)).sum(axis=1)
+        return TEMPERATURE**2 * divergence.mean()
+
+    compiled = jax.jit(jax.value_and_grad(loss))
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = compiled(weights, bits, targets)
+        return float(value), np.asarray(gradient)
+
+    return step
+
+
+def mindquantum_step(problem: Problem) -> Step:
+    """MindQuantum: its own adjoint gradient over a batch of encoder data, on two threads."""
+    import mindquantum as mq
+    from mindquantum.core.circuit import Circuit
+    from mindquantum.core.gates import RX, RY, RZ, H, X, Z
+    from mindquantum.core.operators import Hamiltonian, QubitOperator
+    from mindquantum.simulator import Simulator
+    from scipy.special import log_softmax
+
+    entangle = {"cnot": X, "cz": Z}[problem.entangler]
+    encoder, ansatz = Circuit(), Circuit()
+    for wire in range(problem.n_qubits):
+        encoder += H.on(wire)
+        encoder += RZ(f"b{wire}").on(wire)
+    for block in range(problem.n_layers + 1):
+        for wire in range(problem.n_qubits):
+            for axis, gate in enumerate((RX, RY, RZ)):
+                ansatz += gate(f"w{block}_{wire}_{axis}").on(wire)
+        for control, target in problem.ring if block < problem.n_layers else ():
+            ansatz += entangle.on(target, control)
+    dtype = getattr(mq, problem.precision)
+    observables = [Hamiltonian(QubitOperator(f"Z{wire}")).astype(dtype) for wire in (0, 1)]
+    gradient_ops = Simulator("mqvector", problem.n_qubits, dtype=dtype).get_expectation_with_grad(
+        observables, encoder.as_encoder() + ansatz.as_ansatz(), parallel_worker=2
+    )
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        logits, _, jacobian = gradient_ops(np.pi * bits, weights.ravel())
+        student = log_softmax(np.real(logits) / TEMPERATURE, axis=1)
+        teacher = log_softmax(targets / TEMPERATURE, axis=1)
+        cotangent = TEMPERATURE * (np.exp(student) - np.exp(teacher)) / len(bits)
+        value = TEMPERATURE**2 * float((np.exp(teacher) * (teacher - student)).sum(axis=1).mean())
+        return value, np.einsum("bk,bkp->p", cotangent, np.real(jacobian)).reshape(weights.shape)
+
+    return step
+
+
+CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
+    "qkd.lightning": lambda problem: pennylane_step(problem, "qkd.lightning"),
+    "lightning.qubit": lambda problem: pennylane_step(problem, "lightning.qubit"),
+    "default.qubit": lambda problem: pennylane_step(problem, "default.qubit"),
+    "TensorCircuit-NG": tensorcircuit_step,
+    "MindQuantum": mindquantum_step,
+}

@@ -1,0 +1,102 @@
+"""Seconds per distillation step, ours against other simulators, measured in one run: JSON and a figure.
+
+python -m benchmarks.step [--quick]
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from benchmarks.contestants import CONTESTANTS
+from qkd_pl.storage import atomic_path, write_json
+
+RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
+SIZES = [(7, 2), (10, 4), (15, 3), (15, 10)]
+# Beyond these sizes one step takes minutes, or more memory than most machines have.
+LARGEST = {"lightning.qubit": (10, 4), "default.qubit": (10, 4)}
+PACKAGES = ["pennylane", "pennylane-lightning", "tensorcircuit-ng", "jax", "mindquantum", "numpy"]
+
+
+def _runs(sizes: list[tuple[int, int]]) -> list[tuple[str, int, int, str, str, int]]:
+    """Contestant, size, entangler, precision and workers of every run."""
+    runs = []
+    for n_qubits, n_layers in sizes:
+        for name in CONTESTANTS:
+            if (n_qubits, n_layers) > LARGEST.get(name, (n_qubits, n_layers)):
+                continue
+            runs.append((name, n_qubits, n_layers, "cnot", "complex128", 1))
+            if name in ("qkd.lightning", "TensorCircuit-NG"):
+                runs.append((name, n_qubits, n_layers, "cnot", "complex64", 1))
+        runs.append(("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1))
+        if n_qubits >= 12:
+            runs.append(("qkd.lightning", n_qubits, n_layers, "cnot", "complex128", 2))
+    return runs
+
+
+def _measure(run: tuple[str, int, int, str, str, int]) -> dict:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} if run[0] == "qkd.lightning" else dict(os.environ)
+    started = time.clock_gettime(time.CLOCK_MONOTONIC)
+    command = [sys.executable, "-m", "benchmarks.one", *map(str, run), str(started)]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)
+    keys = ("contestant", "n_qubits", "n_layers", "entangler", "precision", "workers")
+    row = dict(zip(keys, run, strict=True))
+    if finished.returncode:
+        return row | {"error": finished.stderr.strip().splitlines()[-1]}
+    return row | json.loads(finished.stdout.strip().splitlines()[-1])
+
+
+def _check_agreement(rows: list[dict]) -> None:
+    """All contestants must compute the same loss and gradient, or their speeds say nothing."""
+    for row in rows:
+        same = [r for r in rows if "loss" in r and all(r[k] == row[k] for k in ("n_qubits", "n_layers", "entangler"))]
+        tolerance = 1e-8 if all(r["precision"] == "complex128" for r in same) else 1e-4
+        for key in ("loss", "gradient_norm"):
+            np.testing.assert_allclose([r[key] for r in same], same[0][key], rtol=tolerance)
+
+
+def _draw(rows: list[dict], path: Path) -> None:
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    titles = {"seconds_per_step": "one step, batch 64", "seconds_of_cold_training": "50 steps from a cold process"}
+    measured = [row for row in rows if "loss" in row and row["entangler"] == "cnot"]
+    sizes = sorted({(row["n_qubits"], row["n_layers"]) for row in measured})
+    series = sorted({(row["contestant"], row["precision"], row["workers"]) for row in measured})
+    for axis, (key, title) in zip(axes, titles.items(), strict=True):
+        for contestant, precision, workers in series:
+            points = {
+                (row["n_qubits"], row["n_layers"]): row[key]
+                for row in measured
+                if (row["contestant"], row["precision"], row["workers"]) == (contestant, precision, workers)
+            }
+            label = f"{contestant}, {precision}" + (f", {workers} workers" if workers > 1 else "")
+            places = [i for i, size in enumerate(sizes) if size in points]
+            axis.plot(places, [points[sizes[i]] for i in places], "o-" if "qkd" in label else "s--", label=label)
+        axis.set(yscale="log", title=title, ylabel="seconds", xlabel="qubits × layers")
+        axis.set_xticks(range(len(sizes)), [f"{n} × {layers}" for n, layers in sizes])
+    axes[1].legend(fontsize="x-small")
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def main(quick: bool) -> None:
+    """Run all contestants one after the other and store what was measured."""
+    rows = []
+    for run in _runs(SIZES[:2] if quick else SIZES):
+        rows.append(_measure(run))
+        print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
+    _check_agreement([row for row in rows if "loss" in row])
+    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    versions = {package: version(package) for package in PACKAGES}
+    write_json(RESULTS / "step.json", {"machine": machine, "versions": versions, "rows": rows})
+    _draw(rows, RESULTS / "step.png")
+
+
+if __name__ == "__main__":
+    main("--quick" in sys.argv[1:])

@@ -1,0 +1,20 @@
+"""What the commands of ``qkd-pl`` share: how errors are reported."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from qkd_pl.errors import QKDError
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Report the package's own errors, with their notes, without a traceback, and exit with code 1."""
+    try:
+        yield
+    except (QKDError, FileNotFoundError) as error:
+        for line in (f"error: {error}", *getattr(error, "__notes__", ())):
+            print(line, file=sys.stderr)
+        raise typer.Exit(code=1) from error

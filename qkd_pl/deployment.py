@@ -1,0 +1,91 @@
+"""Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.ibm.jobs.submit` sends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.tape import QuantumScript
+
+from qkd_pl.causal_cone import causal_cone
+from qkd_pl.errors import DeviceConfigError, InvalidInputError
+from qkd_pl.ibm.device import IBMDevice
+from qkd_pl.ibm.plan import Plan
+from qkd_pl.ibm.primitives import is_simulator
+from qkd_pl.ibm.recombination import Recombination
+from qkd_pl.models import TrainedQNN
+from qkd_pl.registry import DeviceSpec, resolve_device
+
+
+def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels: np.ndarray | None = None) -> Plan:
+    """Compile the evaluation of a model on some inputs, and price it; sends nothing.
+
+    One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
+    which is exact in expectation; eigenvalues below 1e-12 are left out.
+
+    Args:
+        model: a trained network.
+        inputs: n samples in the form of its embedding.
+        device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
+        labels: int (n,); kept with the job, so that its accuracy can be told later.
+
+    Raises:
+        InvalidInputError: the inputs do not fit the embedding, there are none, or as many labels as inputs are needed.
+        DeviceConfigError: there is no such device, or it has another plugin.
+        BackendError, CredentialsError: the backend cannot be opened.
+
+    Example:
+        >>> import qkd_pl as kd
+        >>> network = kd.QNN(n_qubits=2, n_layers=1)
+        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> print(plan(model, np.eye(4), device="manila").cost.shots)
+        16384
+    """
+    spec = resolve_device(device)
+    if len(inputs) == 0:
+        raise InvalidInputError("there are no inputs")
+    if labels is not None and labels.shape != (len(inputs),):
+        raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
+    batch = model.architecture.encode(inputs)
+    quantum_device = _create(spec, model.architecture.wires)
+    rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
+    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    return Plan(
+        payloads=jobs.payloads,
+        target=_target(spec, quantum_device.backend),
+        cost=jobs.cost(quantum_device.backend),
+        layouts=tuple(compiled.layout for compiled in jobs.compiled),
+        recombination=Recombination.of(batch.weights),
+        max_qpu_seconds=spec.max_qpu_seconds,
+        labels=labels,
+    )
+
+
+def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
+    """The model's circuit with all rows of inputs, as the device runs it."""
+    tape = qml.tape.make_qscript(model.architecture.circuit)(rows, model.weights).copy(shots=spec.shots)
+    if spec.causal_cone:
+        (tape,), _ = causal_cone(tape)
+    pipeline, _ = device.preprocess()
+    tapes, _ = pipeline([tape])
+    return tapes
+
+
+def _create(spec: DeviceSpec, wires: range) -> IBMDevice:
+    created = spec.create(wires)
+    if not isinstance(created, IBMDevice):
+        raise DeviceConfigError(f"device {spec.name!r} has plugin {spec.plugin!r}; jobs need one with qkd.ibm")
+    return created
+
+
+def _target(spec: DeviceSpec, backend: Any) -> dict[str, Any]:
+    """Where the jobs go, as the receipt keeps it."""
+    local = is_simulator(backend)
+    return {
+        "device": spec.model_dump(mode="json"),
+        "backend": spec.options.get("backend", "aer") if local else backend.name,
+        # The instance that pays, also when the account chose it.
+        "instance": None if local else backend.service.active_instance(),
+        "token_env": spec.options.get("token_env"),
+        "remote": not local,
+    }

@@ -1,0 +1,245 @@
+"""Handles of jobs: submit, come back from any process, read the result once and keep it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from qkd_pl.errors import JobCancelledError, JobError, JobFailedError, QKDError
+from qkd_pl.ibm import polling, primitives, submission
+from qkd_pl.ibm.backends import open_backend
+from qkd_pl.ibm.deadline import Deadline
+from qkd_pl.ibm.ledger import Ledger, Part, Receipt
+from qkd_pl.ibm.payload import Payload
+from qkd_pl.ibm.plan import Plan
+from qkd_pl.ibm.recombination import Recombination
+from qkd_pl.ibm.remote import Remote, open_remote
+from qkd_pl.ibm.states import Stage, Status, combine
+
+SEND_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job in the ledger, in whatever process.
+
+    A job on hardware is sent by :func:`submit` and runs there. A job on a simulator runs in the process that first
+    calls :meth:`result`, from the stored circuits and seed, so that it does not matter which process that is.
+
+    Attributes:
+        id: what :func:`attach` takes.
+    """
+
+    id: str
+    ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)
+
+    @property
+    def receipt(self) -> Receipt:
+        """What was written before the job was sent: target, cost and how far each part is."""
+        return self.ledger.receipt(self.id)
+
+    def send(self, timeout: float = SEND_SECONDS) -> None:
+        """Send what the service does not have yet; it never gets anything twice.
+
+        Only needed when :func:`submit` failed or its process was killed. Does nothing for a job on a simulator.
+
+        Args:
+            timeout: seconds for everything, pauses between attempts included.
+
+        Raises:
+            ServiceError, CredentialsError: the service does not have the job, or could not be asked. Nothing is lost
+                or doubled, and sending again is safe.
+            JobError: another process is sending it just now.
+        """
+        deadline = Deadline(timeout)
+        if not self._is_remote:
+            return
+        with self._working(deadline):
+            unsent = [part for part in self.receipt.parts if part.stage in (Stage.PREPARED, Stage.SENDING)]
+            if not unsent:
+                return
+            with self._naming_itself(), self._remote.batch(len(unsent), deadline) as batch:
+                for part in unsent:
+                    submission.send(part, self.ledger, self._remote, deadline, batch)
+
+    def status(self, timeout: float = SEND_SECONDS) -> Status:
+        """What has become of the job; asks the service unless the ledger knows the end of it.
+
+        Raises:
+            ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
+        """
+        deadline = Deadline(timeout)
+        return combine([self._part_status(part, deadline) for part in self._current_parts(deadline)])
+
+    def result(self, timeout: float | None = None) -> np.ndarray:
+        """Logits, float64 (n, K); waits until there are some.
+
+        They are checked and stored, so that a second call needs no network.
+
+        Args:
+            timeout: seconds; ``None`` waits as long as the service says that the job is under way.
+
+        Raises:
+            JobTimeoutError: the time is over; the job goes on and the call may be repeated.
+            JobFailedError, JobCancelledError: there will be no result.
+            JobError: the job was never sent.
+            ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
+        """
+        deadline = Deadline(timeout)
+        if not self._is_remote:
+            self._run(deadline)
+        else:
+            self._fetch(deadline)
+        stored = [self.ledger.result(part) for part in self.receipt.parts]
+        values = [array for arrays in stored for array in arrays or ()]
+        return Recombination.from_arrays(self.ledger.arrays(self.id)).apply(values)
+
+    def cancel(self, timeout: float = SEND_SECONDS) -> Status:
+        """Cancel what has not ended, and return the status after that.
+
+        Raises:
+            ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
+        """
+        deadline = Deadline(timeout)
+        for part in self._current_parts(deadline):
+            if part.stage is Stage.SUBMITTED:
+                self._poll(lambda part=part: self._cancel_part(part, deadline), deadline)  # type: ignore[misc]
+            else:
+                self.ledger.advance(part, Stage.CANCELLED, message="cancelled before it was sent")
+        return self.status(timeout)
+
+    @property
+    def _is_remote(self) -> bool:
+        return bool(self.receipt.target["remote"])
+
+    @cached_property
+    def _remote(self) -> Remote:
+        return open_remote(self.receipt.target)
+
+    def _current_parts(self, deadline: Deadline) -> tuple[Part, ...]:
+        """The parts, after asking the service about those that may have been sent without our knowing it."""
+        if self._is_remote and any(part.stage is Stage.SENDING for part in self.receipt.parts):
+            with self._working(deadline):
+                for part in self.receipt.parts:
+                    if part.stage is Stage.SENDING:
+                        submission.adopt(part, self.ledger, self._remote, deadline)
+        return self.receipt.parts
+
+    def _part_status(self, part: Part, deadline: Deadline) -> Status:
+        if part.stage is Stage.SUBMITTED:
+            return self._poll(lambda: self._ask(part, deadline), deadline)
+        if part.stage.final:
+            return Status(part.stage.value)
+        return Status.UNSENT if self._is_remote else Status.QUEUED
+
+    def _ask(self, part: Part, deadline: Deadline) -> Status:
+        """Status from the service; an end without a result is recorded."""
+        status, reason = self._remote.status(str(part.service_id), deadline)
+        if status in (Status.FAILED, Status.CANCELLED):
+            self.ledger.advance(part, Stage(status.value), message=reason)
+        return status
+
+    def _cancel_part(self, part: Part, deadline: Deadline) -> bool:
+        self._remote.cancel(str(part.service_id), deadline)
+        return True
+
+    def _fetch(self, deadline: Deadline) -> None:
+        for part in self._current_parts(deadline):
+            self._refuse_ended(part)
+            if part.stage in (Stage.PREPARED, Stage.SENDING):
+                raise JobError(f"job {self.id} was never sent; Job.send() sends it")
+        for part in self.receipt.parts:
+            if part.stage is not Stage.DONE:
+                submission.settle(part, self.ledger, self._remote, deadline)
+                self._fetch_part(part.index, deadline)
+
+    def _fetch_part(self, index: int, deadline: Deadline) -> None:
+        part = self.receipt.parts[index]
+        payload = Payload.decode(self.ledger.payload(part))
+
+        def read() -> list[np.ndarray] | None:
+            status = self._ask(part, deadline)
+            self._refuse_ended(self.receipt.parts[index])
+            if status is not Status.DONE:
+                return None
+            return self._remote.values(str(part.service_id), payload, deadline)
+
+        self.ledger.store(part, self._poll(read, deadline))
+
+    def _run(self, deadline: Deadline) -> None:
+        """Run the job on its simulator, here, unless it has been."""
+        with self._working(deadline):
+            target = self.receipt.target
+            for part in self.receipt.parts:
+                self._refuse_ended(part)
+                if part.stage is not Stage.DONE:
+                    payload = Payload.decode(self.ledger.payload(part))
+                    backend = open_backend(target["backend"], payload.pubs[0].circuit.num_qubits)
+                    finished = primitives.send(payload, backend).result()
+                    self.ledger.store(part, primitives.values(finished, payload))
+
+    def _refuse_ended(self, part: Part) -> None:
+        if part.stage is Stage.FAILED:
+            raise JobFailedError(f"job {self.id} ({part.service_id}) failed: {part.message}")
+        if part.stage is Stage.CANCELLED:
+            raise JobCancelledError(f"job {self.id} ({part.service_id or 'never sent'}) was cancelled")
+
+    def _poll(self, read: Callable[[], Any], deadline: Deadline) -> Any:
+        return polling.poll(read, deadline, f"job {self.id}")
+
+    @contextmanager
+    def _working(self, deadline: Deadline) -> Iterator[None]:
+        with self.ledger.exclusive(self.id, deadline.cap(SEND_SECONDS)):
+            yield
+
+    @contextmanager
+    def _naming_itself(self) -> Iterator[None]:
+        """Say in an error how to come back to this job."""
+        try:
+            yield
+        except QKDError as error:
+            error.add_note(f"The receipt is kept: attach({self.id!r}).send() sends the job if the service lacks it.")
+            raise
+
+
+def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = SEND_SECONDS) -> Job:
+    """Write the plan's receipt, send it with the receipt's unique tag, and return at once.
+
+    A plan for a simulator is only written down: it runs when its result is first asked for.
+
+    Args:
+        plan: from :func:`qkd_pl.ibm.plan.plan`.
+        ledger: where the receipt goes; by default the user's.
+        timeout: seconds for sending.
+
+    Raises:
+        CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
+        ServiceError, CredentialsError: nothing was sent, or the service could not say; the error's note names the job
+            to come back to.
+    """
+    plan.check_limit()
+    ledger = ledger or Ledger()
+    payloads = [payload.encode() for payload in plan.payloads]
+    job = Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays()).id, ledger)
+    job.send(timeout)
+    return job
+
+
+def attach(job: str, ledger: Ledger | None = None) -> Job:
+    """Come back to the job of this id.
+
+    Raises:
+        UnknownJobError: the ledger has no such job.
+    """
+    handle = Job(job, ledger or Ledger())
+    handle.ledger.receipt(job)
+    return handle
+
+
+def jobs(ledger: Ledger | None = None) -> list[Job]:
+    """All jobs in the ledger, newest first; asks no service."""
+    ledger = ledger or Ledger()
+    return [Job(receipt.id, ledger) for receipt in ledger.receipts()]

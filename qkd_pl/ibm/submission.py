@@ -1,0 +1,90 @@
+"""Sending one part of a job to the service so that it exists there once, whatever breaks on the way.
+
+Every part has a unique tag. Before a request goes out the ledger says so; after any failure the service is asked for
+jobs with that tag, and only when it has none is the request repeated. When it has several, the oldest is kept.
+"""
+
+import time
+from typing import Any
+
+from qkd_pl.errors import BackendError, JobTimeoutError, ServiceError
+from qkd_pl.ibm import polling
+from qkd_pl.ibm.deadline import Deadline
+from qkd_pl.ibm.ledger import Ledger, Part
+from qkd_pl.ibm.payload import Payload
+from qkd_pl.ibm.remote import Remote
+from qkd_pl.ibm.states import Stage
+
+ATTEMPTS = 3
+
+
+def send(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, batch: Any = None) -> None:
+    """Make sure that the service has exactly one job for ``part``, and record its id.
+
+    The caller holds :meth:`Ledger.exclusive`, and ``part`` is as the ledger has it.
+
+    Raises:
+        ServiceError, CredentialsError: the service has no job for it, or could not be asked; nothing is lost, and
+            calling this again is safe.
+        InvalidInputError: the client refuses the circuits or options.
+    """
+    if part.stage is Stage.SENDING and adopt(part, ledger, remote, deadline):
+        return
+    payload = Payload.decode(ledger.payload(part))
+    for attempt in range(1, ATTEMPTS + 1):
+        ledger.advance(part, Stage.SENDING)
+        try:
+            service_id = remote.send(payload, [part.tag], deadline, batch)
+        except Exception as error:  # whatever it was, there may be a job now: the service decides
+            if _recovered(part, ledger, remote, deadline, error):
+                return
+            if not _worth_repeating(error, attempt, deadline):
+                raise
+        else:
+            ledger.advance(part, Stage.SUBMITTED, service_id)
+            settle(part, ledger, remote, deadline)
+            return
+
+
+def adopt(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> bool:
+    """Ask the service for jobs with the part's tag; keep the oldest, cancel any others; False if there are none."""
+    found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, "looking for the job by its tag")
+    for younger in found[1:]:
+        remote.cancel(younger, deadline)
+    if found:
+        ledger.advance(part, Stage.SUBMITTED, found[0])
+    return bool(found)
+
+
+def settle(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> None:
+    """After an apparent success: cancel jobs that a repeated request may have left behind.
+
+    The job itself is safe already, so that a service that cannot be asked just now is no failure.
+    """
+    try:
+        adopt(part, ledger, remote, deadline)
+    except (BackendError, JobTimeoutError):
+        return
+
+
+def _recovered(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, error: Exception) -> bool:
+    """Whether a job came to be although sending it raised ``error``.
+
+    Raises:
+        Exception: ``error``, when the service cannot be asked, so that nothing may be repeated.
+    """
+    try:
+        return adopt(part, ledger, remote, deadline)
+    except (BackendError, JobTimeoutError):
+        raise error from None
+
+
+def _worth_repeating(error: Exception, attempt: int, deadline: Deadline) -> bool:
+    """Wait before the next attempt; False when that is pointless, or would take longer than there is time."""
+    if not isinstance(error, ServiceError) or not error.transient or attempt == ATTEMPTS:
+        return False
+    pause = max(polling.FIRST_SECONDS * polling.GROWTH**attempt, error.retry_after or 0.0)
+    if deadline.cap(pause) < pause:
+        return False
+    time.sleep(pause)
+    return True

@@ -1,0 +1,160 @@
+"""The commands ``qkd-pl submit``, ``jobs``, ``result`` and ``cancel``."""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from qkd_pl.console import clear_errors
+from qkd_pl.datasets import topological_phases
+from qkd_pl.deployment import plan
+from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.ibm.cost import Cost
+from qkd_pl.ibm.jobs import SEND_SECONDS, Job, attach, jobs, submit
+from qkd_pl.ibm.states import Stage
+from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
+
+app = typer.Typer()
+
+_FIGURES = [field.name for field in fields(Cost)]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
+Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
+
+
+@app.command("submit")
+def submit_command(
+    model: Annotated[Path, typer.Argument(help="A saved QNN.")],
+    device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
+    samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
+    data: Annotated[
+        Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
+    ] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
+    with clear_errors():
+        network = load_model(model)
+        if not isinstance(network, TrainedQNN):
+            raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
+        inputs, labels = _inputs(network, samples, data, autoencoder, seed)
+        planned = plan(network, inputs, device, labels)
+        if not as_json:
+            print(f"plan:    {planned.cost}")
+        job = submit(replace(planned, exact_logits=network.logits(inputs)))
+    if as_json:
+        print(json.dumps({"id": job.id, **planned.summary()}))
+        return
+    sent = "sent" if job.receipt.target["remote"] else "written down; it runs when its result is asked for"
+    print(f"job:     {job.id}, {sent}\nreceipt: {job.ledger.path}\nnext:    qkd-pl result {job.id}")
+
+
+@app.command("jobs")
+def jobs_command(as_json: Json = False) -> None:
+    """List all jobs of the ledger, newest first, without asking the service."""
+    with clear_errors():
+        described = [_describe(job) for job in jobs()]
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return
+    for each in described:
+        print(f"{each['id']}  {each['created'][:19]}  {each['device']:<10} {each['backend']:<14} {each['stage']}")
+    if not described:
+        print("no jobs yet: `qkd-pl submit` makes one")
+
+
+@app.command("result")
+def result_command(
+    job: Id,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; by default until it is done.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for a job, and print its accuracy on the device beside the exact one."""
+    with clear_errors():
+        handle = attach(job)
+        logits = handle.result(timeout)
+        report = _describe(handle) | _accuracies(logits, handle.ledger.arrays(job))
+    if as_json:
+        print(json.dumps(report | {"logits": logits.tolist()}))
+        return
+    print(_format(report))
+
+
+@app.command("cancel")
+def cancel_command(
+    job: Id,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for reaching the service.")] = SEND_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Cancel a job, unless it has ended."""
+    with clear_errors():
+        status = attach(job).cancel(timeout)
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
+
+
+def _inputs(
+    network: TrainedQNN, samples: int, data: Path | None, autoencoder: Path | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    compressor = None if autoencoder is None else load_model(autoencoder)
+    if compressor is not None and not isinstance(compressor, TrainedQAE):
+        raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
+    if data is not None:
+        inputs, labels = _read(data, samples)
+    elif network.architecture.embedding != "state":
+        raise InvalidInputError(f"a model with embedding {network.architecture.embedding!r} needs --data")
+    else:
+        n_qubits = (compressor or network).architecture.n_qubits
+        _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
+    return (inputs if compressor is None else compressor.compress(inputs)), labels
+
+
+def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return stored["inputs"][:samples], stored["labels"][:samples]
+    except (KeyError, ValueError, EOFError) as error:
+        raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
+
+
+def _describe(job: Job) -> dict[str, Any]:
+    """A job as the ledger knows it, JSON-able; of several parts, the one that is least far."""
+    receipt = job.receipt
+    order = list(Stage)
+    return {
+        "id": job.id,
+        "created": receipt.created,
+        "device": receipt.target["device"]["name"],
+        "backend": receipt.target["backend"],
+        "stage": min((part.stage for part in receipt.parts), key=order.index),
+        "service_ids": [part.service_id for part in receipt.parts],
+        "cost": receipt.cost,
+    }
+
+
+def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    report: dict[str, Any] = {"samples": len(logits)}
+    exact, labels = arrays.get("exact_logits"), arrays.get("labels")
+    if labels is not None:
+        report["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+    if exact is not None:
+        report["mean_logit_error"] = float(np.mean(np.abs(logits - exact)))
+    if exact is not None and labels is not None:
+        report["exact_accuracy"] = float(np.mean(exact.argmax(axis=1) == labels))
+    return report
+
+
+def _format(report: dict[str, Any]) -> str:
+    cost = report["cost"]
+    lines = [f"job      {report['id']}: {report['samples']} samples on {report['backend']} ({report['device']})"]
+    if "accuracy" in report:
+        exact = f", exact {report['exact_accuracy']:.4f}" if "exact_accuracy" in report else ""
+        lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
+    if "mean_logit_error" in report:
+        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
+    lines.append(f"cost     {Cost(**{name: cost[name] for name in _FIGURES})}")
+    lines.append(f"layout   {cost['layouts']}")
+    return "\n".join(lines)
