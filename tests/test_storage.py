@@ -103,6 +103,15 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(stored):
     assert list(stored.parent.iterdir()) == [stored]
 
 
+def test_a_file_is_replaced_whole(stored):
+    """Whoever reads the old file while it is replaced gets all of the old one, never a mixture."""
+    before = stored.read_bytes()
+    with stored.open("rb") as old:
+        write_tensors(stored, "model", {"a": np.ones(2)}, {})
+        assert old.read() == before
+    assert stored.read_bytes() != before
+
+
 def test_a_full_disk_leaves_the_old_file_and_no_other(stored, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
