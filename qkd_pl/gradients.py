@@ -6,8 +6,9 @@ from typing import Any
 import autograd
 import numpy as np
 import pennylane as qml
+from pennylane.devices import ExecutionConfig
 from pennylane.gradients import compute_vjp_multi, compute_vjp_single, param_shift
-from pennylane.tape import QuantumScriptBatch
+from pennylane.tape import QuantumScriptBatch, make_qscript
 from pennylane.transforms import convert_to_numpy_parameters
 from pennylane.typing import ResultBatch
 from pennylane.workflow import construct_batch
@@ -37,19 +38,52 @@ def vjp(qnode: qml.QNode, weights: np.ndarray, batch: Preparations) -> tuple[np.
     Returns:
         outputs ``(n, K)`` float64, and a function from a cotangent ``(n, K)`` to a gradient shaped like ``weights``.
     """
+    inputs = batch.circuit_inputs
+    outputs, pull = _by_device(qnode, weights, inputs) or _by_autograd(qnode, weights, inputs)
+
+    def pullback(cotangent: np.ndarray) -> np.ndarray:
+        return pull(batch.spread(cotangent))
+
+    return batch.average(outputs), pullback
+
+
+def _by_device(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, Pullback] | None:
+    """The device's own vector-Jacobian product; None unless it runs the tape as it is, with the weights as one tensor.
+
+    Tracing a circuit for automatic differentiation takes longer than running a small one, and there is nothing to
+    trace where the weights are a parameter of the tape.
+    """
+    if qnode.diff_method != "adjoint" or len(qnode.compile_pipeline):
+        return None
+    tape = make_qscript(qnode.func)(inputs, weights)
+    tape.trainable_params = [i for i, p in enumerate(tape.get_parameters(trainable_only=False)) if p is weights]
+    asked = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
+    config = qnode.device.setup_execution_config(asked, tape)
+    tapes, _ = qnode.device.preprocess_transforms(config)((tape,))
+    if len(tapes) != 1 or tapes[0] is not tape:
+        return None
+    (result,) = qnode.device.execute(tapes, config)
+    single = len(tape.measurements) == 1
+
+    def pull(cotangent: np.ndarray) -> np.ndarray:
+        cotangents = cotangent[:, 0] if single else tuple(cotangent.T)
+        (gradients,) = qnode.device.compute_vjp(tapes, (cotangents,), config)
+        return np.sum(gradients, axis=0)
+
+    return np.stack((result,) if single else result, axis=-1), pull
+
+
+def _by_autograd(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tuple[np.ndarray, Pullback]:
+    """PennyLane's automatic differentiation, with the QNode's method."""
     run = _with_shifts(qnode) if qnode.diff_method == "parameter-shift" else qnode
 
     def outputs_of(weights: np.ndarray) -> np.ndarray:
-        outputs = qml.math.stack(run(batch.circuit_inputs, weights), axis=-1)
+        outputs = qml.math.stack(run(inputs, weights), axis=-1)
         # With shots, default.qubit drops the batch axis of a batch of one.
-        return qml.math.reshape(outputs, (len(batch.circuit_inputs), -1))
+        return qml.math.reshape(outputs, (len(inputs), -1))
 
     pull, outputs = autograd.make_vjp(outputs_of)(np.asarray(weights))
-
-    def pullback(cotangent: np.ndarray) -> np.ndarray:
-        return np.asarray(pull(batch.spread(cotangent)))
-
-    return batch.average(np.asarray(outputs)), pullback
+    return np.asarray(outputs), lambda cotangent: np.asarray(pull(cotangent))
 
 
 def _with_shifts(qnode: qml.QNode) -> Callable[..., Any]:

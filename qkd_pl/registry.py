@@ -82,6 +82,10 @@ class DeviceSpec(BaseModel):
         keywords = dict(self.options)
         own = {"seed": self.seed if rng is None else rng, "causal_cone": self.causal_cone}
         keywords |= {key: value for key, value in own.items() if value is not None and key in _keywords(self.plugin)}
+        if self.plugin == "qiskit.remote" and isinstance(name := keywords.get("backend"), str):
+            from qkd_pl.ibm.backends import open_backend  # imports Qiskit, which takes seconds
+
+            keywords["backend"] = open_backend(name, wires if isinstance(wires, int) else len(wires))
         try:
             return qml.device(self.plugin, wires=wires, **keywords)
         except (TypeError, ValueError, AttributeError, ImportError, qml.exceptions.DeviceError) as error:
