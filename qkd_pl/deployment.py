@@ -1,7 +1,6 @@
 """Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.ibm.jobs.submit` sends."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pennylane as qml
@@ -11,7 +10,6 @@ from qkd_pl.causal_cone import causal_cone
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.ibm.device import IBMDevice
 from qkd_pl.ibm.plan import Plan
-from qkd_pl.ibm.primitives import is_simulator
 from qkd_pl.ibm.recombination import Recombination
 from qkd_pl.models import TrainedQNN
 from qkd_pl.registry import DeviceSpec, resolve_device
@@ -52,7 +50,7 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
     return Plan(
         payloads=jobs.payloads,
-        target=_target(spec, quantum_device.backend),
+        target=quantum_device.target(spec.model_dump(mode="json")),
         cost=jobs.cost(quantum_device.backend),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
         recombination=Recombination.of(batch.weights),
@@ -76,16 +74,3 @@ def _create(spec: DeviceSpec, wires: range) -> IBMDevice:
     if not isinstance(created, IBMDevice):
         raise DeviceConfigError(f"device {spec.name!r} has plugin {spec.plugin!r}; jobs need one with qkd.ibm")
     return created
-
-
-def _target(spec: DeviceSpec, backend: Any) -> dict[str, Any]:
-    """Where the jobs go, as the receipt keeps it."""
-    local = is_simulator(backend)
-    return {
-        "device": spec.model_dump(mode="json"),
-        "backend": spec.options.get("backend", "aer") if local else backend.name,
-        # The instance that pays, also when the account chose it.
-        "instance": None if local else backend.service.active_instance(),
-        "token_env": spec.options.get("token_env"),
-        "remote": not local,
-    }

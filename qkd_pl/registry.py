@@ -80,7 +80,11 @@ class DeviceSpec(BaseModel):
             DeviceConfigError: the device does not take one of the options, or cannot be made.
         """
         keywords = dict(self.options)
-        own = {"seed": self.seed if rng is None else rng, "causal_cone": self.causal_cone}
+        own = {
+            "seed": self.seed if rng is None else rng,
+            "causal_cone": self.causal_cone,
+            "max_qpu_seconds": self.max_qpu_seconds,
+        }
         keywords |= {key: value for key, value in own.items() if value is not None and key in _keywords(self.plugin)}
         if self.plugin == "qiskit.remote" and isinstance(name := keywords.get("backend"), str):
             from qkd_pl.ibm.backends import open_backend  # imports Qiskit, which takes seconds

@@ -14,6 +14,8 @@ from pennylane_qiskit import RemoteDevice
 from qkd_pl.ibm import preprocessing, primitives
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.batching import JobPlan, plan_jobs
+from qkd_pl.ibm.jobs import submit
+from qkd_pl.ibm.plan import Plan
 from qkd_pl.ibm.transpile import Transpiler
 
 
@@ -43,9 +45,13 @@ class IBMDevice(RemoteDevice):
         twirling: for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
         max_execution_time: QPU seconds after which the service stops a job.
+        max_qpu_seconds: calls with a higher estimate are refused before anything is sent; ``None`` for no limit.
 
-    The last six are qiskit-ibm-runtime's own settings (``EstimatorOptions``, ``SamplerOptions``), passed on as they
-    are, and part of every payload. Simulators ignore them, with a warning.
+    Those from ``resilience_level`` to ``max_execution_time`` are qiskit-ibm-runtime's own settings
+    (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore
+    them, with a warning.
+
+    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies.
 
     Raises:
         InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
@@ -70,6 +76,7 @@ class IBMDevice(RemoteDevice):
         twirling: Mapping[str, Any] | None = None,
         execution: Mapping[str, Any] | None = None,
         max_execution_time: int | None = None,
+        max_qpu_seconds: float | None = None,
     ) -> None:
         settings = {
             "resilience_level": resilience_level,
@@ -81,11 +88,14 @@ class IBMDevice(RemoteDevice):
         }
         options = {key: value for key, value in settings.items() if value is not None}
         primitives.check_options("estimator", options)
+        self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
         if isinstance(backend, str):
             n_wires = wires if isinstance(wires, int) else len(list(wires))
             backend = open_backend(backend, n_wires, token_env, instance)
         super().__init__(wires, backend=backend)
         self.options = options
+        self.max_qpu_seconds = max_qpu_seconds
+        self._token_env = token_env
         self.transpiler = Transpiler(backend, optimization_level, transpile_attempts)
         self._seeds = None if seed is None else _job_seeds(seed)
 
@@ -135,12 +145,34 @@ class IBMDevice(RemoteDevice):
         tapes = [circuits] if isinstance(circuits, QuantumScript) else list(circuits)
         transpiled = self.transpiler.count
         plan = self.plan(tapes)
-        with primitives.open_batch(self.backend, len(plan.payloads)) as batch:
-            jobs = [primitives.send(payload, self.backend, batch=batch) for payload in plan.payloads]
-        values = [primitives.values(job.result(), each) for job, each in zip(jobs, plan.payloads, strict=True)]
-        results = plan.results(values)
+        results = plan.results(self._values(plan))
         self._track(plan, self.transpiler.count - transpiled)
         return results[0] if isinstance(circuits, QuantumScript) else results
+
+    def target(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Where jobs go, JSON-able, as a receipt keeps it.
+
+        Args:
+            entry: of the device registry; with at least its ``name``.
+        """
+        hardware = not primitives.is_simulator(self.backend)
+        return {
+            "device": dict(entry),
+            "backend": self.backend.name if hardware else self._backend_name,
+            # The instance that pays, also when the account chose it.
+            "instance": self.backend.service.active_instance() if hardware else None,
+            "token_env": self._token_env,
+            "remote": hardware,
+        }
+
+    def _values(self, plan: JobPlan) -> list[list[np.ndarray]]:
+        """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
+        if primitives.is_simulator(self.backend):
+            return [primitives.values(primitives.send(each, self.backend).result(), each) for each in plan.payloads]
+        layouts = tuple(compiled.layout for compiled in plan.compiled)
+        target = self.target({"name": self.name})
+        ready = Plan(plan.payloads, target, plan.cost(self.backend), layouts, max_qpu_seconds=self.max_qpu_seconds)
+        return submit(ready).values()
 
     def _track(self, plan: JobPlan, transpilations: int) -> None:
         if not self.tracker.active:

@@ -88,14 +88,17 @@ class Job:
             JobError: the job was never sent.
             ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
         """
+        values = [array for arrays in self.values(timeout) for array in arrays]
+        return Recombination.from_arrays(self.ledger.arrays(self.id)).apply(values)
+
+    def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
+        """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`primitives.values`)."""
         deadline = Deadline(timeout)
         if not self._is_remote:
             self._run(deadline)
         else:
             self._fetch(deadline)
-        stored = [self.ledger.result(part) for part in self.receipt.parts]
-        values = [array for arrays in stored for array in arrays or ()]
-        return Recombination.from_arrays(self.ledger.arrays(self.id)).apply(values)
+        return [self.ledger.result(part) or [] for part in self.receipt.parts]
 
     def cancel(self, timeout: float = SEND_SECONDS) -> Status:
         """Cancel what has not ended, and return the status after that.

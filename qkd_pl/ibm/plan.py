@@ -21,7 +21,7 @@ class Plan:
         target: JSON-able; where they go, and the entry of the device registry that said so.
         cost: size and price.
         layouts: physical qubits of wires 0, 1, …, for each distinct circuit.
-        recombination: from the jobs' values to logits.
+        recombination: from the jobs' values to logits; ``None`` where the values themselves are wanted.
         max_qpu_seconds: the device's limit, ``None`` for none.
         labels: int (n,), if they were given.
         exact_logits: float64 (n, K), what the model gives without noise.
@@ -31,7 +31,7 @@ class Plan:
     target: Mapping[str, Any]
     cost: Cost
     layouts: tuple[tuple[int, ...], ...]
-    recombination: Recombination
+    recombination: Recombination | None = None
     max_qpu_seconds: float | None = None
     labels: np.ndarray | None = None
     exact_logits: np.ndarray | None = None
@@ -55,4 +55,5 @@ class Plan:
     def arrays(self) -> dict[str, np.ndarray]:
         """What the receipt has to hold besides the circuits."""
         optional = {"labels": self.labels, "exact_logits": self.exact_logits}
-        return self.recombination.to_arrays() | {name: value for name, value in optional.items() if value is not None}
+        recombination = {} if self.recombination is None else self.recombination.to_arrays()
+        return recombination | {name: value for name, value in optional.items() if value is not None}
