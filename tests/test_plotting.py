@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from matplotlib.container import ErrorbarContainer
 
-from qkd_pl.experiments.table1 import summarise_arms
+from qkd_pl.experiments.arms import summarise_arms
 from qkd_pl.plotting import ARM_LABELS, plot_arms
 
 GROUPS = {
