@@ -1,7 +1,8 @@
 """The PennyLane device ``qkd.lightning``."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -74,10 +75,11 @@ class BatchedLightning(LightningQubit):
     def preprocess_transforms(self, execution_config: ExecutionConfig | None = None) -> CompilePipeline:
         """The pipeline of ``lightning.qubit``, which circuits that run natively skip."""
         config = execution_config or ExecutionConfig()
-        stock = super().preprocess_transforms(config)
         if qml.capture.enabled():
-            return stock
+            return super().preprocess_transforms(config)
         pipeline = CompilePipeline()
+        # The stock pipeline takes longer to build than a small circuit to run, and is seldom needed.
+        stock = cache(partial(super().preprocess_transforms, config))
         pipeline.add_transform(_expand_unless_native, device=self, stock=stock, config=config)
         return pipeline
 
@@ -161,13 +163,13 @@ class BatchedLightning(LightningQubit):
 
 @qml.transform
 def _expand_unless_native(
-    tape: QuantumScript, device: BatchedLightning, stock: CompilePipeline, config: ExecutionConfig
+    tape: QuantumScript, device: BatchedLightning, stock: Callable[[], CompilePipeline], config: ExecutionConfig
 ) -> tuple[QuantumScriptBatch, PostprocessingFn]:
-    """Leave a natively broadcast circuit as it is, after decomposition if necessary; otherwise apply ``stock``."""
+    """Leave a natively broadcast circuit as it is, after decomposition if necessary; otherwise apply ``stock()``."""
     whole_jacobian = bool(config.use_device_gradient) and not config.use_device_jacobian_product
     if not (whole_jacobian and tape.trainable_params) and device.recognise(tape, _differentiable(config)):
         return (tape,), _only_result
-    tapes, postprocessing = stock((tape,))
+    tapes, postprocessing = stock()((tape,))
     return tapes, lambda results: postprocessing(results)[0]
 
 
