@@ -108,6 +108,8 @@ def _inputs(
         raise InvalidInputError(f"a model with embedding {network.architecture.embedding!r} needs --data")
     else:
         n_qubits = (compressor or network).architecture.n_qubits
+        if n_qubits < 3:
+            raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
     return (inputs if compressor is None else compressor.compress(inputs)), labels
 
