@@ -196,7 +196,8 @@ def dark_knowledge(
 ) -> None:
     """What KD adds to the best logit scale, against the temperature and the teacher's quality (Table 1's student 2).
 
-    A seed takes about ten seconds on two cores. Repeating the command resumes it, and adds seeds.
+    After the teachers (about fifteen seconds), a seed takes about five seconds on two cores. Repeating the command
+    resumes it, and adds seeds.
     """
     with clear_errors():
         settings = DarkKnowledgeSettings(
