@@ -12,7 +12,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from qkd_pl.architectures import QAE, QNN
-from qkd_pl.callbacks import Callback
+from qkd_pl.callbacks import Callback, ProgressBar
 from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
 from qkd_pl.experiments.statistics import Estimate, estimate, paired_difference
 from qkd_pl.experiments.sweep import Unit
@@ -27,6 +27,7 @@ COLUMNS = {
     "kd - no_kd": "KD − no KD",
     "kd - control": "KD − scaled CE",
 }
+_LONG_SECONDS = 20.0  # a training that takes longer than this shows its own progress
 FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
 
 
@@ -67,7 +68,7 @@ def fit_and_save(
         architecture,
         train,
         teacher=teacher,
-        callbacks=callbacks,
+        callbacks=[*callbacks, ProgressBar(path.stem, delay=_LONG_SECONDS)],
         checkpoint=checkpoint,
         checkpoint_every=max(10, training.iterations // 50),
     )
