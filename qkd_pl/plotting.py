@@ -16,6 +16,7 @@ from qkd_pl.experiments.statistics import Estimate
 
 ARM_LABELS = {"no_kd": "no KD", "control": "scaled cross-entropy", "kd": "KD"}
 ARM_COLOURS = {"no_kd": "tab:gray", "control": "tab:orange", "kd": "tab:blue"}
+_COLOURS = {label: ARM_COLOURS[arm] for arm, label in ARM_LABELS.items()} | {"teacher": "black"}
 
 
 def plot_arms(groups: Mapping[str, Mapping[str, Any]], teacher: float | None = None) -> Figure:
@@ -66,7 +67,7 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], quantity:
             recorded = sorted({key for record in history for key in record})
             raise InvalidInputError(f"quantity={quantity!r}: not in the history of {label!r}, which has {recorded}")
         values = [record[quantity] for record in records]
-        axes.plot([record["iteration"] for record in records], values, label=label)
+        axes.plot([record["iteration"] for record in records], values, color=_COLOURS.get(label), label=label)
     axes.set_xlabel("iteration")
     axes.set_ylabel(quantity.replace("_", " "))
     axes.legend(fontsize="small")
@@ -147,8 +148,9 @@ def plot_phase_transition(h1: np.ndarray, logits: Mapping[str, np.ndarray], bins
         correct = values.argmax(axis=1) == (h1 < CRITICAL_FIELD)
         accuracy = [correct[interval == index].mean() for index in occupied]
         order = np.argsort(h1)
-        upper.plot(h1[order], (values[:, 1] - values[:, 0])[order], label=label)
-        lower.plot((edges[occupied] + edges[occupied + 1]) / 2, accuracy, "o-", markersize=4, label=label)
+        colour = _COLOURS.get(label)
+        upper.plot(h1[order], (values[:, 1] - values[:, 0])[order], color=colour, label=label)
+        lower.plot((edges[occupied] + edges[occupied + 1]) / 2, accuracy, "o-", color=colour, markersize=4, label=label)
     upper.axhline(0.0, color="black", linewidth=0.5)
     upper.set_ylabel("logit difference $z_1 - z_0$")
     upper.legend(fontsize="small")

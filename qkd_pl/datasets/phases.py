@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from qkd_pl.datasets.cache import cached
 from qkd_pl.datasets.dataset import Dataset
