@@ -14,18 +14,24 @@ from qkd_pl.trainer import KDTrainer as KDTrainer
 
 if TYPE_CHECKING:
     from qkd_pl.deployment import plan as plan
+    from qkd_pl.estimator import QNNClassifier as QNNClassifier
     from qkd_pl.ibm.jobs import attach as attach
     from qkd_pl.ibm.jobs import submit as submit
 
-# These need Qiskit, whose import takes seconds, and are imported when they are first used.
-_DEPLOYMENT = {"plan": "qkd_pl.deployment", "submit": "qkd_pl.ibm.jobs", "attach": "qkd_pl.ibm.jobs"}
+# These need Qiskit or scikit-learn, whose imports take seconds, and are imported when they are first used.
+_LAZY = {
+    "plan": "qkd_pl.deployment",
+    "submit": "qkd_pl.ibm.jobs",
+    "attach": "qkd_pl.ibm.jobs",
+    "QNNClassifier": "qkd_pl.estimator",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _DEPLOYMENT:
-        return getattr(import_module(_DEPLOYMENT[name]), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_DEPLOYMENT})
+    return sorted({*globals(), *_LAZY})

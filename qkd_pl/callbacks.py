@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.models import TrainedQNN

@@ -15,12 +15,14 @@ import numpy as np
 import scipy.sparse as sparse
 from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from qkd_pl.datasets.cache import cached
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.errors import InvalidInputError
 
+#: Transition between the two phases at h2 = 0: the value of h1, in units of J.
+CRITICAL_FIELD = 1.0
 _MAX_QUBITS = 20
 _DENSE_LIMIT = 128  # ARPACK needs matrices larger than its Krylov space
 _DEGENERATE = 1e-9  # sectors closer in energy than this count as equal, and the first one is taken
@@ -73,7 +75,7 @@ def topological_phases(
         "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
     )
     states = stored["states"].astype(np.complex128)
-    labels = (fields < 1.0).astype(np.int64)
+    labels = (fields < CRITICAL_FIELD).astype(np.int64)
     return Dataset(states[:n_train], labels[:n_train]), Dataset(states[n_train:], labels[n_train:])
 
 

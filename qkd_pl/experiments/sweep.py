@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.storage import write_json

@@ -1,4 +1,4 @@
-"""Figures from results and histories; each function returns a Matplotlib figure and shows nothing."""
+"""Figures of experiments: the arms side by side, against depth, during training, and against the temperature."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,0 +1,41 @@
+"""Every tutorial runs from top to bottom, in a kernel of its own."""
+
+from pathlib import Path
+
+import pytest
+
+nbformat = pytest.importorskip("nbformat", reason="tutorials need the extra `tutorials`")
+nbclient = pytest.importorskip("nbclient", reason="tutorials need the extra `tutorials`")
+
+TUTORIALS = sorted((Path(__file__).parents[1] / "tutorials").glob("*.ipynb"))
+SECONDS_PER_CELL = 300
+
+
+def test_there_are_six_tutorials():
+    assert [path.stem[:2] for path in TUTORIALS] == ["01", "02", "03", "04", "05", "06"]
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_a_tutorial_runs_without_errors(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("QKD_PL_LEDGER", str(tmp_path / "ledger.sqlite"))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=SECONDS_PER_CELL, resources={"metadata": {"path": tmp_path}})
+    client.execute()
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+def test_the_committed_outputs_are_those_of_one_run_without_errors_or_warnings(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [
+        output for output in outputs(notebook) if output.output_type == "error" or output.get("name") == "stderr"
+    ]
+    assert any("image/png" in output.get("data", {}) for output in outputs(notebook))
+
+
+def outputs(notebook) -> list:
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
