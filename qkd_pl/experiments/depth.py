@@ -1,5 +1,6 @@
 """Accuracy of students against their number of layers: what Figures 4 and 5 of the paper have in common."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthSettings:
+class DepthSettings(ABC):
     """Everything that the result depends on, except the data and the number of seeds.
 
     Attributes:
@@ -53,14 +54,14 @@ class DepthSettings:
     device: str = "lightning"
 
     @property
+    @abstractmethod
     def data(self) -> dict[str, Any]:
         """The data, as :func:`qkd_pl.experiments.arms.load_data` takes them."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def embedding(self) -> str:
         """The embedding of the data."""
-        raise NotImplementedError
 
     def architecture(self, n_layers: int) -> dict[str, Any]:
         """Arguments of :class:`QNN` for a network of this depth."""
