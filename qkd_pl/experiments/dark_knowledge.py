@@ -45,7 +45,7 @@ class DarkKnowledgeSettings:
     teacher_iterations: int = 50
     learning_rate: float = 0.3
     temperatures: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-    scales: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0)
+    scales: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0)
     teacher_candidates: int = 20
     logit_scale: float = 30.0
     ensemble: int = 5
