@@ -76,6 +76,10 @@ class JobTimeoutError(JobError, TimeoutError):
     """The time given for waiting is over; the job itself goes on."""
 
 
+class DownloadError(QKDError, OSError):
+    """Data cannot be downloaded; the message says where to put it by hand."""
+
+
 class ClusterError(QKDError, ConnectionError):
     """A Dask cluster cannot be used: Dask is not installed, or its scheduler cannot be reached."""
 

@@ -30,7 +30,8 @@ Dask = Annotated[
     typer.Option(
         "--dask",
         metavar="ADDRESS",
-        help="Run on the Dask cluster with this scheduler instead, for example tcp://10.0.0.1:8786.",
+        help="Run on the Dask cluster with this scheduler instead, for example tcp://10.0.0.1:8786; its machines need "
+        "a file system in common.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device to train on, a name in devices.yaml.")]

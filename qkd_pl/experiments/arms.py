@@ -31,20 +31,28 @@ _LONG_SECONDS = 20.0  # a training that takes longer than this shows its own pro
 FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
 
 
-def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | None]:
+def load_data(data: Mapping[str, Any], *, progress: bool = False) -> tuple[Dataset, Dataset, Pipeline | None]:
     """Training and test data of an experiment, and the preprocessing that its models take along.
 
     Args:
         data: JSON-able description, part of every unit's arguments: of MNIST if it has ``digits``, else of ground
             states.
+        progress: show a progress bar while ground states are computed.
     """
     if "digits" not in data:
-        train, test = topological_phases(data["n_qubits"], data["n_train"], data["n_test"], data["data_seed"])
+        sizes = (data[key] for key in ("n_qubits", "n_train", "n_test", "data_seed"))
+        train, test = topological_phases(*sizes, progress=progress)
         return train, test, None
     train, test = mnist_images(data["digits"], n_train=data["n_train"], n_test=data["n_test"])
     pipeline = fit_pipeline(train.inputs, data["embedding"], data["n_components"])
     train, test = (split._replace(inputs=pipeline.transform(split.inputs)) for split in (train, test))
     return train, test, pipeline
+
+
+def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
+    """Compute or download data once, before several processes need it."""
+    train, test, _ = load_data(data, progress=True)
+    return {"n_train": len(train.labels), "n_test": len(test.labels)}
 
 
 def fit_and_save(
@@ -73,7 +81,7 @@ def fit_and_save(
         checkpoint_every=max(10, training.iterations // 50),
     )
     (model.with_preprocessing(pipeline) if isinstance(model, TrainedQNN) else model).save(path)
-    checkpoint.unlink()
+    checkpoint.unlink(missing_ok=True)  # another process may have finished the same training
     return model
 
 

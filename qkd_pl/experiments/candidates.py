@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPClassifier
 
 from qkd_pl.architectures import QNN
 from qkd_pl.datasets import mnist_images
-from qkd_pl.experiments.arms import fit_and_save, load_data
+from qkd_pl.experiments.arms import fit_and_save, load_data, prepare_data
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQNN, load_model
 from qkd_pl.storage import read_tensors, write_tensors
@@ -46,11 +46,12 @@ class TeacherPlan:
 
 
 def prepare_teacher(plan: TeacherPlan, directory: Path, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Make the teacher and store its logits of the training data.
+    """Make the data and the teacher, and store its logits of the training data.
 
     Returns:
         JSON-able: what the students' units depend on, and the teacher's accuracies.
     """
+    run_units([Unit("data", prepare_data, {"data": plan.data})], directory, title="data")
     if plan.kind == "mlp":
         source = {"kind": "mlp", "data": dict(plan.data), "temperature": plan.temperature}
         unit = Unit("teacher", train_mlp, {"data": plan.data, "temperature": plan.temperature}, artifact=_LOGITS)

@@ -45,7 +45,7 @@ class DarkKnowledgeSettings:
     teacher_iterations: int = 50
     learning_rate: float = 0.3
     temperatures: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-    scales: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0)
+    scales: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0)
     teacher_candidates: int = 20
     logit_scale: float = 30.0
     ensemble: int = 5
@@ -119,18 +119,21 @@ def train_student(
 
 def format_dark_knowledge(summary: Mapping[str, Any]) -> str:
     """The summary as text: mean ± 95 % confidence interval."""
-    lines = [f"{'scaled CE, test accuracy':<34}" + "".join(f"{f's = {s}':>16}" for s in summary["control"])]
+    lines = [
+        f"{'scaled CE, test accuracy':<34}"
+        + "".join(f"{f's = {s}':>16}" for s in sorted(summary["control"], key=float))
+    ]
     lines.append(_row("no teacher", summary["control"]))
     for name, teacher in summary["teachers"].items():
         title = f"teacher {name}, {teacher['test_accuracy']:.3f}"
-        lines += ["", f"{title:<34}" + "".join(f"{f'T = {t}':>16}" for t in teacher["kd"])]
+        lines += ["", f"{title:<34}" + "".join(f"{f'T = {t}':>16}" for t in sorted(teacher["kd"], key=float))]
         lines.append(_row("KD", teacher["kd"]))
         lines.append(_row(f"KD − scaled CE (s = {summary['best_scale']:g})", teacher["kd - control"]))
     return "\n".join(lines)
 
 
 def _row(title: str, cells: Mapping[str, Any]) -> str:
-    return f"{title:<34}" + "".join(f"{Estimate.from_json(cell)!s:>16}" for cell in cells.values())
+    return f"{title:<34}" + "".join(f"{Estimate.from_json(cells[key])!s:>16}" for key in sorted(cells, key=float))
 
 
 def _summarise(settings: DarkKnowledgeSettings, accuracies: Mapping[tuple[str, float], list[float]]) -> dict[str, Any]:

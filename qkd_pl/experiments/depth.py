@@ -129,7 +129,10 @@ def train_student(
 def format_depth(summary: Mapping[str, Any]) -> str:
     """The summary as text: mean ± 95 % confidence interval of each arm at each depth."""
     rows = {
-        split: {f"{layers} layers": splits[split] for layers, splits in summary["students"].items()} for split in SPLITS
+        split: {
+            f"{layers} layers": summary["students"][layers][split] for layers in sorted(summary["students"], key=int)
+        }
+        for split in SPLITS
     }
     blocks = [format_arms(f"{split} accuracy, {summary['seeds']} seeds", rows[split], width=24) for split in SPLITS]
     return "\n".join([describe_teacher(summary), *(line for block in blocks for line in ("", *block))])

@@ -118,7 +118,7 @@ def test_the_command_gives_the_same_results_on_a_cluster(dask_processes, tmp_pat
         result = CliRunner().invoke(app, [*FIGURE, "--out", str(out), *where])
         assert result.exit_code == 0, result.output
     names = sorted(path.relative_to(here) for path in here.rglob("*.json"))
-    assert len(names) == 2 + 1 + 3 * 2 + 1
+    assert len(names) == 1 + 2 + 1 + 3 * 2 + 1
     assert sorted(path.relative_to(there) for path in there.rglob("*.json")) == names
     for name in names:
         first, second = (json.loads((out / name).read_text()) for out in (here, there))

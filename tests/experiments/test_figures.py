@@ -114,6 +114,12 @@ def test_an_ensemble_averages_its_members(figure4, tmp_path):
     )
 
 
+def test_the_size_of_the_data_is_stored(figure4):
+    stored = json.loads((figure4[0] / "data.json").read_text())
+    assert stored["arguments"] == {"data": FIGURE4.data}
+    assert stored["result"] == {"n_train": 16, "n_test": 12}
+
+
 def test_the_report_has_a_row_for_each_depth(figure4):
     report = format_depth(figure4[1])
     assert report.startswith("teacher, 4 qubits × 1 layers: train accuracy ")
