@@ -25,14 +25,21 @@ class Callback:
 
 
 class ProgressBar(Callback):
-    """A tqdm bar with the current loss."""
+    """A tqdm bar with the current loss.
 
-    def __init__(self, description: str = "training") -> None:
-        self.description = description
+    Args:
+        description: stands before the bar.
+        delay: seconds of training before the bar is first shown.
+    """
+
+    def __init__(self, description: str = "training", delay: float = 0.0) -> None:
+        self.description, self.delay = description, delay
         self._bar: tqdm | None = None
 
     def on_train_begin(self, run: Run) -> None:
-        self._bar = tqdm(total=run.iterations, initial=run.iteration, desc=self.description)
+        self._bar = tqdm(
+            total=run.iterations, initial=run.iteration, desc=self.description, delay=self.delay, leave=not self.delay
+        )
 
     def on_iteration_end(self, run: Run) -> None:
         if self._bar is not None:

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from qkd_pl import job_commands
+from qkd_pl import figure_commands, job_commands
 from qkd_pl.console import clear_errors
+from qkd_pl.experiments.cluster import dask_cluster
 from qkd_pl.experiments.table1 import Table1Settings, format_table1, run_table1
+from qkd_pl.figure_commands import Dask
 from qkd_pl.plotting import plot_arms
 from qkd_pl.registry import DeviceSpec, load_devices
 
@@ -16,6 +18,7 @@ app = typer.Typer(
     help="Knowledge distillation for quantum neural networks.", no_args_is_help=True, pretty_exceptions_enable=False
 )
 reproduce = typer.Typer(help="Reproduce a table or figure of the paper (arXiv 2603.21586).", no_args_is_help=True)
+reproduce.add_typer(figure_commands.app)
 app.add_typer(reproduce, name="reproduce")
 app.add_typer(job_commands.app)
 
@@ -106,17 +109,19 @@ def table1(
     teachers: Annotated[int, typer.Option(min=1, help="How many of the best of 20 teachers are averaged.")] = 1,
     device: Device = "lightning",
     workers: Workers = 2,
+    dask: Dask = None,
     as_json: Json = False,
 ) -> None:
     """Table 1 with the settings of the README; --iterations 300 --teachers 5 is its second part."""
     settings = Table1Settings(iterations=iterations, teachers=teachers, device=device)
-    _run_table1(settings, seeds, out, workers, as_json)
+    _run_table1(settings, seeds, out, workers, as_json, dask)
 
 
-def _run_table1(settings: Any, seeds: int, out: Path, workers: int, as_json: bool) -> None:
+def _run_table1(settings: Any, seeds: int, out: Path, workers: int, as_json: bool, dask: str | None = None) -> None:
     with clear_errors():
         load_devices()[settings.device]
-        summary = run_table1(settings, seeds, out, workers=workers)
+        with dask_cluster(dask):
+            summary = run_table1(settings, seeds, out, workers=workers)
     labels = {"few_qubits": "student (1): fewer qubits", "few_layers": "student (2): fewer layers"}
     figure = plot_arms(
         {labels[student]: arms for student, arms in summary["students"].items()}, summary["teacher"]["test_accuracy"]

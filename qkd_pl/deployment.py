@@ -25,7 +25,7 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
 
     Args:
         model: a trained network.
-        inputs: n samples in the form of its embedding.
+        inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
         labels: int (n,); kept with the job, so that its accuracy can be told later.
 
@@ -46,7 +46,7 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
         raise InvalidInputError("there are no inputs")
     if labels is not None and labels.shape != (len(inputs),):
         raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
-    batch = model.architecture.encode(inputs)
+    batch = model.encode(inputs)
     quantum_device = _create(spec, model.architecture.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))

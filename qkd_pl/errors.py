@@ -76,5 +76,9 @@ class JobTimeoutError(JobError, TimeoutError):
     """The time given for waiting is over; the job itself goes on."""
 
 
+class ClusterError(QKDError, ConnectionError):
+    """A Dask cluster cannot be used: Dask is not installed, or its scheduler cannot be reached."""
+
+
 class WorkerLostError(QKDError, RuntimeError):
     """A worker process died before it returned its results."""

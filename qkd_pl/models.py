@@ -1,7 +1,7 @@
 """Trained networks: an architecture with its weights, how it was trained, and what it can do."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 from scipy.special import softmax
+from sklearn.pipeline import Pipeline
 
 from qkd_pl.architectures import QAE, QNN, Architecture, from_manifest, to_manifest
 from qkd_pl.circuits import latent_pauli_words
-from qkd_pl.embeddings import EMBEDDINGS
+from qkd_pl.embeddings import EMBEDDINGS, Preparations
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.losses import fidelity
+from qkd_pl.preprocessing import check_pipeline, pipeline_state, restore_pipeline
 from qkd_pl.registry import DeviceSpec, resolve_device
 from qkd_pl.storage import read_tensors, write_tensors
 
 FORMAT_VERSION = 1
-_PACKAGES = ("pennylane", "pennylane-lightning", "numpy")
+_PACKAGES = ("pennylane", "pennylane-lightning", "numpy", "scikit-learn")
+_PREPROCESSING = "preprocessing."  # prefix of the pipeline's tensors
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ class TrainedNetwork:
                 f"weights have shape {self.weights.shape}; {self.architecture} needs {self.architecture.weights_shape}"
             )
 
+    def encode(self, inputs: np.ndarray) -> Preparations:
+        """What the circuit prepares for inputs in the form that the model takes."""
+        return self.architecture.encode(inputs)
+
     def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
         """The circuit's expectation values on a device, shape ``(n, observables)`` float64."""
-        batch = self.architecture.encode(inputs)
+        batch = self.encode(inputs)
         if len(batch) == 0:
             return np.empty((0, len(self.architecture.observables)))
         qnode = resolve_device(device).qnode(self.architecture.circuit, self.architecture.wires)
@@ -56,9 +63,10 @@ class TrainedNetwork:
     def save(self, path: str | Path) -> None:
         """Write weights and manifest to one safetensors file, atomically.
 
-        The manifest holds the architecture, the training settings and history, the wire order, the observables and the
-        versions of the packages used.
+        The manifest holds the architecture, the training settings and history, the wire order, the observables, the
+        preprocessing and the versions of the packages used.
         """
+        steps, arrays = self._preprocessing_state()
         manifest = {
             "format_version": FORMAT_VERSION,
             "architecture": to_manifest(self.architecture),
@@ -66,16 +74,54 @@ class TrainedNetwork:
             "history": list(self.history),
             "wire_order": list(self.architecture.wires),
             "observables": self.architecture.observables,
+            "preprocessing": steps,
             "versions": {package: version(package) for package in _PACKAGES},
         }
-        write_tensors(Path(path), "model", {"weights": self.weights}, manifest)
+        tensors = {f"{_PREPROCESSING}{name}": array for name, array in arrays.items()}
+        write_tensors(Path(path), "model", {"weights": self.weights, **tensors}, manifest)
+
+    def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:
+        return None, {}
 
 
 @dataclass(frozen=True)
 class TrainedQNN(TrainedNetwork):
-    """A trained quantum neural network: a classifier. ``KDTrainer.fit`` and ``load_model`` return it."""
+    """A trained quantum neural network: a classifier. ``KDTrainer.fit`` and ``load_model`` return it.
+
+    Attributes:
+        preprocessing: fitted pipeline that turns what the model is given, raw images for example, into inputs in the
+            form of its embedding; None if it is given those.
+    """
 
     architecture: QNN
+    preprocessing: Pipeline | None = None
+
+    def with_preprocessing(self, pipeline: Pipeline | None) -> "TrainedQNN":
+        """The same network, which from now on takes, and is saved with, what the pipeline takes.
+
+        Args:
+            pipeline: fitted, of the steps in :mod:`qkd_pl.preprocessing`; None to take the embedding's form again.
+
+        Raises:
+            InvalidInputError: a step is not fitted, or of a kind that a model file cannot hold.
+        """
+        if pipeline is not None:
+            check_pipeline(pipeline)
+        return replace(self, preprocessing=pipeline)
+
+    def encode(self, inputs: np.ndarray) -> Preparations:
+        """Preprocess inputs and turn them into preparations for the circuit.
+
+        Raises:
+            InvalidInputError: the inputs do not fit the preprocessing or the embedding.
+        """
+        if self.preprocessing is None:
+            return self.architecture.encode(inputs)
+        try:
+            prepared = self.preprocessing.transform(inputs)
+        except ValueError as error:
+            raise InvalidInputError(f"inputs of shape {np.shape(inputs)} cannot be preprocessed: {error}") from error
+        return self.architecture.encode(prepared)
 
     def logits(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
         """Raw expectation values z, shape ``(n, K)`` float64 (Eq. 2).
@@ -101,6 +147,9 @@ class TrainedQNN(TrainedNetwork):
     def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
         """Accuracy, from 0 to 1."""
         return float(np.mean(self.predict(inputs, device) == labels))
+
+    def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:
+        return (None, {}) if self.preprocessing is None else pipeline_state(self.preprocessing)
 
 
 @dataclass(frozen=True)
@@ -174,7 +223,11 @@ def load_model(path: str | Path) -> TrainedQNN | TrainedQAE:
     architecture = from_manifest(manifest["architecture"])
     if manifest["observables"] != architecture.observables or manifest["wire_order"] != list(architecture.wires):
         raise FileFormatError(f"{path}: wire order or observables differ from those that {architecture} measures")
-    return trained(architecture, tensors["weights"], manifest["training"], manifest["history"])
+    model = trained(architecture, tensors.pop("weights"), manifest["training"], manifest["history"])
+    if isinstance(model, TrainedQNN) and (steps := manifest.get("preprocessing")) is not None:
+        arrays = {name.removeprefix(_PREPROCESSING): array for name, array in tensors.items()}
+        return replace(model, preprocessing=restore_pipeline(steps, arrays))
+    return model
 
 
 def _nearest_density_matrices(matrices: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from types import SimpleNamespace
 
 # Before NumPy is imported: threads of BLAS would only fight with the test workers.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -12,6 +13,8 @@ import pytest
 from hypothesis import settings
 
 from qkd_pl.datasets import Dataset, topological_phases
+from qkd_pl.datasets import mnist_file as mnist_module
+from qkd_pl.storage import checksum
 
 # Examples are drawn from the test's own name, so that a run on another machine checks the same cases.
 settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=25)
@@ -41,3 +44,23 @@ def phases() -> tuple[Dataset, Dataset]:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20260321)
+
+
+@pytest.fixture
+def mnist_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Made images in place of MNIST: each digit is a bright bar at a height of its own, in noise."""
+    random = np.random.default_rng(5)
+    arrays = {}
+    for split, count in (("train", 800), ("test", 300)):
+        labels = random.integers(0, 10, size=count)
+        images = random.integers(0, 60, size=(count, 28, 28))
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label : 2 * label + 5] += 180
+        arrays |= {f"x_{split}": images.astype(np.uint8), f"y_{split}": labels.astype(np.uint8)}
+    directory = tmp_path_factory.mktemp("data")
+    np.savez(directory / "mnist.npz", **arrays)
+    monkeypatch.setenv("QKD_PL_DATA", str(directory))
+    monkeypatch.setattr(mnist_module, "N_TRAIN", 800)
+    monkeypatch.setattr(mnist_module, "N_TEST", 300)
+    monkeypatch.setattr(mnist_module, "SHA256", checksum(arrays))
+    return SimpleNamespace(directory=directory, arrays=arrays)

@@ -73,6 +73,11 @@ def test_a_progress_bar_can_watch_two_runs(capsys):
     assert "3/3" in shown
 
 
+def test_a_delayed_progress_bar_stays_away_from_short_runs(capsys):
+    fit(ProgressBar("long", delay=60.0))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(("every", "recorded"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (9, [5])])
 def test_accuracy_is_recorded_every_so_often_and_at_the_end(every, recorded):
     model = fit(Accuracy(INPUTS, LABELS, name="test", every=every), iterations=5)

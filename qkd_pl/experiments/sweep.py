@@ -49,9 +49,10 @@ def run_units(
     Raises:
         InvalidInputError: the directory holds results of the same name with other arguments.
     """
+    directory = directory.resolve()
     missing = [unit for unit in units if _stored(unit, directory) is None]
     tasks = (delayed(_run_unit)(unit, directory) for unit in missing)
-    finished = Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
+    finished = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)
     for _ in tqdm(finished, desc=title, total=len(units), initial=len(units) - len(missing), disable=not missing):
         pass
     results = [_stored(unit, directory) for unit in units]
@@ -63,6 +64,8 @@ def _path(unit: Unit, directory: Path) -> Path:
 
 
 def _run_unit(unit: Unit, directory: Path) -> None:
+    if _stored(unit, directory) is not None:  # a cluster repeats a unit whose worker died, maybe after storing it
+        return
     start = time.perf_counter()
     result = unit.function(**unit.arguments, directory=directory)
     seconds = round(time.perf_counter() - start, 3)

@@ -7,24 +7,27 @@ teacher, distilled, and with scaled cross-entropy as the control that shows what
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from qkd_pl.architectures import QAE, QNN
-from qkd_pl.datasets import Dataset, topological_phases
-from qkd_pl.experiments.statistics import Estimate, estimate, paired_difference
+from qkd_pl.experiments.arms import (
+    by_student_and_arm,
+    fit_and_save,
+    format_arms,
+    load_data,
+    student_units,
+    summarise_arms,
+    values_of,
+)
+from qkd_pl.experiments.candidates import best_candidates, load_teachers, teacher_units
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.storage import read_tensors, write_json, write_tensors
-from qkd_pl.teachers import Ensemble
-from qkd_pl.trainer import KDTrainer
 
-ARMS = ("no_kd", "kd", "control")
 STUDENTS = ("few_qubits", "few_layers")
-FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
 _PREPARED = "prepared.safetensors"
 _PREPARED_KIND = "table1-inputs"
 
@@ -86,29 +89,21 @@ def run_table1(settings: Table1Settings, seeds: int, directory: Path, *, workers
     data = {key: getattr(settings, key) for key in ("n_qubits", "n_train", "n_test", "data_seed")}
     teachers = run_units(_teacher_units(settings, data), directory, workers=workers, title="teachers")
     qaes = run_units(_qae_units(settings, data), directory, workers=workers, title="autoencoders")
-    best = sorted(range(len(teachers)), key=lambda seed: -teachers[seed]["train_accuracy"])[: settings.teachers]
+    best = best_candidates(teachers, settings.teachers)
     qae = max(range(len(qaes)), key=lambda seed: qaes[seed]["train_fidelity"])
     (prepared,) = run_units([_preparation(data, best, qae, settings.device)], directory, title="compressed inputs")
     units = _student_units(settings, seeds, {"data": data, "teachers": best, "qae": qae})
     runs = run_units(units, directory, workers=workers, title="students")
-    accuracies = _by_student_and_arm(runs, seeds)
+    results = by_student_and_arm(runs, STUDENTS, seeds)
     summary = {
         "settings": asdict(settings),
         "seeds": seeds,
         "teacher": {"test_accuracy": prepared["teacher_test_accuracy"], "chosen": best},
         "autoencoder": {**qaes[qae], "chosen": qae},
-        "students": {student: summarise_arms(accuracies[student]) for student in STUDENTS},
+        "students": {student: summarise_arms(values_of(results[student], "test_accuracy")) for student in STUDENTS},
     }
     write_json(directory / "summary.json", summary)
     return summary
-
-
-def summarise_arms(accuracies: Mapping[str, list[float]]) -> dict[str, Any]:
-    """Estimates of the arms ``no_kd``, ``kd`` and ``control``, and what distillation gains over the other two."""
-    comparisons = {arm: estimate(accuracies[arm]) for arm in ARMS}
-    for other in ("no_kd", "control"):
-        comparisons[f"kd - {other}"] = paired_difference(accuracies["kd"], accuracies[other])
-    return {name: value.to_json() for name, value in comparisons.items()}
 
 
 def format_table1(summary: Mapping[str, Any]) -> str:
@@ -118,44 +113,24 @@ def format_table1(summary: Mapping[str, Any]) -> str:
         "few_qubits": f"student (1), {settings['student_qubits']} qubits × {settings['student_layers']} layers, QAE",
         "few_layers": f"student (2), {settings['n_qubits']} qubits × {settings['thin_layers']} layers",
     }
-    columns = {
-        "no_kd": "no KD",
-        "kd": "KD",
-        "control": "scaled CE",
-        "kd - no_kd": "KD − no KD",
-        "kd - control": "KD − scaled CE",
-    }
-    title = f"test accuracy, {summary['seeds']} seeds"
     lines = [
         f"teacher, {settings['n_qubits']} qubits × {settings['teacher_layers']} layers: "
         f"test accuracy {teacher['test_accuracy']:.3f} ({len(teacher['chosen'])} of {settings['teacher_candidates']})",
         f"autoencoder, {settings['n_qubits']} → {settings['student_qubits']} qubits: mean test fidelity "
         f"{qae['test_fidelity']:.3f}; no subspace of that size allows more than {qae['best_subspace_weight']:.5f}",
         "",
-        f"{title:<40}" + "".join(f"{column:>17}" for column in columns.values()),
     ]
-    for student, arms in summary["students"].items():
-        cells = "".join(f"{Estimate.from_json(arms[column])!s:>17}" for column in columns)
-        lines.append(f"{sizes[student]:<40}{cells}")
-    return "\n".join(lines)
-
-
-def train_teacher(*, architecture: dict, trainer: dict, data: dict, model: str, directory: Path) -> dict[str, float]:
-    """Train one teacher candidate by scaled cross-entropy and store its model."""
-    train, test = _load(data)
-    teacher = KDTrainer(**trainer).fit(QNN(**architecture), train)
-    teacher.save(directory / model)
-    device = trainer["device"]
-    return {"train_accuracy": teacher.score(*train, device), "test_accuracy": teacher.score(*test, device)}
+    rows = {sizes[student]: arms for student, arms in summary["students"].items()}
+    return "\n".join([*lines, *format_arms(f"test accuracy, {summary['seeds']} seeds", rows)])
 
 
 def train_autoencoder(
     *, architecture: dict, trainer: dict, data: dict, model: str, directory: Path
 ) -> dict[str, float]:
     """Train one autoencoder by fidelity, store its model, and report what any subspace of its size would allow."""
-    train, test = _load(data)
-    qae = KDTrainer(**trainer).fit(QAE(**architecture), train)
-    qae.save(directory / model)
+    train, test, _ = load_data(data)
+    qae = fit_and_save(QAE(**architecture), trainer, train, directory / model)
+    assert isinstance(qae, TrainedQAE)
     return {
         "train_fidelity": float(qae.fidelity(train.inputs, trainer["device"]).mean()),
         "test_fidelity": float(qae.fidelity(test.inputs, trainer["device"]).mean()),
@@ -175,9 +150,8 @@ def best_subspace_weight(train: np.ndarray, test: np.ndarray, dimension: int) ->
 
 def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> dict[str, float]:
     """Store what all students need: the averaged teachers' logits and the compressed inputs."""
-    train, test = _load(data)
-    models = [load_model(directory / _teacher_model(seed)) for seed in teachers]
-    teacher = Ensemble([model for model in models if isinstance(model, TrainedQNN)])
+    train, test, _ = load_data(data)
+    teacher = load_teachers(teachers, directory)
     autoencoder = load_model(directory / _qae_model(qae))
     assert isinstance(autoencoder, TrainedQAE)
     tensors = {"teacher_logits": teacher.logits(train.inputs)}
@@ -193,7 +167,7 @@ def train_student(
     *, architecture: dict, trainer: dict, compressed: bool, distil: bool, sources: dict, model: str, directory: Path
 ) -> dict[str, float]:
     """Train one student in one arm and store its model."""
-    train, test = _load(sources["data"])
+    train, test, _ = load_data(sources["data"])
     tensors, _ = read_tensors(directory / _PREPARED, _PREPARED_KIND)
     if compressed:
         train, test = (
@@ -201,18 +175,10 @@ def train_student(
             for name, split in (("train", train), ("test", test))
         )
     teacher = tensors["teacher_logits"] if distil else None
-    student = KDTrainer(**trainer).fit(QNN(**architecture), train, teacher=teacher)
-    student.save(directory / model)
+    student = fit_and_save(QNN(**architecture), trainer, train, directory / model, teacher=teacher)
+    assert isinstance(student, TrainedQNN)
     device = trainer["device"]
     return {"train_accuracy": student.score(*train, device), "test_accuracy": student.score(*test, device)}
-
-
-def _load(data: dict) -> tuple[Dataset, Dataset]:
-    return topological_phases(data["n_qubits"], data["n_train"], data["n_test"], data["data_seed"])
-
-
-def _teacher_model(seed: int) -> str:
-    return f"models/teacher-{seed:02d}.safetensors"
 
 
 def _qae_model(seed: int) -> str:
@@ -227,16 +193,7 @@ def _teacher_units(settings: Table1Settings, data: dict) -> list[Unit]:
         "logit_scale": settings.logit_scale,
         "device": settings.device,
     }
-    return [
-        Unit(
-            f"teachers/{seed:02d}",
-            train_teacher,
-            {"architecture": architecture, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
-            artifact=model,
-        )
-        for seed in range(settings.teacher_candidates)
-        for model in [_teacher_model(seed)]
-    ]
+    return teacher_units(architecture, trainer, data, settings.teacher_candidates)
 
 
 def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
@@ -270,33 +227,16 @@ def _preparation(data: dict, teachers: list[int], qae: int, device: str) -> Unit
 
 
 def _student_units(settings: Table1Settings, seeds: int, sources: dict) -> list[Unit]:
-    architectures = {
-        "few_qubits": {"n_qubits": settings.student_qubits, "n_layers": settings.student_layers},
-        "few_layers": {"n_qubits": settings.n_qubits, "n_layers": settings.thin_layers},
+    few_qubits = {"n_qubits": settings.student_qubits, "n_layers": settings.student_layers}
+    few_layers = {"n_qubits": settings.n_qubits, "n_layers": settings.thin_layers}
+    students = {
+        "few_qubits": {"architecture": few_qubits, "compressed": True},
+        "few_layers": {"architecture": few_layers, "compressed": False},
     }
-    units = []
-    for student, arm, seed in product(STUDENTS, ARMS, range(seeds)):
-        name = f"{student}-{arm}-{seed:02d}"
-        trainer = {
-            "iterations": settings.iterations,
-            "learning_rate": settings.learning_rate,
-            "temperature": settings.temperature,
-            "logit_scale": settings.logit_scale if arm == "control" else 1.0,
-            "device": settings.device,
-            "seed": FIRST_STUDENT_SEED + seed,
-        }
-        arguments = {
-            "architecture": architectures[student],
-            "trainer": trainer,
-            "compressed": student == "few_qubits",
-            "distil": arm == "kd",
-            "sources": sources,
-            "model": f"models/{name}.safetensors",
-        }
-        units.append(Unit(f"students/{name}", train_student, arguments))
-    return units
-
-
-def _by_student_and_arm(runs: list[dict[str, Any]], seeds: int) -> dict[str, dict[str, list[float]]]:
-    accuracies = iter(run["test_accuracy"] for run in runs)
-    return {student: {arm: [next(accuracies) for _ in range(seeds)] for arm in ARMS} for student in STUDENTS}
+    trainer = {
+        "iterations": settings.iterations,
+        "learning_rate": settings.learning_rate,
+        "temperature": settings.temperature,
+        "device": settings.device,
+    }
+    return student_units(train_student, students, trainer, settings.logit_scale, seeds, {"sources": sources})

@@ -7,14 +7,13 @@ import pytest
 from qkd_pl import load_model
 from qkd_pl.datasets import topological_phases
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.experiments.arms import ARMS, summarise_arms
 from qkd_pl.experiments.table1 import (
-    ARMS,
     STUDENTS,
     Table1Settings,
     best_subspace_weight,
     format_table1,
     run_table1,
-    summarise_arms,
 )
 
 SETTINGS = Table1Settings(

@@ -1,4 +1,4 @@
-"""Figures from results and histories; each function returns a Matplotlib figure and shows nothing."""
+"""Figures of networks: how they were trained, what they look like and where they err."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,41 +6,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pennylane as qml
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qkd_pl.architectures import QNN, Architecture
 from qkd_pl.datasets.phases import CRITICAL_FIELD
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.experiments.statistics import Estimate
+from qkd_pl.plotting.results import ARM_COLOURS, ARM_LABELS
 
-ARM_LABELS = {"no_kd": "no KD", "control": "scaled cross-entropy", "kd": "KD"}
-ARM_COLOURS = {"no_kd": "tab:gray", "control": "tab:orange", "kd": "tab:blue"}
 _COLOURS = {label: ARM_COLOURS[arm] for arm, label in ARM_LABELS.items()} | {"teacher": "black"}
-
-
-def plot_arms(groups: Mapping[str, Mapping[str, Any]], teacher: float | None = None) -> Figure:
-    """Accuracy of each arm with its 95 % confidence interval, for several students side by side.
-
-    Args:
-        groups: label of a student → its arms, as :func:`qkd_pl.experiments.table1.summarise_arms` returns them.
-        teacher: the teacher's accuracy, drawn as a line.
-    """
-    figure = Figure(figsize=(2.0 + 2.2 * len(groups), 3.6), layout="constrained")
-    axes = figure.subplots()
-    for position, (arm, label) in enumerate(ARM_LABELS.items()):
-        estimates = [Estimate.from_json(arms[arm]) for arms in groups.values()]
-        offsets = [index + 0.25 * (position - 1) for index in range(len(groups))]
-        means = [value.mean for value in estimates]
-        errors = [value.half_width for value in estimates]
-        axes.errorbar(offsets, means, errors, fmt="o", capsize=4, color=ARM_COLOURS[arm], label=label)
-    if teacher is not None:
-        axes.axhline(teacher, color="black", linestyle=":", linewidth=1, label="teacher")
-    axes.set_xticks(range(len(groups)), list(groups))
-    axes.set_xlim(-0.6, len(groups) - 0.4)
-    axes.set_ylabel("test accuracy (mean, 95 % interval)")
-    axes.legend(loc="lower right", fontsize="small")
-    return figure
 
 
 def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], quantity: str = "loss") -> Figure:
@@ -157,9 +130,5 @@ def plot_phase_transition(h1: np.ndarray, logits: Mapping[str, np.ndarray], bins
     lower.set_ylabel("accuracy")
     lower.set_xlabel("transverse field $h_1 / J$")
     for axes in (upper, lower):
-        _mark_transition(axes)
+        axes.axvline(CRITICAL_FIELD, color="black", linestyle=":", linewidth=1)
     return figure
-
-
-def _mark_transition(axes: Axes) -> None:
-    axes.axvline(CRITICAL_FIELD, color="black", linestyle=":", linewidth=1)

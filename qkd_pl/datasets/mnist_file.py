@@ -1,0 +1,79 @@
+"""Where ``mnist.npz`` comes from, and the proof that it is what it should be."""
+
+import os
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import fetch_openml
+
+from qkd_pl.datasets.cache import cache_directory
+from qkd_pl.errors import FileFormatError
+from qkd_pl.storage import atomic_path, checksum
+
+N_TRAIN, N_TEST = 60_000, 10_000
+#: Over names, types, shapes and bytes of the four arrays, so that it holds however the file is compressed.
+SHA256 = "7bf19471c397a07c4488f600bdfd9f25edbf8c41c2ecc70e1f93beee515475e6"
+_NAME = "mnist.npz"
+
+
+def mnist_arrays() -> dict[str, np.ndarray]:
+    """The whole of MNIST: ``x_train``, ``x_test`` uint8 ``(n, 28, 28)``, ``y_train``, ``y_test`` uint8 ``(n,)``.
+
+    Read from ``$QKD_PL_DATA/mnist.npz``, else from the cache directory, where it is stored after a download.
+
+    Raises:
+        FileFormatError: a file is there, but it is damaged or holds something else.
+    """
+    chosen = os.environ.get("QKD_PL_DATA")
+    places = [Path(chosen) / _NAME] if chosen else []
+    places.append(cache_directory() / _NAME)
+    path = next((place for place in places if place.is_file()), None) or _download(places[-1])
+    return _read(path)
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise FileFormatError(f"{path}: not a readable MNIST file ({error}){_advice(path)}") from error
+    _check(arrays, path)
+    return arrays
+
+
+def _check(arrays: dict[str, np.ndarray], source: Path | str) -> None:
+    for split, count in (("train", N_TRAIN), ("test", N_TEST)):
+        shapes = arrays[f"x_{split}"].shape, arrays[f"y_{split}"].shape
+        if shapes != ((count, 28, 28), (count,)):
+            raise FileFormatError(
+                f"{source}: the {split} images and labels have shapes {shapes}; MNIST has {count} of 28 × 28 pixels"
+                f"{_advice(source)}"
+            )
+    if checksum(arrays) != SHA256:
+        raise FileFormatError(f"{source}: the images or labels differ from MNIST's (checksum){_advice(source)}")
+
+
+def _advice(source: Path | str) -> str:
+    return f"; remove {source} to download it again" if isinstance(source, Path) else ""
+
+
+def _download(path: Path) -> Path:
+    print("downloading MNIST (about 15 MB) from openml.org; reading it takes about a minute", file=sys.stderr)
+    # The parser "liac-arff" is slower than pandas, which is not among this package's dependencies.
+    fetched = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
+    images = np.asarray(fetched.data).astype(np.uint8).reshape(-1, 28, 28)
+    labels = np.asarray(fetched.target).astype(np.uint8)
+    arrays = {
+        "x_train": images[:N_TRAIN],
+        "y_train": labels[:N_TRAIN],
+        "x_test": images[N_TRAIN:],
+        "y_test": labels[N_TRAIN:],
+    }
+    _check(arrays, "the download from openml.org")
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    print(f"stored as {path}", file=sys.stderr)
+    return path

@@ -1,0 +1,145 @@
+"""Accuracy of students against their number of layers: what Figures 4 and 5 of the paper have in common."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qkd_pl.architectures import QNN
+from qkd_pl.experiments.arms import (
+    by_student_and_arm,
+    fit_and_save,
+    format_arms,
+    load_data,
+    student_units,
+    summarise_arms,
+    values_of,
+)
+from qkd_pl.experiments.candidates import TeacherKind, TeacherPlan, prepare_teacher, stored_logits
+from qkd_pl.experiments.sweep import run_units
+from qkd_pl.models import TrainedQNN
+from qkd_pl.storage import write_json
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSettings:
+    """Everything that the result depends on, except the data and the number of seeds.
+
+    Attributes:
+        n_qubits: of teacher and students.
+        teacher: ``"qnn"``, or ``"mlp"`` for a classical network (:mod:`qkd_pl.experiments.candidates`).
+        teacher_layers: of a QNN as the teacher.
+        teacher_candidates, teachers: so many QNNs are trained, and the best by training accuracy are averaged.
+        teacher_iterations: training of each of them.
+        student_layers: depths of the students.
+        iterations, learning_rate, temperature, logit_scale: training; the logit scale is that of the teacher and of the
+            control arm.
+        device: entry of the device registry on which everything is trained.
+    """
+
+    n_qubits: int = 15
+    teacher: TeacherKind = "qnn"
+    teacher_layers: int = 10
+    teacher_candidates: int = 3
+    teachers: int = 1
+    teacher_iterations: int
+    student_layers: tuple[int, ...]
+    iterations: int
+    learning_rate: float
+    temperature: float
+    logit_scale: float = 10.0
+    device: str = "lightning"
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data, as :func:`qkd_pl.experiments.arms.load_data` takes them."""
+        raise NotImplementedError
+
+    @property
+    def embedding(self) -> str:
+        """The embedding of the data."""
+        raise NotImplementedError
+
+    def architecture(self, n_layers: int) -> dict[str, Any]:
+        """Arguments of :class:`QNN` for a network of this depth."""
+        return {"n_qubits": self.n_qubits, "n_layers": n_layers, "embedding": self.embedding}
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """Settings of :class:`KDTrainer` that all networks share."""
+        return {"learning_rate": self.learning_rate, "temperature": self.temperature, "device": self.device}
+
+    @property
+    def teacher_plan(self) -> TeacherPlan:
+        """How the teacher is made."""
+        trainer = {**self.trainer, "iterations": self.teacher_iterations, "logit_scale": self.logit_scale}
+        return TeacherPlan(
+            kind=self.teacher,
+            architecture=self.architecture(self.teacher_layers),
+            trainer=trainer,
+            data=self.data,
+            candidates=self.teacher_candidates,
+            chosen=self.teachers,
+            temperature=self.temperature,
+        )
+
+
+def run_depth(settings: DepthSettings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
+    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+
+    Returns:
+        the summary: settings, teacher, and for each depth and split the arms' estimates and paired differences.
+    """
+    source, teacher = prepare_teacher(settings.teacher_plan, directory, workers)
+    students = {
+        f"{layers:02d}-layers": {"architecture": settings.architecture(layers)} for layers in settings.student_layers
+    }
+    trainer = {**settings.trainer, "iterations": settings.iterations}
+    units = student_units(train_student, students, trainer, settings.logit_scale, seeds, {"source": source})
+    runs = by_student_and_arm(run_units(units, directory, workers=workers, title="students"), list(students), seeds)
+    summary = {
+        "settings": {**asdict(settings), "data": settings.data},
+        "seeds": seeds,
+        "teacher": teacher,
+        "students": {
+            str(layers): {split: summarise_arms(values_of(arms, f"{split}_accuracy")) for split in SPLITS}
+            for layers, arms in zip(settings.student_layers, runs.values(), strict=True)
+        },
+    }
+    write_json(directory / "summary.json", summary)
+    return summary
+
+
+def train_student(
+    *, architecture: dict, trainer: dict, distil: bool, source: dict, model: str, directory: Path
+) -> dict[str, float]:
+    """Train one student in one arm and store its model."""
+    train, test, pipeline = load_data(source["data"])
+    teacher = stored_logits(directory) if distil else None
+    path = directory / model
+    student = fit_and_save(QNN(**architecture), trainer, train, path, teacher=teacher, pipeline=pipeline)
+    assert isinstance(student, TrainedQNN)
+    device = trainer["device"]
+    return {"train_accuracy": student.score(*train, device), "test_accuracy": student.score(*test, device)}
+
+
+def format_depth(summary: Mapping[str, Any]) -> str:
+    """The summary as text: mean ± 95 % confidence interval of each arm at each depth."""
+    rows = {
+        split: {f"{layers} layers": splits[split] for layers, splits in summary["students"].items()} for split in SPLITS
+    }
+    blocks = [format_arms(f"{split} accuracy, {summary['seeds']} seeds", rows[split], width=24) for split in SPLITS]
+    return "\n".join([describe_teacher(summary), *(line for block in blocks for line in ("", *block))])
+
+
+def describe_teacher(summary: Mapping[str, Any]) -> str:
+    """The teacher in one line."""
+    teacher, settings = summary["teacher"], summary["settings"]
+    accuracies = f"train accuracy {teacher['train_accuracy']:.4f}, test accuracy {teacher['test_accuracy']:.4f}"
+    if teacher["kind"] == "mlp":
+        return f"teacher, a classical network on the images: {accuracies}"
+    chosen = f"best {len(teacher['chosen'])} of {settings['teacher_candidates']}"
+    size = f"{settings['n_qubits']} qubits × {settings['teacher_layers']} layers"
+    return f"teacher, {size}: {accuracies} ({chosen})"

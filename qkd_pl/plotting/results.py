@@ -1,0 +1,120 @@
+"""Figures of experiments: accuracies over seeds, from the summaries that experiments store."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qkd_pl.experiments.statistics import Estimate
+
+ARM_LABELS = {"no_kd": "no KD", "control": "scaled cross-entropy", "kd": "KD"}
+ARM_COLOURS = {"no_kd": "tab:gray", "control": "tab:orange", "kd": "tab:blue"}
+
+
+def plot_arms(groups: Mapping[str, Mapping[str, Any]], teacher: float | None = None) -> Figure:
+    """Accuracy of each arm with its 95 % confidence interval, for several students side by side.
+
+    Args:
+        groups: label of a student → its arms, as :func:`qkd_pl.experiments.arms.summarise_arms` returns them.
+        teacher: the teacher's accuracy, drawn as a line.
+    """
+    figure = Figure(figsize=(2.0 + 2.2 * len(groups), 3.6), layout="constrained")
+    axes = figure.subplots()
+    for position, (arm, label) in enumerate(ARM_LABELS.items()):
+        estimates = [Estimate.from_json(arms[arm]) for arms in groups.values()]
+        offsets = [index + 0.25 * (position - 1) for index in range(len(groups))]
+        means = [value.mean for value in estimates]
+        errors = [value.half_width for value in estimates]
+        axes.errorbar(offsets, means, errors, fmt="o", capsize=4, color=ARM_COLOURS[arm], label=label)
+    if teacher is not None:
+        axes.axhline(teacher, color="black", linestyle=":", linewidth=1, label="teacher")
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+    axes.set_ylabel("test accuracy (mean, 95 % interval)")
+    axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def plot_depths(summary: Mapping[str, Any]) -> Figure:
+    """Training and test accuracy against the students' number of layers (Figures 4 and 5), with 95 % bands.
+
+    Args:
+        summary: what :func:`qkd_pl.experiments.depth.run_depth` returned.
+    """
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    layers = [int(depth) for depth in summary["students"]]
+    for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
+        for arm in ARM_LABELS:
+            estimates = [Estimate.from_json(splits[split][arm]) for splits in summary["students"].values()]
+            _band(axes, layers, estimates, color=ARM_COLOURS[arm], label=ARM_LABELS[arm], marker="o")
+        _teacher_line(axes, summary["teacher"][f"{split}_accuracy"])
+        axes.set_xticks(layers)
+        axes.set_xlabel("layers of the student")
+        axes.set_ylabel(f"{split} accuracy (mean, 95 % interval)")
+        axes.tick_params(labelleft=True)
+    axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def plot_curves(summary: Mapping[str, Any]) -> Figure:
+    """Test accuracy during training (Figure 6), and what distillation gains over either other arm, with 95 % bands.
+
+    Args:
+        summary: what :func:`qkd_pl.experiments.figure6.run_figure6` returned.
+    """
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    epochs, points = summary["curves"]["epochs"], summary["curves"]["points"]
+    left, right = figure.subplots(1, 2)
+    for arm in ARM_LABELS:
+        estimates = [Estimate.from_json(point[arm]) for point in points]
+        _band(left, epochs, estimates, color=ARM_COLOURS[arm], label=ARM_LABELS[arm])
+    _teacher_line(left, summary["teacher"]["test_accuracy"])
+    left.set_ylabel("test accuracy (mean, 95 % interval)")
+    for other in ("no_kd", "control"):
+        estimates = [Estimate.from_json(point[f"kd - {other}"]) for point in points]
+        _band(right, epochs, estimates, color=ARM_COLOURS[other], label=f"KD − {ARM_LABELS[other]}")
+    right.axhline(0.0, color="black", linewidth=0.8)
+    right.set_ylabel("difference of test accuracies")
+    for axes in (left, right):
+        axes.set_xlabel("epochs")
+        axes.legend(loc="lower right", fontsize="small")
+    return figure
+
+
+def plot_dark_knowledge(summary: Mapping[str, Any]) -> Figure:
+    """Accuracy, and the gain of KD over scaled cross-entropy, against the sharpness of the loss, with 95 % bands.
+
+    Args:
+        summary: what :func:`qkd_pl.experiments.dark_knowledge.run_dark_knowledge` returned.
+    """
+    figure = Figure(figsize=(9.2, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    scales = summary["control"]
+    estimates = [Estimate.from_json(value) for value in scales.values()]
+    _band(left, [float(s) for s in scales], estimates, color="tab:orange", label="scaled CE, no teacher", marker="s")
+    for (name, teacher), colour in zip(summary["teachers"].items(), ("tab:gray", "tab:blue", "tab:green"), strict=True):
+        sharpness = [1 / float(temperature) for temperature in teacher["kd"]]
+        label = f"KD, teacher {name} ({teacher['test_accuracy']:.3f})"
+        for axes, key in ((left, "kd"), (right, "kd - control")):
+            values = [Estimate.from_json(value) for value in teacher[key].values()]
+            _band(axes, sharpness, values, color=colour, label=label, marker="o")
+    right.axhline(0.0, color="black", linewidth=0.8)
+    left.set_ylabel("test accuracy (mean, 95 % interval)")
+    right.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
+    left.legend(loc="lower right", fontsize="x-small")
+    return figure
+
+
+def _band(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], **line: Any) -> None:
+    """A line through the means, and the intervals as a band around it; of single runs there is no band."""
+    axes.plot(positions, [value.mean for value in estimates], **line)
+    low, high = ([getattr(value, end) for value in estimates] for end in ("low", "high"))
+    axes.fill_between(positions, low, high, color=line["color"], alpha=0.2, linewidth=0)
+
+
+def _teacher_line(axes: Axes, accuracy: float) -> None:
+    axes.axhline(accuracy, color="black", linestyle=":", linewidth=1, label="teacher")

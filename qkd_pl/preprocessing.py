@@ -1,0 +1,102 @@
+"""Classical preprocessing of images, as a scikit-learn pipeline that a model file can hold without pickle."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import Binarizer
+
+from qkd_pl.errors import FileFormatError, InvalidInputError
+
+ImageEmbedding = Literal["phase", "amplitude"]
+
+
+class PixelScaler(TransformerMixin, BaseEstimator):
+    """Flattens images ``(n, …)`` of pixels 0..255 to ``(n, pixels)`` float64 in [0, 1]; there is nothing to fit."""
+
+    def fit(self, images: np.ndarray, labels: Any = None) -> "PixelScaler":
+        """Nothing to learn."""
+        return self
+
+    def transform(self, images: np.ndarray) -> np.ndarray:
+        """Pixels divided by 255, shape ``(n, pixels)``."""
+        images = np.asarray(images)
+        return images.reshape(len(images), -1) / 255.0
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+#: The steps that a model file can hold, and the fitted arrays that make each of them up.
+_STEPS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "PixelScaler": (PixelScaler, ()),
+    "PCA": (PCA, ("mean_", "components_", "explained_variance_")),
+    "Binarizer": (Binarizer, ()),
+}
+
+
+def image_pipeline(embedding: ImageEmbedding, n_components: int = 15) -> Pipeline:
+    """An unfitted pipeline from raw images to the inputs of a QNN.
+
+    Args:
+        embedding: ``"phase"``: principal components, not rescaled, as bits (above 0.5 or not); ``"amplitude"``: all
+            pixels, which the embedding itself pads with zeros and normalises.
+        n_components: number of bits; for ``"phase"`` only.
+    """
+    if embedding == "amplitude":
+        return Pipeline([("pixels", PixelScaler())])
+    if embedding != "phase":
+        raise InvalidInputError(f"embedding={embedding!r}: images are preprocessed for 'phase' or 'amplitude'")
+    # Exact; the solver that scikit-learn chooses by itself for few images is a random one.
+    components = PCA(n_components=n_components, svd_solver="covariance_eigh")
+    return Pipeline([("pixels", PixelScaler()), ("pca", components), ("bits", Binarizer(threshold=0.5))])
+
+
+def check_pipeline(pipeline: Pipeline) -> None:
+    """Refuse a pipeline that a model file cannot hold.
+
+    Raises:
+        InvalidInputError: names the step.
+    """
+    for name, step in pipeline.steps:
+        kind, arrays = _STEPS.get(type(step).__name__, (None, ()))
+        if type(step) is not kind:
+            raise InvalidInputError(f"preprocessing step {name!r} is a {type(step).__name__}; allowed: {list(_STEPS)}")
+        if missing := [array for array in arrays if not hasattr(step, array)]:
+            raise InvalidInputError(f"preprocessing step {name!r} is not fitted: it has no {missing[0]}")
+
+
+def pipeline_state(pipeline: Pipeline) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """A fitted pipeline as a JSON-able list of its steps, and its arrays as ``<step>.<attribute>``."""
+    steps: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for name, step in pipeline.steps:
+        kind = type(step).__name__
+        steps.append({"name": name, "type": kind, "parameters": step.get_params(deep=False)})
+        arrays |= {f"{name}.{attribute}": getattr(step, attribute) for attribute in _STEPS[kind][1]}
+    return steps, arrays
+
+
+def restore_pipeline(steps: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> Pipeline:
+    """The inverse of :func:`pipeline_state`.
+
+    Raises:
+        FileFormatError: a step or array is missing or unknown.
+    """
+    try:
+        return Pipeline([(step["name"], _restore_step(step, arrays)) for step in steps])
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"the stored preprocessing is incomplete or of an unknown kind ({error})") from error
+
+
+def _restore_step(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    kind, attributes = _STEPS[described["type"]]
+    step = kind(**described["parameters"])
+    for attribute in attributes:
+        setattr(step, attribute, arrays[f"{described['name']}.{attribute}"])
+    if isinstance(step, PCA):
+        step.n_components_, step.n_features_in_ = step.components_.shape
+    return step
