@@ -17,6 +17,10 @@ class FileFormatError(QKDError, ValueError):
     """A model, checkpoint or cache file is damaged, altered, or of another kind."""
 
 
+class DatasetUnavailableError(QKDError, OSError):
+    """A data set is neither stored here nor can be downloaded; the message says where to put it."""
+
+
 class TrainingDivergedError(QKDError, ArithmeticError):
     """The loss or its gradient became NaN or infinite; the message says at which iteration."""
 

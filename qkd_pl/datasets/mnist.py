@@ -37,6 +37,7 @@ def mnist(
     Raises:
         InvalidInputError: an argument is out of its range.
         FileFormatError: the file of images is damaged or another one.
+        DatasetUnavailableError: there is no such file, and it cannot be downloaded.
     """
     train, test = mnist_images(digits, n_train=n_train, n_test=n_test)
     pipeline = fit_pipeline(train.inputs, embedding, n_components)

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.datasets import fetch_openml
 
 from qkd_pl.datasets.cache import cache_directory
-from qkd_pl.errors import FileFormatError
+from qkd_pl.errors import DatasetUnavailableError, FileFormatError
 from qkd_pl.storage import atomic_path, checksum
 
 N_TRAIN, N_TEST = 60_000, 10_000
@@ -26,6 +26,7 @@ def mnist_arrays() -> dict[str, np.ndarray]:
 
     Raises:
         FileFormatError: a file is there, but it is damaged or holds something else.
+        DatasetUnavailableError: there is no file, and it cannot be downloaded.
     """
     chosen = os.environ.get("QKD_PL_DATA")
     places = [Path(chosen) / _NAME] if chosen else []
@@ -63,7 +64,13 @@ def _advice(source: Path | str) -> str:
 def _download(path: Path) -> Path:
     print("downloading MNIST (about 15 MB) from openml.org; reading it takes about a minute", file=sys.stderr)
     # The parser "liac-arff" is slower than pandas, which is not among this package's dependencies.
-    fetched = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
+    try:
+        fetched = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
+    except OSError as error:
+        raise DatasetUnavailableError(
+            f"MNIST is not in {path}, nor in $QKD_PL_DATA, and cannot be downloaded from openml.org ({error}); "
+            "without a network, put the file mnist.npz of Keras into either place"
+        ) from error
     images = np.asarray(fetched.data).astype(np.uint8).reshape(-1, 28, 28)
     labels = np.asarray(fetched.target).astype(np.uint8)
     arrays = {
