@@ -186,10 +186,3 @@ def test_a_pickle_holds_no_device_and_predicts_in_another_process(fitted, blobs,
     paths = [str(tmp_path / name) for name in ("classifier.pickle", "features.npy", "logits.npy")]
     subprocess.run([sys.executable, "-c", program, *paths], check=True)
     np.testing.assert_array_equal(np.load(paths[2]), fitted.logits(blobs[0]))
-
-
-def test_importing_the_package_leaves_scikit_learn_alone():
-    program = (
-        "import sys, qkd_pl; assert 'sklearn' not in sys.modules; qkd_pl.QNNClassifier; assert 'sklearn' in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)

@@ -9,7 +9,7 @@ import pytest
 import qkd_pl
 
 ROOT = Path(qkd_pl.__file__).parent
-NAMES = {"datasets", "QAE", "QNN", "load_model", "DeviceSpec", "load_devices", "Ensemble", "KDTrainer"}
+NAMES = {"datasets", "QAE", "QNN", "QNNClassifier", "load_model", "DeviceSpec", "load_devices", "Ensemble", "KDTrainer"}
 MODULES = sorted(path for path in ROOT.rglob("*.py"))
 
 
