@@ -25,6 +25,7 @@ from qkd_pl.errors import InvalidInputError
 CRITICAL_FIELD = 1.0
 _MAX_QUBITS = 20
 _DENSE_LIMIT = 128  # ARPACK needs matrices larger than its Krylov space
+_PROGRESS_DELAY = 5.0  # seconds
 _DEGENERATE = 1e-9  # sectors closer in energy than this count as equal, and the first one is taken
 
 
@@ -36,7 +37,7 @@ def topological_phases(
     h1: tuple[float, float] = (0.0, 2.0),
     h2: float = 0.0,
     *,
-    progress: bool = False,
+    progress: bool = True,
 ) -> tuple[Dataset, Dataset]:
     """Ground states of Eq. 11 with h1 uniform in an interval, labelled by their phase.
 
@@ -50,7 +51,7 @@ def topological_phases(
         h1: interval of the transverse field, in units of J.
         h2: strength of the Ising coupling, in units of J. The position of the transition is known for h2 = 0 only,
             so that other values are refused here; :func:`ground_states` takes them.
-        progress: show a progress bar while states are computed.
+        progress: show a progress bar where computing the states takes more than a few seconds.
 
     Returns:
         ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)`` int64.
@@ -80,7 +81,7 @@ def topological_phases(
 
 
 def ground_states(
-    n_qubits: int, h1: np.ndarray, h2: float = 0.0, *, progress: bool = False
+    n_qubits: int, h1: np.ndarray, h2: float = 0.0, *, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ground states of Eq. 11 at the given fields.
 
@@ -88,7 +89,7 @@ def ground_states(
         n_qubits: length of the chain, 3 to 20.
         h1: fields in units of J, shape ``(n,)``.
         h2: Ising coupling in units of J.
-        progress: show a progress bar.
+        progress: show a progress bar where it takes more than a few seconds.
 
     Returns:
         energies ``(n,)`` in units of J and real amplitudes ``(n, 2**n_qubits)`` in the computational basis, wire 0
@@ -99,7 +100,9 @@ def ground_states(
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
     energies = np.empty(len(h1))
     states = np.empty((len(h1), 2**n_qubits))
-    for row, field in enumerate(tqdm(h1, desc=f"ground states, {n_qubits} qubits", disable=not progress)):
+    for row, field in enumerate(
+        tqdm(h1, desc=f"ground states, {n_qubits} qubits", disable=not progress, delay=_PROGRESS_DELAY)
+    ):
         energies[row], states[row] = _ground_state(n_qubits, float(field), h2)
     return energies, states
 

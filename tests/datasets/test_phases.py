@@ -117,11 +117,14 @@ def test_equal_arguments_give_equal_bytes_also_in_another_process(tmp_path, monk
     assert not np.array_equal(other.inputs, train.inputs)
 
 
-def test_progress_is_shown_on_request_only(capsys):
+def test_progress_is_shown_for_long_computations_only(capsys, monkeypatch):
     ground_states(3, np.array([0.5, 0.6]))
     assert capsys.readouterr().err == ""
-    ground_states(3, np.array([0.5, 0.6]), progress=True)
+    monkeypatch.setattr("qkd_pl.datasets.phases._PROGRESS_DELAY", 0.0)
+    ground_states(3, np.array([0.5, 0.6]))
     assert "ground states, 3 qubits" in capsys.readouterr().err
+    ground_states(3, np.array([0.5, 0.6]), progress=False)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
