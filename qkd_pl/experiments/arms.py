@@ -67,22 +67,34 @@ def fit_and_save(
 ) -> TrainedQNN | TrainedQAE:
     """Train from where a killed run left off, and store the model at ``path``.
 
+    The checkpoint stays, so that no training is lost if the unit is killed before its result is stored.
+
     Returns:
         the model, which takes inputs in the form of its embedding; the stored one takes what ``pipeline`` takes.
     """
     training = KDTrainer(**trainer)
-    checkpoint = path.parent.parent / "checkpoints" / path.name
     model = training.fit(
         architecture,
         train,
         teacher=teacher,
         callbacks=[*callbacks, ProgressBar(path.stem, delay=_LONG_SECONDS)],
-        checkpoint=checkpoint,
+        checkpoint=path.parent.parent / _checkpoint_of(path.name),
         checkpoint_every=max(10, training.iterations // 50),
     )
     (model.with_preprocessing(pipeline) if isinstance(model, TrainedQNN) else model).save(path)
-    checkpoint.unlink(missing_ok=True)  # another process may have finished the same training
     return model
+
+
+def training_unit(
+    name: str, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], *, needs_model: bool = False
+) -> Unit:
+    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``; ``needs_model``: others read that file."""
+    model = arguments["model"]
+    return Unit(name, function, arguments, model if needs_model else None, _checkpoint_of(model))
+
+
+def _checkpoint_of(model: str) -> str:
+    return f"checkpoints/{Path(model).name}"
 
 
 def student_units(
@@ -117,7 +129,7 @@ def student_units(
             "distil": arm == "kd",
             "model": f"models/{name}.safetensors",
         }
-        units.append(Unit(f"students/{name}", function, arguments))
+        units.append(training_unit(f"students/{name}", function, arguments))
     return units
 
 

@@ -10,7 +10,7 @@ from sklearn.neural_network import MLPClassifier
 
 from qkd_pl.architectures import QNN
 from qkd_pl.datasets import mnist_images
-from qkd_pl.experiments.arms import fit_and_save, load_data, prepare_data
+from qkd_pl.experiments.arms import fit_and_save, load_data, prepare_data, training_unit
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQNN, load_model
 from qkd_pl.storage import read_tensors, write_tensors
@@ -82,11 +82,11 @@ def teacher_units(
 ) -> list[Unit]:
     """One unit per candidate, which differ in the seed alone."""
     return [
-        Unit(
+        training_unit(
             f"teachers/{seed:02d}",
             train_teacher,
             {"architecture": architecture, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
-            artifact=model,
+            needs_model=True,
         )
         for seed in range(candidates)
         for model in [teacher_model(seed)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qkd_pl.architectures import QNN
-from qkd_pl.experiments.arms import FIRST_STUDENT_SEED, fit_and_save, load_data
+from qkd_pl.experiments.arms import FIRST_STUDENT_SEED, fit_and_save, load_data, training_unit
 from qkd_pl.experiments.candidates import TeacherPlan, prepare_teacher, stored_logits
 from qkd_pl.experiments.statistics import Estimate, estimate, paired_difference
 from qkd_pl.experiments.sweep import Unit, run_units
@@ -181,5 +181,5 @@ def _units(
             "teacher": teacher,
             "model": f"models/{name}.safetensors",
         }
-        units.append(Unit(f"students/{name}", train_student, arguments))
+        units.append(training_unit(f"students/{name}", train_student, arguments))
     return units

@@ -24,12 +24,14 @@ class Unit:
             with ``directory``, the sweep's directory.
         arguments: keyword arguments; stored with the result, and a stored result counts only for equal ones.
         artifact: file in the sweep's directory that the function writes; without it the unit counts as missing.
+        scratch: file in the sweep's directory, a checkpoint for example, that is removed once the result is stored.
     """
 
     name: str
     function: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any]
     artifact: str | None = None
+    scratch: str | None = None
 
 
 def run_units(
@@ -70,6 +72,8 @@ def _run_unit(unit: Unit, directory: Path) -> None:
     result = unit.function(**unit.arguments, directory=directory)
     seconds = round(time.perf_counter() - start, 3)
     write_json(_path(unit, directory), {"arguments": dict(unit.arguments), "result": result, "seconds": seconds})
+    if unit.scratch is not None:
+        (directory / unit.scratch).unlink(missing_ok=True)
 
 
 def _stored(unit: Unit, directory: Path) -> dict[str, Any] | None:

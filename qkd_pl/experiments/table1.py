@@ -20,6 +20,7 @@ from qkd_pl.experiments.arms import (
     load_data,
     student_units,
     summarise_arms,
+    training_unit,
     values_of,
 )
 from qkd_pl.experiments.candidates import best_candidates, load_teachers, teacher_units
@@ -210,11 +211,11 @@ def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
         "device": settings.device,
     }
     return [
-        Unit(
+        training_unit(
             f"autoencoders/{seed:02d}",
             train_autoencoder,
             {"architecture": architecture, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
-            artifact=model,
+            needs_model=True,
         )
         for seed in range(settings.qae_candidates)
         for model in [_qae_model(seed)]

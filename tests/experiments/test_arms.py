@@ -13,6 +13,7 @@ from qkd_pl.experiments.arms import (
     load_data,
     student_units,
     summarise_arms,
+    training_unit,
     values_of,
 )
 from qkd_pl.preprocessing import image_pipeline
@@ -38,6 +39,12 @@ def test_arms_of_a_seed_differ_in_teacher_and_logit_scale_alone(units):
         assert [arm["distil"] for arm in (plain, distilled, control)] == [False, True, False]
         for arm in (plain, distilled, control):
             assert (arm["size"], arm["source"]) == (1, {"data": 1})
+
+
+def test_a_unit_names_the_checkpoint_and_the_file_that_others_need():
+    unit = training_unit("teachers/1", train, {"model": "models/t.safetensors"}, needs_model=True)
+    assert (unit.artifact, unit.scratch) == ("models/t.safetensors", "checkpoints/t.safetensors")
+    assert training_unit("students/1", train, {"model": "models/s.safetensors"}).artifact is None
 
 
 def test_models_have_names_of_their_own(units):
@@ -73,7 +80,7 @@ def test_the_stored_model_takes_images_and_the_returned_one_bits(tmp_path, rng):
     path = tmp_path / "models" / "one.safetensors"
     model = fit_and_save(QNN(2, 1, embedding="phase"), {"iterations": 2}, (bits, labels), path, pipeline=pipeline)
     np.testing.assert_array_equal(load_model(path).logits(images), model.logits(bits))
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["one.safetensors"]
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, phases, monkeypatch):

@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from qkd_pl import load_model
+from qkd_pl import KDTrainer, load_model
 from qkd_pl.datasets import mnist_images, topological_phases
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.experiments.arms import ARMS
+from qkd_pl.experiments.arms import ARMS, FIRST_STUDENT_SEED
 from qkd_pl.experiments.candidates import stored_logits
 from qkd_pl.experiments.dark_knowledge import DarkKnowledgeSettings, format_dark_knowledge, run_dark_knowledge
 from qkd_pl.experiments.depth import format_depth, run_depth
@@ -112,6 +112,21 @@ def test_an_ensemble_averages_its_members(figure4, tmp_path):
     np.testing.assert_allclose(
         stored_logits(tmp_path), np.mean([member.logits(train.inputs) for member in members], axis=0)
     )
+
+
+def test_a_figure_killed_before_its_result_is_stored_loses_no_training(tmp_path, monkeypatch):
+    """Killed while it evaluates the first teacher."""
+    settings = dataclasses.replace(FIGURE4, student_layers=(1,))
+    with monkeypatch.context() as killed:
+        killed.setattr("qkd_pl.models.TrainedQNN.score", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            run_depth(settings, 1, tmp_path)
+    steps = []
+    step = KDTrainer._step
+    monkeypatch.setattr(KDTrainer, "_step", lambda self, *rest: (steps.append(self.seed), step(self, *rest)))
+    run_depth(settings, 1, tmp_path)
+    assert steps == [1, 1, *[FIRST_STUDENT_SEED] * 9], "the first teacher was trained again"
+    assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_the_size_of_the_data_is_stored(figure4):

@@ -116,6 +116,15 @@ def test_a_unit_without_its_artifact_is_computed_again(tmp_path):
     assert calls(tmp_path) == {1: 2}
 
 
+def test_scratch_is_kept_until_the_result_is_stored(tmp_path):
+    (tmp_path / "part").write_text("half done")
+    with pytest.raises(RuntimeError, match="unit 1 failed"):
+        run_units([Unit("one", fail, {"value": 1}, scratch="part")], tmp_path)
+    assert (tmp_path / "part").exists()
+    run_units([Unit("one", square, {"value": 1}, scratch="part")], tmp_path)
+    assert not (tmp_path / "part").exists()
+
+
 def test_progress_is_shown_only_if_there_is_work(tmp_path, capsys):
     run_units(units(2), tmp_path, title="squares")
     assert "squares: 100%" in capsys.readouterr().err
