@@ -1,6 +1,6 @@
 """Seconds per distillation step, ours against other simulators, measured in one run: JSON and a figure.
 
-python -m benchmarks.step [--quick]
+python -m benchmarks.step [QUBITSxLAYERS ...]     by default 7x2 10x4 15x3 15x10
 """
 
 import json
@@ -85,18 +85,19 @@ def _draw(rows: list[dict], path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def main(quick: bool) -> None:
-    """Run all contestants one after the other and store what was measured."""
-    rows = []
-    for run in _runs(SIZES[:2] if quick else SIZES):
-        rows.append(_measure(run))
-        print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
-    _check_agreement([row for row in rows if "loss" in row])
+def main(sizes: list[tuple[int, int]]) -> None:
+    """Run all contestants one after the other; what was measured is stored after each, and drawn at the end."""
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {package: version(package) for package in PACKAGES}
-    write_json(RESULTS / "step.json", {"machine": machine, "versions": versions, "rows": rows})
+    rows: list[dict] = []
+    for run in _runs(sizes):
+        rows.append(_measure(run))
+        print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
+        write_json(RESULTS / "step.json", {"machine": machine, "versions": versions, "rows": rows})
+    _check_agreement([row for row in rows if "loss" in row])
     _draw(rows, RESULTS / "step.png")
 
 
 if __name__ == "__main__":
-    main("--quick" in sys.argv[1:])
+    chosen = [tuple(int(part) for part in size.split("x")) for size in sys.argv[1:]]
+    main(chosen or SIZES)
