@@ -17,10 +17,6 @@ class FileFormatError(QKDError, ValueError):
     """A model, checkpoint or cache file is damaged, altered, or of another kind."""
 
 
-class DatasetUnavailableError(QKDError, OSError):
-    """A data set is neither stored here nor can be downloaded; the message says where to put it."""
-
-
 class TrainingDivergedError(QKDError, ArithmeticError):
     """The loss or its gradient became NaN or infinite; the message says at which iteration."""
 
@@ -78,6 +74,10 @@ class JobCancelledError(JobError):
 
 class JobTimeoutError(JobError, TimeoutError):
     """The time given for waiting is over; the job itself goes on."""
+
+
+class DownloadError(QKDError, OSError):
+    """Data cannot be downloaded; the message says where to put it by hand."""
 
 
 class ClusterError(QKDError, ConnectionError):

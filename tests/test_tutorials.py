@@ -3,12 +3,11 @@
 import os
 from pathlib import Path
 
+import nbclient
+import nbformat
 import pytest
 
 from qkd_pl.datasets.cache import cache_directory
-
-nbformat = pytest.importorskip("nbformat", reason="tutorials need the extra `tutorials`")
-nbclient = pytest.importorskip("nbclient", reason="tutorials need the extra `tutorials`")
 
 TUTORIALS = sorted((Path(__file__).parents[1] / "tutorials").glob("*.ipynb"))
 SECONDS_PER_CELL = 300

@@ -4,13 +4,14 @@ import os
 import sys
 import zipfile
 import zlib
+from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import fetch_openml
 
 from qkd_pl.datasets.cache import cache_directory
-from qkd_pl.errors import DatasetUnavailableError, FileFormatError
+from qkd_pl.errors import DownloadError, FileFormatError
 from qkd_pl.storage import atomic_path, checksum
 
 N_TRAIN, N_TEST = 60_000, 10_000
@@ -26,7 +27,7 @@ def mnist_arrays() -> dict[str, np.ndarray]:
 
     Raises:
         FileFormatError: a file is there, but it is damaged or holds something else.
-        DatasetUnavailableError: there is no file, and it cannot be downloaded.
+        DownloadError: there is no file, and openml.org cannot be reached.
     """
     chosen = os.environ.get("QKD_PL_DATA")
     places = [Path(chosen) / _NAME] if chosen else []
@@ -66,10 +67,10 @@ def _download(path: Path) -> Path:
     # The parser "liac-arff" is slower than pandas, which is not among this package's dependencies.
     try:
         fetched = fetch_openml("mnist_784", version=1, as_frame=False, parser="liac-arff", cache=False)
-    except OSError as error:
-        raise DatasetUnavailableError(
-            f"MNIST is not in {path}, nor in $QKD_PL_DATA, and cannot be downloaded from openml.org ({error}); "
-            "without a network, put the file mnist.npz of Keras into either place"
+    except (OSError, HTTPException, ValueError) as error:
+        raise DownloadError(
+            f"MNIST cannot be downloaded from openml.org ({error}); put {_NAME}, with x_train, y_train, x_test and "
+            f"y_test, into $QKD_PL_DATA or {path.parent}"
         ) from error
     images = np.asarray(fetched.data).astype(np.uint8).reshape(-1, 28, 28)
     labels = np.asarray(fetched.target).astype(np.uint8)

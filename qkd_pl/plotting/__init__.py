@@ -1,16 +1,15 @@
-"""Figures from results, histories and models.
+"""Figures from results and histories; each function returns a Matplotlib figure and shows nothing.
 
-Each function returns a :class:`matplotlib.figure.Figure` and shows nothing; ``figure.savefig`` writes it to a file. In
-a notebook, ``%matplotlib inline`` makes a figure at the end of a cell visible.
+``figure.savefig`` writes one to a file. In a notebook, ``%matplotlib inline`` makes a figure at the end of a cell
+visible.
 """
 
+from qkd_pl.plotting.arms import ARM_LABELS as ARM_LABELS
+from qkd_pl.plotting.arms import plot_arms as plot_arms
+from qkd_pl.plotting.arms import plot_curves as plot_curves
+from qkd_pl.plotting.arms import plot_dark_knowledge as plot_dark_knowledge
+from qkd_pl.plotting.arms import plot_depths as plot_depths
 from qkd_pl.plotting.networks import plot_circuit as plot_circuit
 from qkd_pl.plotting.networks import plot_confusion as plot_confusion
 from qkd_pl.plotting.networks import plot_history as plot_history
 from qkd_pl.plotting.networks import plot_phase_transition as plot_phase_transition
-from qkd_pl.plotting.results import ARM_COLOURS as ARM_COLOURS
-from qkd_pl.plotting.results import ARM_LABELS as ARM_LABELS
-from qkd_pl.plotting.results import plot_arms as plot_arms
-from qkd_pl.plotting.results import plot_curves as plot_curves
-from qkd_pl.plotting.results import plot_dark_knowledge as plot_dark_knowledge
-from qkd_pl.plotting.results import plot_depths as plot_depths

@@ -1,4 +1,4 @@
-"""Figures of networks: how they were trained, what they look like and where they err."""
+"""Figures of single networks: training curves, confusion matrices, circuits, and the phase transition."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,12 +6,13 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pennylane as qml
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from qkd_pl.architectures import QNN, Architecture
 from qkd_pl.datasets.phases import CRITICAL_FIELD
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.plotting.results import ARM_COLOURS, ARM_LABELS
+from qkd_pl.plotting.arms import ARM_COLOURS, ARM_LABELS
 
 _COLOURS = {label: ARM_COLOURS[arm] for arm, label in ARM_LABELS.items()} | {"teacher": "black"}
 
@@ -80,7 +81,7 @@ def plot_circuit(architecture: Architecture) -> Figure:
     """The circuit as PennyLane draws it, gate by gate: embedding, ansatz, measurements.
 
     Args:
-        architecture: a :class:`qkd_pl.QNN` or :class:`qkd_pl.QAE`.
+        architecture: a :class:`~qkd_pl.architectures.QNN` or :class:`~qkd_pl.architectures.QAE`.
 
     Example:
         >>> [text.get_text() for text in plot_circuit(QNN(n_qubits=2, n_layers=1, rotations="Y")).axes[0].texts]
@@ -130,5 +131,9 @@ def plot_phase_transition(h1: np.ndarray, logits: Mapping[str, np.ndarray], bins
     lower.set_ylabel("accuracy")
     lower.set_xlabel("transverse field $h_1 / J$")
     for axes in (upper, lower):
-        axes.axvline(CRITICAL_FIELD, color="black", linestyle=":", linewidth=1)
+        _mark_transition(axes)
     return figure
+
+
+def _mark_transition(axes: Axes) -> None:
+    axes.axvline(CRITICAL_FIELD, color="black", linestyle=":", linewidth=1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qkd_pl.datasets import fit_pipeline, mnist, mnist_file, mnist_images
-from qkd_pl.errors import DatasetUnavailableError, FileFormatError, InvalidInputError
+from qkd_pl.errors import DownloadError, FileFormatError, InvalidInputError
 from qkd_pl.storage import checksum
 
 needs_mnist = pytest.mark.skipif("QKD_PL_DATA" not in os.environ, reason="QKD_PL_DATA, where mnist.npz is, is not set")
@@ -97,7 +97,7 @@ def test_a_wrong_or_broken_download_leaves_nothing(made, monkeypatch):
         raise ConnectionError("gone")
 
     monkeypatch.setattr(mnist_file, "fetch_openml", break_off)
-    with pytest.raises(DatasetUnavailableError, match=r"cannot be downloaded from openml\.org \(gone\).*put the file"):
+    with pytest.raises(DownloadError, match=r"openml\.org \(gone\); put mnist\.npz.*into \$QKD_PL_DATA or .*cache"):
         mnist_images()
     assert list(made.cache.parent.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""Figures of experiments: accuracies over seeds, from the summaries that experiments store."""
+"""Figures of experiments: the arms side by side, against depth, during training, and against the temperature."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +10,7 @@ from qkd_pl.experiments.statistics import Estimate
 
 ARM_LABELS = {"no_kd": "no KD", "control": "scaled cross-entropy", "kd": "KD"}
 ARM_COLOURS = {"no_kd": "tab:gray", "control": "tab:orange", "kd": "tab:blue"}
+TEACHER_COLOURS = {"raw": "tab:gray", "scaled": "tab:blue", "ensemble": "tab:green"}
 
 
 def plot_arms(groups: Mapping[str, Mapping[str, Any]], teacher: float | None = None) -> Figure:
@@ -43,17 +44,17 @@ def plot_depths(summary: Mapping[str, Any]) -> Figure:
         summary: what :func:`qkd_pl.experiments.depth.run_depth` returned.
     """
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
-    layers = [int(depth) for depth in summary["students"]]
+    layers = sorted(int(depth) for depth in summary["students"])
     for axes, split in zip(figure.subplots(1, 2, sharey=True), ("train", "test"), strict=True):
         for arm in ARM_LABELS:
-            estimates = [Estimate.from_json(splits[split][arm]) for splits in summary["students"].values()]
+            estimates = [Estimate.from_json(summary["students"][str(depth)][split][arm]) for depth in layers]
             _band(axes, layers, estimates, color=ARM_COLOURS[arm], label=ARM_LABELS[arm], marker="o")
         _teacher_line(axes, summary["teacher"][f"{split}_accuracy"])
         axes.set_xticks(layers)
         axes.set_xlabel("layers of the student")
         axes.set_ylabel(f"{split} accuracy (mean, 95 % interval)")
         axes.tick_params(labelleft=True)
-    axes.legend(loc="lower right", fontsize="small")
+    axes.legend(fontsize="small")
     return figure
 
 
@@ -78,7 +79,7 @@ def plot_curves(summary: Mapping[str, Any]) -> Figure:
     right.set_ylabel("difference of test accuracies")
     for axes in (left, right):
         axes.set_xlabel("epochs")
-        axes.legend(loc="lower right", fontsize="small")
+        axes.legend(fontsize="small")
     return figure
 
 
@@ -90,22 +91,23 @@ def plot_dark_knowledge(summary: Mapping[str, Any]) -> Figure:
     """
     figure = Figure(figsize=(9.2, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    scales = summary["control"]
-    estimates = [Estimate.from_json(value) for value in scales.values()]
+    scales = sorted(summary["control"], key=float)
+    estimates = [Estimate.from_json(summary["control"][scale]) for scale in scales]
     _band(left, [float(s) for s in scales], estimates, color="tab:orange", label="scaled CE, no teacher", marker="s")
-    for (name, teacher), colour in zip(summary["teachers"].items(), ("tab:gray", "tab:blue", "tab:green"), strict=True):
-        sharpness = [1 / float(temperature) for temperature in teacher["kd"]]
+    for name, colour in TEACHER_COLOURS.items():
+        teacher = summary["teachers"][name]
+        temperatures = sorted(teacher["kd"], key=float)
         label = f"KD, teacher {name} ({teacher['test_accuracy']:.3f})"
         for axes, key in ((left, "kd"), (right, "kd - control")):
-            values = [Estimate.from_json(value) for value in teacher[key].values()]
-            _band(axes, sharpness, values, color=colour, label=label, marker="o")
+            values = [Estimate.from_json(teacher[key][temperature]) for temperature in temperatures]
+            _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
     right.axhline(0.0, color="black", linewidth=0.8)
     left.set_ylabel("test accuracy (mean, 95 % interval)")
     right.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
     for axes in (left, right):
         axes.set_xscale("log")
         axes.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
-    left.legend(loc="lower right", fontsize="x-small")
+    left.legend(fontsize="x-small")
     return figure
 
 

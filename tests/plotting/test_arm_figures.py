@@ -49,15 +49,15 @@ def test_a_figure_can_be_saved_and_opens_no_window(tmp_path):
 def depth_summary(low=0.7, high=0.9):
     arms = summarise_arms({"no_kd": [0.5, 0.6], "kd": [low, high], "control": [0.8, 0.9]})
     teacher = {"train_accuracy": 0.97, "test_accuracy": 0.95}
-    return {"students": {"1": {"train": arms, "test": arms}, "3": {"train": arms, "test": arms}}, "teacher": teacher}
+    return {"students": {str(depth): {"train": arms, "test": arms} for depth in (10, 9)}, "teacher": teacher}
 
 
 def test_depths_are_drawn_with_bands_that_span_the_intervals():
     summary = depth_summary()
     for axes, split in zip(plot_depths(summary).axes, ("train", "test"), strict=True):
         lines = {line.get_label(): line for line in axes.lines}
-        kd = summary["students"]["1"][split]["kd"]
-        np.testing.assert_allclose(lines["KD"].get_xydata(), [[1, kd["mean"]], [3, kd["mean"]]])
+        kd = summary["students"]["9"][split]["kd"]
+        np.testing.assert_allclose(lines["KD"].get_xydata(), [[9, kd["mean"]], [10, kd["mean"]]])
         assert set(lines) == {*ARM_LABELS.values(), "teacher"}
         assert lines["teacher"].get_ydata()[0] == summary["teacher"][f"{split}_accuracy"]
         band = axes.collections[list(ARM_LABELS).index("kd")].get_paths()[0].vertices
