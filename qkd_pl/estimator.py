@@ -39,12 +39,12 @@ class QNNClassifier(ClassifierMixin, BaseEstimator):
     Args:
         n_qubits: None for as many as the features and classes need: one per feature (amplitudes: log2 of their
             number), and one per class.
-        n_layers, rotations, entangler, topology, closing_rotations: see :class:`qkd_pl.QNN`.
+        n_layers, rotations, entangler, topology, closing_rotations: see :class:`~qkd_pl.architectures.QNN`.
         embedding: ``"angle"`` (radians), ``"amplitude"``, ``"phase"`` or ``"basis"`` (bits).
         teacher: None, or a fitted classifier with ``predict_proba`` or ``logits`` and the same classes, or a trained
             model whose classes are 0..K-1 in the order of ``classes_``.
         iterations, batch_size, learning_rate, lr_step, lr_decay, weight_decay, logit_scale, temperature, alpha, \
-scale_kl, device: see :class:`qkd_pl.KDTrainer`; the device is used for training and for predictions.
+scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for training and for predictions.
         random_state: an int is the trainer's seed; a ``RandomState`` or None draws one.
 
     Attributes:

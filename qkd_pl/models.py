@@ -214,6 +214,14 @@ def load_model(path: str | Path) -> TrainedQNN | TrainedQAE:
     Raises:
         FileNotFoundError: there is no such file.
         FileFormatError: the file is truncated, altered, of another kind, or from a newer format.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> network = QNN(n_qubits=2, n_layers=1)
+        >>> with TemporaryDirectory() as directory:
+        ...     trained(network, np.zeros(network.weights_shape)).save(Path(directory) / "model.safetensors")
+        ...     load_model(Path(directory) / "model.safetensors").architecture == network
+        True
     """
     tensors, manifest = read_tensors(Path(path), "model")
     if manifest["format_version"] != FORMAT_VERSION:

@@ -35,6 +35,14 @@ class DeviceSpec(BaseModel):
         gradient_options: further keyword arguments of the differentiation, for example ``num_directions`` of SPSA.
         max_qpu_seconds: jobs with a higher estimate are refused before anything is sent.
         options: further keyword arguments of the PennyLane device; in ``devices.yaml`` they stand among the other keys.
+
+    Raises:
+        pydantic.ValidationError: the values cannot go together; :func:`load_devices` raises ``DeviceConfigError``.
+
+    Example:
+        >>> spec = DeviceSpec(name="mine", plugin="default.qubit", shots=None, diff_method="backprop")
+        >>> float(spec.qnode(lambda: qml.expval(qml.Z(0)), wires=1)())
+        1.0
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

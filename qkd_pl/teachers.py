@@ -54,8 +54,17 @@ class ClassifierTeacher:
     smallest: float = 1e-12
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
-        """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample."""
+        """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample.
+
+        Raises:
+            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take.
+        """
         features = np.asarray(inputs).reshape(len(inputs), -1)
+        if np.iscomplexobj(features):
+            raise InvalidInputError(
+                "a classical classifier cannot take complex amplitudes; compute its logits from what it was trained "
+                "on, for example measured probabilities, and give the array as teacher"
+            )
         return np.log(np.maximum(self.classifier.predict_proba(features), self.smallest))
 
 

@@ -90,3 +90,9 @@ def test_a_classical_teacher_distils_into_a_qnn(blobs):
     trainer = KDTrainer(iterations=40, batch_size=20, temperature=2.0, device="default")
     student = trainer.fit(QNN(3, 1, embedding="angle"), (inputs, 1 - labels), teacher=teacher)  # alpha=1: labels unused
     assert student.score(inputs, teacher.predict(inputs), "default") > 0.75
+
+
+def test_a_classical_teacher_does_not_take_quantum_states(blobs):
+    teacher = LogisticRegression().fit(*blobs)
+    with pytest.raises(InvalidInputError, match="cannot take complex amplitudes; compute its logits"):
+        teacher_logits(teacher, np.eye(4, dtype=complex)[:, :3], 2)

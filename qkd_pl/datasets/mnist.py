@@ -38,6 +38,11 @@ def mnist(
         InvalidInputError: an argument is out of its range.
         FileFormatError: the file of images is damaged or another one.
         DownloadError: there is no such file, and it cannot be downloaded.
+
+    Example:
+        >>> train, test = mnist(digits=(1, 5), n_components=8)  # doctest: +SKIP
+        >>> train.inputs.shape, test.inputs.shape  # doctest: +SKIP
+        ((12163, 8), (2027, 8))
     """
     train, test = mnist_images(digits, n_train=n_train, n_test=n_test)
     pipeline = fit_pipeline(train.inputs, embedding, n_components)
@@ -54,6 +59,14 @@ def fit_pipeline(images: np.ndarray, embedding: ImageEmbedding = "phase", n_comp
     Args:
         images: pixels 0..255, ``(n, 28, 28)`` or ``(n, pixels)``.
         embedding, n_components: as in :func:`mnist`.
+
+    Raises:
+        InvalidInputError: there are not as many principal components.
+
+    Example:
+        >>> images = np.random.default_rng(0).integers(0, 256, (20, 28, 28))
+        >>> fit_pipeline(images, "phase", n_components=4).transform(images).shape
+        (20, 4)
     """
     pixels = int(np.prod(images.shape[1:]))
     if embedding == "phase" and not 1 <= n_components <= min(len(images), pixels):

@@ -95,6 +95,14 @@ def ground_states(
         energies ``(n,)`` in units of J and real amplitudes ``(n, 2**n_qubits)`` in the computational basis, wire 0
         being the most significant bit. Of each state, the first amplitude that is larger than half the largest one in
         magnitude is positive. Where sectors of the Z2 × Z2 symmetry are degenerate, the most symmetric one is taken.
+
+    Raises:
+        InvalidInputError: ``n_qubits`` is out of its range.
+
+    Example:
+        >>> energies, states = ground_states(3, np.array([0.0]))  # at h1 = 0 the energy is -1 for each ZXZ
+        >>> energies.round(6).tolist(), states.shape
+        ([-1.0], (1, 8))
     """
     if not 3 <= n_qubits <= _MAX_QUBITS:
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")

@@ -214,7 +214,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = SEND_SECON
     A plan for a simulator is only written down: it runs when its result is first asked for.
 
     Args:
-        plan: from :func:`qkd_pl.ibm.plan.plan`.
+        plan: from :func:`qkd_pl.deployment.plan`.
         ledger: where the receipt goes; by default the user's.
         timeout: seconds for sending.
 
@@ -222,6 +222,17 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = SEND_SECON
         CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
         ServiceError, CredentialsError: nothing was sent, or the service could not say; the error's note names the job
             to come back to.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> import qkd_pl as kd
+        >>> network = kd.QNN(n_qubits=2, n_layers=1)
+        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> with TemporaryDirectory() as directory:
+        ...     job = submit(kd.plan(model, np.eye(4), device="aer"), Ledger(Path(directory) / "ledger.sqlite"))
+        ...     job.result().shape
+        (4, 2)
     """
     plan.check_limit()
     ledger = ledger or Ledger()
@@ -234,8 +245,21 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = SEND_SECON
 def attach(job: str, ledger: Ledger | None = None) -> Job:
     """Come back to the job of this id.
 
+    Args:
+        job: the id, as :func:`submit` gave it.
+        ledger: where its receipt is; by default the user's.
+
     Raises:
         UnknownJobError: the ledger has no such job.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as directory:
+        ...     attach("0123", Ledger(Path(directory) / "ledger.sqlite"))
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.UnknownJobError: ...
     """
     handle = Job(job, ledger or Ledger())
     handle.ledger.receipt(job)

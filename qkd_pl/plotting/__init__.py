@@ -1,4 +1,8 @@
-"""Figures from results and histories; each function returns a Matplotlib figure and shows nothing."""
+"""Figures from results and histories; each function returns a Matplotlib figure and shows nothing.
+
+``figure.savefig`` writes one to a file. In a notebook, ``%matplotlib inline`` makes a figure at the end of a cell
+visible.
+"""
 
 from qkd_pl.plotting.arms import ARM_LABELS as ARM_LABELS
 from qkd_pl.plotting.arms import plot_arms as plot_arms

@@ -81,7 +81,7 @@ def plot_circuit(architecture: Architecture) -> Figure:
     """The circuit as PennyLane draws it, gate by gate: embedding, ansatz, measurements.
 
     Args:
-        architecture: a :class:`qkd_pl.QNN` or :class:`qkd_pl.QAE`.
+        architecture: a :class:`~qkd_pl.architectures.QNN` or :class:`~qkd_pl.architectures.QAE`.
 
     Example:
         >>> [text.get_text() for text in plot_circuit(QNN(n_qubits=2, n_layers=1, rotations="Y")).axes[0].texts]
