@@ -62,8 +62,8 @@ class ClassifierTeacher:
         features = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(features):
             raise InvalidInputError(
-                "a classical classifier cannot take complex amplitudes; compute its logits from what it was trained on, "
-                "for example measured probabilities, and give the array as teacher"
+                "a classical classifier cannot take complex amplitudes; compute its logits from what it was trained "
+                "on, for example measured probabilities, and give the array as teacher"
             )
         return np.log(np.maximum(self.classifier.predict_proba(features), self.smallest))
 
