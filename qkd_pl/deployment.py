@@ -42,6 +42,7 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     spec = resolve_device(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
+    labels = None if labels is None else np.asarray(labels)
     if labels is not None and labels.shape != (len(inputs),):
         raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
     batch = model.encode(inputs)

@@ -145,7 +145,9 @@ class TrainedQNN(TrainedNetwork):
         return self.logits(inputs, device).argmax(axis=1)
 
     def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
-        """Accuracy, from 0 to 1."""
+        """Accuracy, from 0 to 1; ``labels`` has shape ``(n,)``."""
+        if np.shape(labels) != (len(inputs),):
+            raise InvalidInputError(f"labels have shape {np.shape(labels)}; {len(inputs)} inputs need ({len(inputs)},)")
         return float(np.mean(self.predict(inputs, device) == labels))
 
     def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:

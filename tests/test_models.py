@@ -234,3 +234,9 @@ def test_a_model_that_measures_something_else_is_refused(classifier, tmp_path, m
     monkeypatch.undo()
     with pytest.raises(FileFormatError, match="wire order or observables differ"):
         load_model(tmp_path / "model.safetensors")
+
+
+def test_a_score_needs_one_label_per_input():
+    model = trained(QNN(2, 1), np.zeros(QNN(2, 1).weights_shape))
+    with pytest.raises(InvalidInputError, match=r"labels have shape \(1,\); 4 inputs need \(4,\)"):
+        model.score(np.eye(4), np.array([0]))
