@@ -3,13 +3,13 @@
 Two tasks on a classifier with a phase embedding, one layer and a closing block: evaluate some inputs, and take one
 parameter-shift step on a batch. Counted for both: jobs, transpilations, circuits and seconds (simulation included).
 
-    python benchmarks/ibm_batching.py [--qubits 3] [--inputs 16] [--batch 4] [--shots 256]
+    python -m benchmarks.ibm_batching [--qubits 3] [--inputs 16] [--batch 4] [--shots 256]
 """
 
 import argparse
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from unittest import mock
 import numpy as np
 import pennylane as qml
 import pennylane_qiskit.qiskit_device as stock
-from pennylane import numpy as pnp
 from pennylane_qiskit import RemoteDevice
 
+from qkd_pl import QNN
+from qkd_pl.gradients import evaluate, vjp
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.device import IBMDevice
 from qkd_pl.storage import write_json
@@ -28,25 +29,6 @@ from qkd_pl.storage import write_json
 BACKEND = "fake_manila"
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks" / "ibm_batching.json"
 Counts = dict[str, float]
-
-
-def classifier(n_qubits: int) -> Callable[[np.ndarray, np.ndarray], list[Any]]:
-    """One layer of RX, RY, RZ and CZ on a line between phase embedding and closing block; logits Z_0, Z_1."""
-
-    def circuit(inputs: np.ndarray, weights: np.ndarray) -> list[Any]:
-        for wire in range(n_qubits):
-            qml.Hadamard(wires=wire)
-            qml.RZ(np.pi * inputs[..., wire], wires=wire)
-        for layer, block in enumerate(weights):
-            for wire in range(n_qubits):
-                for gate, angle in zip((qml.RX, qml.RY, qml.RZ), block[wire], strict=True):
-                    gate(angle, wires=wire)
-            if layer == 0:
-                for wire in range(n_qubits - 1):
-                    qml.CZ(wires=[wire, wire + 1])
-        return [qml.expval(qml.PauliZ(0)), qml.expval(qml.PauliZ(1))]
-
-    return circuit
 
 
 @contextmanager
@@ -74,19 +56,15 @@ def counted(device: Any) -> Iterator[Counts]:
 def measure(device: Any, arguments: argparse.Namespace) -> dict[str, Counts]:
     """Counts of both tasks on ``device``."""
     rng = np.random.default_rng(0)
-    weights = pnp.array(rng.uniform(0, 2 * np.pi, (2, arguments.qubits, 3)), requires_grad=True)
-    inputs = rng.integers(0, 2, (arguments.inputs, arguments.qubits))
-    node = qml.set_shots(
-        qml.QNode(classifier(arguments.qubits), device, diff_method="parameter-shift"), arguments.shots
-    )
-
-    def loss(weights: np.ndarray) -> Any:
-        return qml.math.sum(qml.math.stack(node(inputs[: arguments.batch], weights)) ** 2)
-
+    network = QNN(arguments.qubits, 1, embedding="phase", topology="line")
+    weights = rng.uniform(0, 2 * np.pi, network.weights_shape)
+    inputs = network.encode(rng.integers(0, 2, (arguments.inputs, arguments.qubits)))
+    node = qml.set_shots(qml.QNode(network.circuit, device, diff_method="parameter-shift"), arguments.shots)
     with counted(device) as evaluation:
-        node(inputs, weights)
+        evaluate(node, weights, inputs)
     with counted(device) as step:
-        qml.grad(loss)(weights)
+        logits, pullback = vjp(node, weights, inputs.take(np.arange(arguments.batch)))
+        pullback(2 * logits)
     return {"evaluation": evaluation, "parameter-shift step": step}
 
 

@@ -282,6 +282,15 @@ def test_qiskit_aer_from_the_plugin(write):
     assert logits.std() > 0.05
 
 
+def test_qiskit_remote_from_the_plugin_takes_the_name_of_a_backend(tmp_path):
+    """Two qubits that stay in |00⟩: on the noisy fake device nearly all shots say so."""
+    path = tmp_path / "devices.yaml"
+    entry = "remote: {plugin: qiskit.remote, backend: fake_manila, shots: 200}"
+    path.write_text(f"default: remote\ndevices: {{{entry}}}\n", encoding="utf-8")
+    qnode = load_devices(path)["remote"].qnode(lambda: qml.expval(qml.Z(0)), 2)
+    assert 0.8 < qnode() <= 1.0
+
+
 def test_qiskit_remote_from_the_plugin_takes_a_backend_object():
     from qiskit_aer import AerSimulator
 
