@@ -31,17 +31,16 @@ _LONG_SECONDS = 20.0  # a training that takes longer than this shows its own pro
 FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
 
 
-def load_data(data: Mapping[str, Any], *, progress: bool = False) -> tuple[Dataset, Dataset, Pipeline | None]:
+def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | None]:
     """Training and test data of an experiment, and the preprocessing that its models take along.
 
     Args:
         data: JSON-able description, part of every unit's arguments: of MNIST if it has ``digits``, else of ground
             states.
-        progress: show a progress bar while ground states are computed.
     """
     if "digits" not in data:
         sizes = (data[key] for key in ("n_qubits", "n_train", "n_test", "data_seed"))
-        train, test = topological_phases(*sizes, progress=progress)
+        train, test = topological_phases(*sizes)
         return train, test, None
     train, test = mnist_images(data["digits"], n_train=data["n_train"], n_test=data["n_test"])
     pipeline = fit_pipeline(train.inputs, data["embedding"], data["n_components"])
@@ -51,7 +50,7 @@ def load_data(data: Mapping[str, Any], *, progress: bool = False) -> tuple[Datas
 
 def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
     """Compute or download data once, before several processes need it."""
-    train, test, _ = load_data(data, progress=True)
+    train, test, _ = load_data(data)
     return {"n_train": len(train.labels), "n_test": len(test.labels)}
 
 
