@@ -1,6 +1,6 @@
 """Execution of one broadcast circuit, block by block, and the pullback of its results."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -8,11 +8,14 @@ import numpy as np
 from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 
-from qkd_pl.lightning.circuit import BatchedCircuit, TrainableParameter, split
+from qkd_pl.lightning.circuit import BatchedCircuit, split
+from qkd_pl.lightning.layout import TrainableParameter
 from qkd_pl.lightning.readout import Readout, readout_of
 from qkd_pl.lightning.register import Program, sample_wires
 from qkd_pl.lightning.sweep import SharedStates, Sweep
 
+# So many amplitudes are prepared at once, or those of one block if that is more.
+PORTION = 2**20
 # Final states up to this size wait for the backward sweep; larger ones are computed again, block by block.
 KEPT_BYTES = 2**28
 # Amplitudes times gates from which on spreading a batch over processes pays.
@@ -26,7 +29,7 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyD
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    Peak memory is that of all final states, if they are kept, plus a few blocks of 2**13 amplitudes, or of one sample
+    Peak memory is that of all final states, if they are kept, plus a few times 2**20 amplitudes, or those of one sample
     if that is more.
 
     Args:
@@ -39,10 +42,11 @@ class BatchedExecution:
     def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int):
         self._circuit = circuit
         self._readout = readout
-        n_wires, n_samples = len(circuit.wires), circuit.batch_size
-        self._sweep = Sweep(Program.of(circuit), readout, np.dtype(c_dtype), sample_wires(n_wires, n_samples))
+        n_wires, n_samples = len(circuit.layout.wires), circuit.layout.batch_size
+        program = Program(circuit.layout.kernels, circuit.angles)
+        self._sweep = Sweep(program, readout, np.dtype(c_dtype), sample_wires(n_wires, n_samples))
         self._fits = n_samples * 2**n_wires * self._sweep.c_dtype.itemsize <= KEPT_BYTES
-        updates = n_samples * 2**n_wires * len(circuit.gates.names)
+        updates = n_samples * 2**n_wires * len(program.kernels.names)
         self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
         self._shared: SharedStates | None = None
         self._final: dict[int, np.ndarray] = {}
@@ -53,7 +57,8 @@ class BatchedExecution:
         Args:
             keep: whether a backward sweep may follow.
         """
-        values = self._run_spread() if self._workers > 1 else self._run_here(keep and bool(self._circuit.trainable))
+        keep = keep and bool(self._circuit.layout.trainable)
+        values = self._run_spread() if self._workers > 1 else self._run_here(keep)
         return values[0] if len(values) == 1 else tuple(values)
 
     def vjp(self, cotangent: Any, trainable: Sequence[TrainableParameter]) -> tuple[np.ndarray, ...]:
@@ -65,7 +70,7 @@ class BatchedExecution:
         """
         coefficients = np.array(cotangent, dtype=np.float64).reshape(self._readout.n_observables, -1)
         backward = self._backward_spread if self._workers > 1 else self._backward_here
-        gradient = self._circuit.gates.scatter(backward(coefficients))
+        gradient = self._circuit.layout.gates.scatter(backward(coefficients))
         return tuple(parameter.gather(gradient) for parameter in trainable)
 
     def is_of(self, circuit: BatchedCircuit, readout: Readout) -> bool:
@@ -73,9 +78,9 @@ class BatchedExecution:
         return self._readout is readout and self._circuit.prepares_same_state_as(circuit)
 
     def _run_here(self, keep: bool) -> np.ndarray:
-        values = np.empty((self._readout.n_observables, self._circuit.batch_size))
-        for samples in self._sweep.blocks(self._circuit.batch_size):
-            states = self._circuit.amplitudes(samples).astype(self._sweep.c_dtype)
+        values = np.empty((self._readout.n_observables, self._circuit.layout.batch_size))
+        for samples in self._portions():
+            states = self._circuit.amplitudes(samples, self._sweep.c_dtype)
             values[:, samples] = self._sweep.forward(states)
             if keep and self._fits:
                 self._final[samples.start] = states
@@ -83,18 +88,18 @@ class BatchedExecution:
 
     def _backward_here(self, coefficients: np.ndarray) -> np.ndarray:
         gradient = np.zeros(len(self._sweep.program.angles))
-        for samples in self._sweep.blocks(self._circuit.batch_size):
+        for samples in self._portions():
             if (states := self._final.get(samples.start)) is None:
-                states = self._circuit.amplitudes(samples).astype(self._sweep.c_dtype)
+                states = self._circuit.amplitudes(samples, self._sweep.c_dtype)
                 self._sweep.forward(states)
             gradient += self._sweep.backward(states, coefficients[:, samples])
         return gradient
 
     def _run_spread(self) -> np.ndarray:
-        shape = (self._circuit.batch_size, 2 ** len(self._circuit.wires))
+        shape = (self._circuit.layout.batch_size, 2 ** len(self._circuit.layout.wires))
         self._shared = SharedStates(shape, self._sweep.c_dtype)
-        for samples in self._sweep.blocks(self._circuit.batch_size):
-            self._shared.array[samples] = self._circuit.amplitudes(samples)
+        for samples in self._portions():
+            self._shared.array[samples] = self._circuit.amplitudes(samples, self._sweep.c_dtype)
         return self._shared.forward(self._workers, self._sweep)
 
     def _backward_spread(self, coefficients: np.ndarray) -> np.ndarray:
@@ -102,6 +107,12 @@ class BatchedExecution:
             self._run_spread()
         assert self._shared is not None
         return self._shared.backward(self._workers, self._sweep, coefficients)
+
+    def _portions(self) -> Iterator[slice]:
+        """The samples whose states are held at once: whole blocks."""
+        n_samples, block = self._circuit.layout.batch_size, self._sweep.block_size
+        size = max(block, PORTION // 2 ** len(self._circuit.layout.wires) // block * block)
+        return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
 
 
 def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:
@@ -124,7 +135,8 @@ def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: b
 def _recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:
     if tape.shots or (circuit := split(tape, differentiable, causal_cone)) is None:
         return None
-    if device_wires is not None and not circuit.wires.keys() <= device_wires.toset():
+    wires = circuit.layout.wires
+    if device_wires is not None and not wires.keys() <= device_wires.toset():
         return None
-    readout = readout_of(tape.measurements, circuit.wires)
+    readout = readout_of(tape.measurements, wires)
     return None if readout is None else (circuit, readout)

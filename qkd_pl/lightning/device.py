@@ -116,7 +116,7 @@ class BatchedLightning(LightningQubit):
             if (recognised := self.recognise(circuit, True)) is None:
                 gradients += _stock["compute_vjp"](self, (circuit,), (cotangent,), config)
             else:
-                gradients.append(self._executed_or_new(*recognised).vjp(cotangent, recognised[0].trainable))
+                gradients.append(self._executed_or_new(*recognised).vjp(cotangent, recognised[0].layout.trainable))
         return tuple(gradients)
 
     def execute_and_compute_vjp(

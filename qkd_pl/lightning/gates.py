@@ -3,16 +3,24 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Adjoint
 
+from qkd_pl.lightning.kernels import Kernels
 from qkd_pl.lightning.templates import FIXED, ROTATIONS, Template, concatenated, decomposed, is_scalar, template_of
 
 MAX_MATRIX_WIRES = 3
 NO_ENTRIES, ONE_ENTRY = np.empty(0, dtype=int), np.zeros(1, dtype=int)
+# An operation of a tape by its position there, or an operation that is not in the tape itself.
+Source: TypeAlias = int | Operator
+
+
+def resolve(source: Source, operations: Sequence[Operator]) -> Operator:
+    """The operation itself; ``operations`` are those of the tape."""
+    return operations[source] if isinstance(source, int) else source
 
 
 @dataclass
@@ -24,7 +32,7 @@ class Gates:
         wires: wire labels of each gate.
         inverses: whether the adjoint of the kernel acts.
         matrices: ``(2**w, 2**w)`` complex128 for gates without a kernel, else None.
-        angles: blocks of angles: an operation's parameters and the flat positions in them; None for a single scalar.
+        angles: blocks of angles: an operation and the flat positions in its parameters; None for a single scalar.
         n_angles: number of angles in all blocks.
         kept_angles: positions of the angles that gates still take, after some have been dropped; None for all.
     """
@@ -33,13 +41,14 @@ class Gates:
     wires: list[tuple[Any, ...]] = field(default_factory=list)
     inverses: list[bool] = field(default_factory=list)
     matrices: list[np.ndarray | None] = field(default_factory=list)
-    angles: list[tuple[Sequence[Any], np.ndarray | None]] = field(default_factory=list)
+    angles: list[tuple[Source, np.ndarray | None]] = field(default_factory=list)
     n_angles: int = 0
     kept_angles: np.ndarray | None = None
 
-    def values(self) -> np.ndarray:
-        """Angles of the gates in radians, shape ``(n_kept_angles,)`` float64."""
-        blocks = [data if flat is None else concatenated(data)[flat] for data, flat in self.angles]
+    def values(self, operations: Sequence[Operator]) -> np.ndarray:
+        """Angles of the gates in radians, shape ``(n_kept_angles,)`` float64, from the operations of a tape."""
+        taken = ((resolve(source, operations).data, flat) for source, flat in self.angles)
+        blocks = [data if flat is None else concatenated(data)[flat] for data, flat in taken]
         values = np.concatenate(blocks, dtype=np.float64) if blocks else np.empty(0)
         return values if self.kept_angles is None else values[self.kept_angles]
 
@@ -62,21 +71,13 @@ class Gates:
         scattered[self.kept_angles] = gradient
         return scattered
 
-    def same_as(self, other: "Gates") -> bool:
-        """Whether both are the same gates at the same angles."""
-        return (
-            self.names == other.names
-            and self.wires == other.wires
-            and self.inverses == other.inverses
-            and np.array_equal(self.values(), other.values())
-            and all(
-                here is there or (here is not None and there is not None and np.array_equal(here, there))
-                for here, there in zip(self.matrices, other.matrices, strict=True)
-            )
-        )
+    def kernels(self, positions: dict[Any, int]) -> Kernels:
+        """The same gates on positions of a register."""
+        on = [[positions[wire] for wire in labels] for labels in self.wires]
+        return Kernels(len(positions), self.names, on, self.inverses, self.matrices)
 
-    def add(self, op: Operator, wires: tuple[Any, ...], trainable: bool) -> np.ndarray | None:
-        """Append ``op`` as kernels, as a small matrix, or decomposed.
+    def add(self, op: Operator, source: Source, wires: tuple[Any, ...], trainable: bool) -> np.ndarray | None:
+        """Append ``op``, whose parameters come from ``source``, as kernels, as a small matrix, or decomposed.
 
         Returns:
             for each angle added the flat position, in the concatenated parameters of ``op``, of the entry that sets it;
@@ -89,10 +90,10 @@ class Gates:
             return NO_ENTRIES
         if name in ROTATIONS and is_scalar(op.data[0]):
             self._append(name, wires, inverse)
-            self._append_angles(op.data, None)
+            self._append_angles(source, None)
             return ONE_ENTRY
         if op.data and (template := template_of(op)) is not None:
-            return self._extend(op, template)
+            return self._extend(source, template)
         return None if trainable or not self._add_constant(op, wires) else NO_ENTRIES
 
     def _append(self, name: str, wires: tuple[Any, ...], inverse: bool, matrix: np.ndarray | None = None) -> None:
@@ -101,16 +102,16 @@ class Gates:
         self.inverses.append(inverse)
         self.matrices.append(matrix)
 
-    def _append_angles(self, data: Sequence[Any], flat: np.ndarray | None) -> None:
-        self.angles.append((data, flat))
+    def _append_angles(self, source: Source, flat: np.ndarray | None) -> None:
+        self.angles.append((source, flat))
         self.n_angles += 1 if flat is None else len(flat)
 
-    def _extend(self, op: Operator, template: Template) -> np.ndarray:
+    def _extend(self, source: Source, template: Template) -> np.ndarray:
         self.names += template.names
         self.wires += template.wires
         self.inverses += template.inverses
         self.matrices += [None] * len(template.names)
-        self._append_angles(op.data, template.flat)
+        self._append_angles(source, template.flat)
         return template.flat
 
     def _add_constant(self, op: Operator, wires: tuple[Any, ...]) -> bool:
@@ -118,4 +119,4 @@ class Gates:
             self._append("QubitUnitary", wires, False, np.asarray(op.matrix(), dtype=np.complex128))
             return True
         parts = decomposed(op) if op.has_decomposition else [None]
-        return all(part is not None and self.add(part, part.wires.labels, False) is not None for part in parts)
+        return all(part is not None and self.add(part, part, part.wires.labels, False) is not None for part in parts)

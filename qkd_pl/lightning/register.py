@@ -5,7 +5,7 @@ is computed from a register is linear in the samples' density matrices, so it ne
 stay zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from pennylane_lightning import lightning_qubit_ops
 from pennylane_lightning.lightning_qubit_ops import algorithms
 
-from qkd_pl.lightning.circuit import BatchedCircuit
+from qkd_pl.lightning.kernels import Kernels
 from qkd_pl.lightning.templates import ROTATIONS
 
 # Registers of up to this many wires fit the cache and are large enough to hide the cost of calling a kernel.
@@ -33,25 +33,12 @@ class Program:
     """The shared gates of a circuit as plain data, which can be sent to another process.
 
     Attributes:
-        n_wires: number n of wires of the circuit.
-        names, inverses, matrices: as in :class:`~qkd_pl.lightning.gates.Gates`.
-        positions: positions 0..n-1 that each gate acts on.
+        kernels: the gates.
         angles: in radians, float64, in the order of the gates that take one.
     """
 
-    n_wires: int
-    names: list[str]
-    positions: list[list[int]]
-    inverses: list[bool]
-    matrices: list[np.ndarray | None]
+    kernels: Kernels
     angles: np.ndarray
-
-    @classmethod
-    def of(cls, circuit: BatchedCircuit) -> "Program":
-        """The gates of ``circuit``."""
-        gates, wires = circuit.gates, circuit.wires
-        positions = [[wires[wire] for wire in labels] for labels in gates.wires]
-        return cls(len(wires), gates.names, positions, gates.inverses, gates.matrices, gates.values())
 
 
 class Register:
@@ -65,28 +52,35 @@ class Register:
 
     def __init__(self, program: Program, c_dtype: Any, n_sample_wires: int):
         self._dtype = np.dtype(c_dtype)
-        self._shape = (2**n_sample_wires, 2**program.n_wires)
+        kernels = program.kernels
+        self._shape = (2**n_sample_wires, 2**kernels.n_wires)
         self._angles = list(range(len(program.angles)))
         precision = "C64" if self._dtype == np.complex64 else "C128"
-        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + program.n_wires)
+        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + kernels.n_wires)
         self._vjp = getattr(algorithms, f"VectorJacobianProduct{precision}")()
-        wires = [[n_sample_wires + position for position in on] for on in program.positions]
+        self._wires = [[n_sample_wires + position for position in on] for on in kernels.positions]
         angles = iter(program.angles.tolist())
-        parameters = [[next(angles)] if name in ROTATIONS else [] for name in program.names]
-        serialised = zip(program.names, wires, program.inverses, parameters, program.matrices, strict=True)
-        self._calls = [self._call(*gate) for gate in serialised]
+        self._parameters = [[next(angles)] if name in ROTATIONS else [] for name in kernels.names]
         absent = np.empty(0, dtype=self._dtype)
-        matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in program.matrices]
-        no_controls: list[list[int]] = [[]] * len(wires)
-        create = getattr(algorithms, f"create_ops_list{precision}")
-        self._gates = create(program.names, parameters, wires, program.inverses, matrices, no_controls, no_controls)
+        self._matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in kernels.matrices]
+        self._calls = list(self._forward_calls(program, n_sample_wires))
+        no_controls: list[list[int]] = [[]] * len(kernels.names)
+        self._gates = getattr(algorithms, f"create_ops_list{precision}")(
+            kernels.names, self._parameters, self._wires, kernels.inverses, self._matrices, no_controls, no_controls
+        )
 
-    def _call(
-        self, name: str, wires: list[int], inverse: bool, parameters: list[float], matrix: np.ndarray | None
-    ) -> Callable[[], None]:
-        if matrix is not None:
-            return partial(self._state.applyMatrix, matrix.astype(self._dtype), wires, inverse)
-        return partial(getattr(self._state, name), wires, inverse, parameters)
+    def _forward_calls(self, program: Program, n_sample_wires: int) -> Iterator[Callable[[], None]]:
+        kernels, fusion = program.kernels, program.kernels.fusion
+        merged = fusion.matrices(program.angles).astype(self._dtype)
+        for is_run, i in fusion.order:
+            if is_run:
+                on = [n_sample_wires + fusion.run_positions[i]]
+                yield partial(self._state.applyMatrix, merged[i], on, False)
+            elif kernels.matrices[i] is not None:
+                yield partial(self._state.applyMatrix, self._matrices[i], self._wires[i], kernels.inverses[i])
+            else:
+                kernel = getattr(self._state, kernels.names[i])
+                yield partial(kernel, self._wires[i], kernels.inverses[i], self._parameters[i])
 
     def run(self, amplitudes: np.ndarray) -> np.ndarray:
         """Final amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples, from their initial ones."""

@@ -43,9 +43,14 @@ class Sweep:
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "register"}
 
+    @property
+    def block_size(self) -> int:
+        """Samples that one register holds."""
+        return 2**self.n_sample_wires
+
     def blocks(self, n_samples: int) -> Iterator[slice]:
         """The samples of each block."""
-        size = 2**self.n_sample_wires
+        size = self.block_size
         return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
 
     def forward(self, states: np.ndarray) -> np.ndarray:

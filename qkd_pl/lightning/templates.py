@@ -40,9 +40,25 @@ def template_of(op: Operator) -> Template | None:
     A step of training then handles one tensor of weights rather than hundreds of Python objects. Decomposing is slow,
     so what was learnt is kept per type, wires and shapes.
     """
+    return _template(op, shapes_of(op))
+
+
+def embedding_template_of(op: Operator) -> Template | None:
+    """The same for a broadcast embedding that copies each of its features into a rotation of one wire.
+
+    The angle of rotation i is feature ``flat[i]`` of every sample.
+    """
+    if op.ndim_params != (1,):
+        return None
+    template = _template(op, (shapes_of(op)[0][-1:],))
+    if template is None or len(template.flat) != len(template.names) or any(template.inverses):
+        return None
+    return template if all(len(on) == 1 for on in template.wires) else None
+
+
+def _template(op: Operator, shapes: tuple[tuple[int, ...], ...]) -> Template | None:
     if isinstance(op, SymbolicOp) or not op.has_decomposition:
         return None
-    shapes = tuple(getattr(data, "shape", ()) for data in op.data)
     key = (type(op), op._flatten()[1], shapes)
     if key not in _templates:
         if len(_templates) >= _TEMPLATES_KEPT:
@@ -92,6 +108,10 @@ def decomposed(op: Operator) -> list[Operator]:
 
 def is_scalar(data: Any) -> bool:
     return getattr(data, "shape", ()) == ()
+
+
+def shapes_of(op: Operator) -> tuple[tuple[int, ...], ...]:
+    return tuple(getattr(data, "shape", ()) for data in op.data)
 
 
 def concatenated(data: Sequence[Any]) -> np.ndarray:

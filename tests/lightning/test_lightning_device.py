@@ -179,8 +179,8 @@ def test_wires_that_nothing_measured_depends_on_are_not_simulated():
     gates = [qml.RX(np.ones(3), wire) for wire in range(5)] + [qml.CZ([0, 1]), qml.RX(0.1, 0), qml.CNOT([2, 3])]
     tape = qml.tape.QuantumScript(gates, [qml.expval(qml.Z(0))], trainable_params=[5])
     circuit, _ = device.recognise(tape, differentiable=True)
-    assert set(circuit.wires) == {0, 1}
-    assert circuit.gates.names == ["CZ", "RX"]
+    assert set(circuit.layout.wires) == {0, 1}
+    assert circuit.layout.gates.names == ["CZ", "RX"]
 
 
 def test_memory_of_a_large_batch_is_a_few_copies_of_its_states():

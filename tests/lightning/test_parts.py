@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkd_pl.lightning.batch import recognise
+from qkd_pl.lightning.gates import Gates
+from qkd_pl.lightning.layout import layout_of
 from qkd_pl.lightning.readout import MAX_DENSE_WIRES, readout_of
 from qkd_pl.lightning.register import BEST_REGISTER_WIRES, sample_wires
-from qkd_pl.lightning.templates import template_of
+from qkd_pl.lightning.templates import ROTATIONS, template_of
 
 
 class Layers(qml.operation.Operation):
@@ -82,6 +84,66 @@ def test_trainable_parameters_must_be_those_of_shared_gates():
         tape.trainable_params = trainable
         assert is_native(tape, differentiable=True) == native
         assert is_native(tape, differentiable=False)
+
+
+def test_layouts_are_learnt_once_per_structure():
+    first, again = (broadcast_tape(qml.RY(angle, wires=0)) for angle in (0.1, 0.2))
+    assert layout_of(first, False, True) is layout_of(again, False, True)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        broadcast_tape(qml.QubitUnitary(np.diag([1, -1]), wires=0)),
+        broadcast_tape(qml.QubitUnitary(np.diag([1, 1j]), wires=1)),
+        broadcast_tape(qml.QubitUnitary(np.diag([1, 1j]), wires=0), observable=qml.X(0)),
+        broadcast_tape(qml.adjoint(qml.QubitUnitary(np.diag([1, 1j]), wires=0))),
+    ],
+)
+def test_what_differs_in_constants_wires_or_reach_has_another_layout(other):
+    tape = broadcast_tape(qml.QubitUnitary(np.diag([1, 1j]), wires=0))
+    assert layout_of(tape, False, True) is layout_of(tape, False, True)
+    assert layout_of(other, False, True) is not layout_of(tape, False, True)
+
+
+single_qubit_gates = st.builds(
+    lambda kind, angle, wire, inverse: qml.adjoint(kind(angle, wire)) if inverse else kind(angle, wire),
+    st.sampled_from(
+        [qml.RX, qml.RY, qml.RZ, qml.PhaseShift]
+        + [lambda _, wire, kind=kind: kind(wire) for kind in (qml.S, qml.T, qml.SX, qml.Hadamard, qml.X)]
+        + [lambda angle, wire: qml.QubitUnitary(qml.U2.compute_matrix(angle, 0.3), wire)]
+    ),
+    st.floats(-6, 6),
+    st.integers(0, 1),
+    st.booleans(),
+)
+
+
+@given(st.lists(single_qubit_gates | st.just(qml.CNOT([0, 1])), max_size=12))
+def test_merged_gates_do_what_the_single_ones_did(operations):
+    gates = Gates()
+    for op in operations:
+        assert gates.add(op, op, op.wires.labels, False) is not None
+    fusion = gates.kernels({0: 0, 1: 1}).fusion
+    matrices = fusion.matrices(gates.values([]))
+    merged = [
+        qml.QubitUnitary(matrices[i], wires=fusion.run_positions[i]) if is_run else _gate(gates, i)
+        for is_run, i in fusion.order
+    ]
+    whole, expected = (qml.tape.QuantumScript([qml.I([0, 1]), *ops]) for ops in (merged, operations))
+    np.testing.assert_allclose(qml.matrix(whole, [0, 1]), qml.matrix(expected, [0, 1]), atol=1e-12)
+
+
+def _gate(gates, index):
+    """A gate that was left alone, as a matrix."""
+    if gates.matrices[index] is not None:
+        return qml.QubitUnitary(gates.matrices[index], wires=gates.wires[index])
+    sources = iter(gates.angles)
+    operations = [next(sources)[0] if name in ROTATIONS else None for name in gates.names]
+    operation = operations[index] or getattr(qml, gates.names[index])(wires=gates.wires[index])
+    if operations[index] is None and gates.inverses[index]:
+        operation = qml.adjoint(operation)
+    return operation
 
 
 observables = st.recursive(

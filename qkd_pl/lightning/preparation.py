@@ -1,0 +1,95 @@
+"""The states that a circuit starts from: products over groups of wires that are prepared together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.operation import Operator, StatePrepBase
+
+from qkd_pl.lightning.gates import Source, resolve
+from qkd_pl.lightning.single_qubit import PAULIS, rotations
+from qkd_pl.lightning.templates import FIXED
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A state preparation, a single-qubit gate on the way to the state, or one rotation of an embedding.
+
+    Attributes:
+        source: the operation.
+        name: of the gate or rotation.
+        entry: which feature of the operation is the angle; None if it has only one, or none.
+        broadcast: whether it differs between samples.
+    """
+
+    source: Source
+    name: str
+    entry: int | None
+    broadcast: bool
+
+    @property
+    def kind(self) -> tuple[str, bool] | None:
+        """Equal for gates that can be computed together for many wires; None for those that cannot."""
+        return (self.name, self.broadcast) if self.name in PAULIS or self.name in FIXED else None
+
+    def angles(self, operations: Sequence[Operator]) -> np.ndarray:
+        """Angles of a rotation in radians, shape ``(batch_size or 1,)``."""
+        (features,) = resolve(self.source, operations).data
+        return np.reshape(features if self.entry is None else features[..., self.entry], -1)
+
+
+@dataclass(frozen=True)
+class ProductStates:
+    """Groups of neighbouring wires, each prepared by some operations in turn; by none: in ``|0⟩``.
+
+    Attributes:
+        groups: wires → operations.
+    """
+
+    groups: dict[tuple[Any, ...], list[Preparation]] = field(default_factory=dict)
+
+    def factors(self, operations: Sequence[Operator]) -> list[np.ndarray]:
+        """Amplitudes of each group, shape ``(batch_size or 1, 2**n_wires_of_group)``."""
+        groups = list(self.groups.values())
+        alike: dict[Any, list[int]] = {}
+        for i, group in enumerate(groups):
+            kinds = tuple(step.kind for step in group)
+            alike.setdefault(i if None in kinds else kinds, []).append(i)
+        factors: dict[int, np.ndarray] = {}
+        for members in alike.values():
+            steps = zip(*(groups[i] for i in members), strict=True)
+            factors |= zip(members, _prepared(list(steps), len(members), operations), strict=True)
+        return [factors[i] for i in range(len(groups))]
+
+
+def amplitudes(factors: Sequence[np.ndarray], samples: slice, batch_size: int, dtype: Any) -> np.ndarray:
+    """Product of the factors for some samples, a new array of shape ``(n_samples, 2**n_wires)``."""
+    n_samples = len(range(batch_size)[samples])
+    # From the right, so that numpy's innermost loops are long.
+    state = np.ones((1, 1), dtype=dtype)
+    for factor in reversed(factors):
+        chosen = (factor[samples] if len(factor) == batch_size else factor).astype(dtype)
+        state = (chosen[:, :, None] * state[:, None, :]).reshape(max(len(state), len(chosen)), -1)
+    return state if len(state) == n_samples else np.repeat(state, n_samples, axis=0)
+
+
+def _prepared(
+    steps: Sequence[tuple[Preparation, ...]], n_groups: int, operations: Sequence[Operator]
+) -> list[np.ndarray]:
+    """Amplitudes of groups that are prepared alike; ``steps`` holds one preparation per group for each step."""
+    state = np.zeros((n_groups, 1, 2), dtype=np.complex128)
+    state[:, :, 0] = 1
+    for step in steps:
+        first = resolve(step[0].source, operations)
+        if isinstance(first, qml.StatePrep):
+            return [np.atleast_2d(first.data[0])]
+        if isinstance(first, StatePrepBase):
+            return [np.reshape(first.state_vector(), (1, -1))]
+        if step[0].name in PAULIS and step[0].kind is not None:
+            matrices = rotations(step[0].name, np.stack([gate.angles(operations) for gate in step]))
+        else:
+            matrices = np.asarray(first.matrix())
+        state = np.einsum("...ij,...j->...i", matrices, state)
+    return list(state)
