@@ -10,9 +10,10 @@ from pennylane.wires import Wires
 
 from qkd_pl.lightning.circuit import BatchedCircuit, split
 from qkd_pl.lightning.layout import TrainableParameter
+from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.readout import Readout, readout_of
-from qkd_pl.lightning.register import Program, sample_wires
-from qkd_pl.lightning.sweep import SharedStates, Sweep
+from qkd_pl.lightning.spread import SharedTrace
+from qkd_pl.lightning.sweep import Sweep
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
 PORTION = 2**20
@@ -29,8 +30,8 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyD
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    Peak memory is that of all final states, if they are kept, plus a few times 2**20 amplitudes, or those of one sample
-    if that is more.
+    Peak memory is less than twice that of all final states, if they are kept, plus a few times 2**20 amplitudes, or
+    those of one sample if that is more.
 
     Args:
         circuit: amplitudes and shared gates.
@@ -42,14 +43,15 @@ class BatchedExecution:
     def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int):
         self._circuit = circuit
         self._readout = readout
-        n_wires, n_samples = len(circuit.layout.wires), circuit.layout.batch_size
-        program = Program(circuit.layout.kernels, circuit.angles)
-        self._sweep = Sweep(program, readout, np.dtype(c_dtype), sample_wires(n_wires, n_samples))
-        self._fits = n_samples * 2**n_wires * self._sweep.c_dtype.itemsize <= KEPT_BYTES
-        updates = n_samples * 2**n_wires * len(program.kernels.names)
+        layout = circuit.layout
+        self._n_samples, n_amplitudes = layout.batch_size, 2 ** len(layout.wires)
+        self._portion = min(self._n_samples, max(1, PORTION // n_amplitudes))
+        self._sweep = Sweep(layout.stages, circuit.angles, readout, np.dtype(c_dtype), self._portion)
+        self._fits = self._n_samples * self._sweep.width * self._sweep.c_dtype.itemsize <= KEPT_BYTES
+        updates = self._n_samples * n_amplitudes * len(layout.gates.names)
         self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
-        self._shared: SharedStates | None = None
-        self._final: dict[int, np.ndarray] = {}
+        self._shared: SharedTrace | None = None
+        self._traces: dict[int, np.ndarray] = {}
 
     def run(self, keep: bool) -> Any:
         """One array ``(batch_size,)`` float64 per measurement; a bare array if there is only one.
@@ -78,41 +80,40 @@ class BatchedExecution:
         return self._readout is readout and self._circuit.prepares_same_state_as(circuit)
 
     def _run_here(self, keep: bool) -> np.ndarray:
-        values = np.empty((self._readout.n_observables, self._circuit.layout.batch_size))
-        for samples in self._portions():
-            states = self._circuit.amplitudes(samples, self._sweep.c_dtype)
-            values[:, samples] = self._sweep.forward(states)
+        values = np.empty((self._readout.n_observables, self._n_samples))
+        for samples, factors in self._portions():
+            trace, values[:, samples] = self._swept(samples, factors)
             if keep and self._fits:
-                self._final[samples.start] = states
+                self._traces[samples.start] = trace
         return values
 
     def _backward_here(self, coefficients: np.ndarray) -> np.ndarray:
-        gradient = np.zeros(len(self._sweep.program.angles))
-        for samples in self._portions():
-            if (states := self._final.get(samples.start)) is None:
-                states = self._circuit.amplitudes(samples, self._sweep.c_dtype)
-                self._sweep.forward(states)
-            gradient += self._sweep.backward(states, coefficients[:, samples])
+        gradient = np.zeros(len(self._sweep.angles))
+        for samples, factors in self._portions():
+            if (trace := self._traces.get(samples.start)) is None:
+                trace, _ = self._swept(samples, factors)
+            gradient += self._sweep.backward(trace, factors, coefficients[:, samples])
         return gradient
 
+    def _swept(self, samples: slice, factors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        trace = np.empty((samples.stop - samples.start, self._sweep.width), dtype=self._sweep.c_dtype)
+        return trace, self._sweep.forward(trace, factors)
+
     def _run_spread(self) -> np.ndarray:
-        shape = (self._circuit.layout.batch_size, 2 ** len(self._circuit.layout.wires))
-        self._shared = SharedStates(shape, self._sweep.c_dtype)
-        for samples in self._portions():
-            self._shared.array[samples] = self._circuit.amplitudes(samples, self._sweep.c_dtype)
-        return self._shared.forward(self._workers, self._sweep)
+        self._shared = SharedTrace(self._sweep, self._circuit.factors, self._n_samples, self._workers)
+        return self._shared.forward()
 
     def _backward_spread(self, coefficients: np.ndarray) -> np.ndarray:
         if self._shared is None:
             self._run_spread()
         assert self._shared is not None
-        return self._shared.backward(self._workers, self._sweep, coefficients)
+        return self._shared.backward(coefficients)
 
-    def _portions(self) -> Iterator[slice]:
-        """The samples whose states are held at once: whole blocks."""
-        n_samples, block = self._circuit.layout.batch_size, self._sweep.block_size
-        size = max(block, PORTION // 2 ** len(self._circuit.layout.wires) // block * block)
-        return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
+    def _portions(self) -> Iterator[tuple[slice, list[np.ndarray]]]:
+        """The samples whose states are held at once, and their factors."""
+        for start in range(0, self._n_samples, self._portion or 1):
+            samples = slice(start, min(start + self._portion, self._n_samples))
+            yield samples, [chosen(factor, samples, self._n_samples) for factor in self._circuit.factors]
 
 
 def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
 
 from qkd_pl.lightning.layout import Layout, layout_of
-from qkd_pl.lightning.preparation import amplitudes
 
 
 @dataclass(frozen=True)
@@ -27,17 +25,13 @@ class BatchedCircuit:
 
     @cached_property
     def factors(self) -> list[np.ndarray]:
-        """Amplitudes of each group of wires prepared together, shape ``(batch_size or 1, 2**n_wires_of_group)``."""
+        """Amplitudes of each group of wires in the order of entry, shape ``(batch_size or 1, 2**n_wires_of_group)``."""
         return self.layout.preparations.factors(self.operations)
 
     @cached_property
     def angles(self) -> np.ndarray:
         """Angles of the gates in radians, float64."""
         return self.layout.gates.values(self.operations)
-
-    def amplitudes(self, samples: slice, dtype: Any) -> np.ndarray:
-        """Initial amplitudes of some samples, a new array of shape ``(n_samples, 2**n_wires)``."""
-        return amplitudes(self.factors, samples, self.layout.batch_size, dtype)
 
     def prepares_same_state_as(self, other: "BatchedCircuit") -> bool:
         """Whether both are known to end in the same states, whatever is measured then."""

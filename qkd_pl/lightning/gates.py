@@ -71,10 +71,17 @@ class Gates:
         scattered[self.kept_angles] = gradient
         return scattered
 
-    def kernels(self, positions: dict[Any, int]) -> Kernels:
-        """The same gates on positions of a register."""
-        on = [[positions[wire] for wire in labels] for labels in self.wires]
-        return Kernels(len(positions), self.names, on, self.inverses, self.matrices)
+    def kernels(self, n_wires: int, positions: dict[Any, int], chosen: Sequence[int]) -> Kernels:
+        """Some of the gates, on positions of a register of ``n_wires``."""
+        takes_angle = np.cumsum([0, *(name in ROTATIONS for name in self.names)])
+        return Kernels(
+            n_wires,
+            [self.names[i] for i in chosen],
+            [[positions[wire] for wire in self.wires[i]] for i in chosen],
+            [self.inverses[i] for i in chosen],
+            [self.matrices[i] for i in chosen],
+            np.array([takes_angle[i] for i in chosen if self.names[i] in ROTATIONS], dtype=int),
+        )
 
     def add(self, op: Operator, source: Source, wires: tuple[Any, ...], trainable: bool) -> np.ndarray | None:
         """Append ``op``, whose parameters come from ``source``, as kernels, as a small matrix, or decomposed.

@@ -11,12 +11,13 @@ from qkd_pl.lightning.templates import FIXED, ROTATIONS
 
 @dataclass(frozen=True)
 class Kernels:
-    """The shared gates of a circuit, without their angles, as plain data.
+    """Shared gates of a circuit, without their angles, as plain data, which can be sent to another process.
 
     Attributes:
-        n_wires: number n of wires of the circuit.
+        n_wires: number n of wires that they act on.
         names, inverses, matrices: as in :class:`~qkd_pl.lightning.gates.Gates`.
         positions: positions 0..n-1 that each gate acts on.
+        angles: which of the circuit's angles the gates take, in their order.
     """
 
     n_wires: int
@@ -24,6 +25,7 @@ class Kernels:
     positions: list[list[int]]
     inverses: list[bool]
     matrices: list[np.ndarray | None]
+    angles: np.ndarray
 
     @cached_property
     def fusion(self) -> "Fusion":
@@ -97,7 +99,7 @@ class Fusion:
             self._steps.append((np.array(runs), np.array([row[self._runs[i][step]] for i in runs])))
 
     def matrices(self, angles: np.ndarray) -> np.ndarray:
-        """Matrix of each merged run, shape ``(n_runs, 2, 2)`` complex128, for the angles of all gates in radians."""
+        """Matrix of each merged run, shape ``(n_runs, 2, 2)`` complex128, for the angles of the gates in radians."""
         each = self._matrices.copy()
         for name, rows, taken, signs in self._rotating:
             each[rows] = rotations(name, signs * angles[taken])

@@ -6,7 +6,6 @@ every step. What was found is therefore kept, under a key of all that it depends
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from pennylane.tape import QuantumScript
 
 from qkd_pl.causal_cone import DIAGONAL_GATES, Reach, measured_reach, needed_gates
 from qkd_pl.lightning.gates import ONE_ENTRY, Gates, Source
-from qkd_pl.lightning.kernels import Kernels
 from qkd_pl.lightning.preparation import Preparation, ProductStates
+from qkd_pl.lightning.stages import Entry, Stage, entries
 from qkd_pl.lightning.templates import (
     FIXED,
     ROTATIONS,
@@ -62,6 +61,7 @@ class Layout:
         preparations: what each group of wires starts from.
         gates: what acts afterwards, on all samples alike.
         trainable: the tape's trainable parameters, in order.
+        stages: the gates, in the order in which they act.
     """
 
     batch_size: int
@@ -69,11 +69,7 @@ class Layout:
     preparations: ProductStates
     gates: Gates
     trainable: list[TrainableParameter]
-
-    @cached_property
-    def kernels(self) -> Kernels:
-        """The gates on positions of the register."""
-        return self.gates.kernels(self.wires)
+    stages: list[Stage]
 
 
 @dataclass(frozen=True)
@@ -184,19 +180,31 @@ def _split(
         gates.keep(needed_gates(_flagged(gates), reached := dict(reached)))
         prepared = {wires: group for wires, group in prepared.items() if not reached.keys().isdisjoint(wires)}
     groups = {wires: [_preparation(item) for item in group] for wires, group in prepared.items()}
-    wires = dict.fromkeys(wire for group in groups for wire in group)
-    for used in (*gates.wires, *measured):
-        for wire in used:
-            if wire not in wires:
-                wires[wire] = None
-                groups[(wire,)] = []
-    positions = {wire: position for position, wire in enumerate(wires)}
-    ordered = [parameters[i] for i in sorted(parameters)]
-    return Layout(sizes.pop(), positions, ProductStates(groups), gates, ordered)
+    known = {wire for group in groups for wire in group}
+    unprepared = dict.fromkeys(wire for used in (*gates.wires, *measured) for wire in used if wire not in known)
+    groups |= {(wire,): [] for wire in unprepared}
+    (batch_size,) = sizes
+    order, stages = _stages(gates, list(groups), batch_size, reached is not None)
+    positions = {wire: position for position, wire in enumerate(wire for group in order for wire in group)}
+    kernels = [Stage(len(entry.groups), gates.kernels(entry.n_wires, positions, entry.gates)) for entry in stages]
+    states = ProductStates({group: groups[group] for group in order})
+    return Layout(batch_size, positions, states, gates, [parameters[i] for i in sorted(parameters)], kernels)
 
 
 def _flagged(gates: Gates) -> list[tuple[tuple[Any, ...], bool]]:
     return [(on, name in DIAGONAL_GATES) for on, name in zip(gates.wires, gates.names, strict=True)]
+
+
+def _stages(
+    gates: Gates, groups: Sequence[tuple[Any, ...]], batch_size: int, staged: bool
+) -> tuple[list[tuple[Any, ...]], list[Entry]]:
+    """The groups in the order in which they enter, and the entries."""
+    if staged:
+        found = entries(_flagged(gates), groups, batch_size)
+    else:
+        n_wires = sum(map(len, groups))
+        found = [Entry(list(range(len(groups))), list(range(len(gates.names))), n_wires)]
+    return [groups[i] for entry in found for i in entry.groups], found
 
 
 def _items(operations: Iterable[Operator], trainable: frozenset[int]) -> Iterator[_Item]:

@@ -64,15 +64,19 @@ class ProductStates:
         return [factors[i] for i in range(len(groups))]
 
 
-def amplitudes(factors: Sequence[np.ndarray], samples: slice, batch_size: int, dtype: Any) -> np.ndarray:
-    """Product of the factors for some samples, a new array of shape ``(n_samples, 2**n_wires)``."""
-    n_samples = len(range(batch_size)[samples])
+def chosen(factor: np.ndarray, samples: slice, batch_size: int) -> np.ndarray:
+    """Some samples of a factor ``(batch_size or 1, 2**k)``."""
+    return factor[samples] if len(factor) == batch_size else factor
+
+
+def product_states(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    """Tensor products of factors of shape ``(n_samples or 1, 2**k)``, a new array ``(n_samples or 1, 2**n)``."""
     # From the right, so that numpy's innermost loops are long.
     state = np.ones((1, 1), dtype=dtype)
     for factor in reversed(factors):
-        chosen = (factor[samples] if len(factor) == batch_size else factor).astype(dtype)
-        state = (chosen[:, :, None] * state[:, None, :]).reshape(max(len(state), len(chosen)), -1)
-    return state if len(state) == n_samples else np.repeat(state, n_samples, axis=0)
+        factor = factor.astype(dtype, copy=False)
+        state = (factor[:, :, None] * state[:, None, :]).reshape(max(len(factor), len(state)), -1)
+    return state
 
 
 def _prepared(

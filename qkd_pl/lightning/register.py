@@ -5,9 +5,8 @@ is computed from a register is linear in the samples' density matrices, so it ne
 stay zero.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -28,68 +27,75 @@ def sample_wires(n_wires: int, batch_size: int) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
 
 
-@dataclass(frozen=True)
-class Program:
-    """The shared gates of a circuit as plain data, which can be sent to another process.
-
-    Attributes:
-        kernels: the gates.
-        angles: in radians, float64, in the order of the gates that take one.
-    """
-
-    kernels: Kernels
-    angles: np.ndarray
-
-
 class Register:
-    """A program ready to act on blocks of up to ``2**m`` samples.
+    """Gates ready to act on blocks of up to ``2**m`` samples.
 
     Args:
-        program: the gates.
+        kernels: the gates.
+        angles: in radians, float64, in the order of the gates that take one.
         c_dtype: complex64 or complex128.
         n_sample_wires: m.
     """
 
-    def __init__(self, program: Program, c_dtype: Any, n_sample_wires: int):
+    def __init__(self, kernels: Kernels, angles: np.ndarray, c_dtype: Any, n_sample_wires: int):
+        self._kernels, self._angles = kernels, angles
         self._dtype = np.dtype(c_dtype)
-        kernels = program.kernels
+        self._n_sample_wires = n_sample_wires
         self._shape = (2**n_sample_wires, 2**kernels.n_wires)
-        self._angles = list(range(len(program.angles)))
         precision = "C64" if self._dtype == np.complex64 else "C128"
         self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + kernels.n_wires)
         self._vjp = getattr(algorithms, f"VectorJacobianProduct{precision}")()
+        self._create_gates = getattr(algorithms, f"create_ops_list{precision}")
         self._wires = [[n_sample_wires + position for position in on] for on in kernels.positions]
-        angles = iter(program.angles.tolist())
-        self._parameters = [[next(angles)] if name in ROTATIONS else [] for name in kernels.names]
+        values = iter(angles.tolist())
+        self._parameters = [[next(values)] if name in ROTATIONS else [] for name in kernels.names]
         absent = np.empty(0, dtype=self._dtype)
         self._matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in kernels.matrices]
-        self._calls = list(self._forward_calls(program, n_sample_wires))
+
+    @property
+    def n_samples(self) -> int:
+        """``2**m``, the number of samples of a block."""
+        return self._shape[0]
+
+    @cached_property
+    def _gates(self) -> Any:
+        kernels = self._kernels
         no_controls: list[list[int]] = [[]] * len(kernels.names)
-        self._gates = getattr(algorithms, f"create_ops_list{precision}")(
+        return self._create_gates(
             kernels.names, self._parameters, self._wires, kernels.inverses, self._matrices, no_controls, no_controls
         )
 
-    def _forward_calls(self, program: Program, n_sample_wires: int) -> Iterator[Callable[[], None]]:
-        kernels, fusion = program.kernels, program.kernels.fusion
-        merged = fusion.matrices(program.angles).astype(self._dtype)
+    @cached_property
+    def _calls(self) -> list[tuple[Callable[..., None], list[int], bool, tuple]]:
+        """Lightning's functions: what to call, on which wires, whether inverted, and further arguments."""
+        kernels, fusion = self._kernels, self._kernels.fusion
+        merged = fusion.matrices(self._angles).astype(self._dtype)
+        calls: list[tuple[Callable[..., None], list[int], bool, tuple]] = []
         for is_run, i in fusion.order:
             if is_run:
-                on = [n_sample_wires + fusion.run_positions[i]]
-                yield partial(self._state.applyMatrix, merged[i], on, False)
+                on = [self._n_sample_wires + fusion.run_positions[i]]
+                calls.append((partial(self._state.applyMatrix, merged[i]), on, False, ()))
             elif kernels.matrices[i] is not None:
-                yield partial(self._state.applyMatrix, self._matrices[i], self._wires[i], kernels.inverses[i])
+                matrix = partial(self._state.applyMatrix, self._matrices[i])
+                calls.append((matrix, self._wires[i], kernels.inverses[i], ()))
             else:
                 kernel = getattr(self._state, kernels.names[i])
-                yield partial(kernel, self._wires[i], kernels.inverses[i], self._parameters[i])
+                calls.append((kernel, self._wires[i], kernels.inverses[i], (self._parameters[i],)))
+        return calls
 
-    def run(self, amplitudes: np.ndarray) -> np.ndarray:
-        """Final amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples, from their initial ones."""
-        self._state.updateData(self._padded(amplitudes).ravel())
-        for call in self._calls:
-            call()
-        final = np.empty(self._shape, dtype=self._dtype)
-        self._state.getState(final.ravel())
-        return final[: len(amplitudes)]
+    def run(self, states: np.ndarray) -> np.ndarray:
+        """All gates on amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples."""
+        self._state.updateData(self._padded(states).ravel())
+        for call, wires, inverse, extra in self._calls:
+            call(wires, inverse, *extra)
+        return self._read(len(states))
+
+    def undo(self, states: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`run`."""
+        self._state.updateData(self._padded(states).ravel())
+        for call, wires, inverse, extra in reversed(self._calls):
+            call(wires, not inverse, *extra)
+        return self._read(len(states))
 
     def pull_back(self, final: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
         """Gradient of ``2 Re Σ_b ⟨cotangent_b|final_b⟩`` with respect to every angle, summed over samples.
@@ -98,9 +104,17 @@ class Register:
             final: final amplitudes ``(n_samples, 2**n)``.
             cotangent: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for a cotangent g on the expectation values of O_k.
         """
+        if not len(self._angles):
+            return np.empty(0)
         self._state.updateData(self._padded(final).ravel())
-        product = self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), self._angles)
+        every_angle = list(range(len(self._angles)))
+        product = self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), every_angle)
         return 2 * product.real.astype(np.float64)
+
+    def _read(self, n_samples: int) -> np.ndarray:
+        states = np.empty(self._shape, dtype=self._dtype)
+        self._state.getState(states.ravel())
+        return states[:n_samples]
 
     def _padded(self, block: np.ndarray) -> np.ndarray:
         if block.shape == self._shape:

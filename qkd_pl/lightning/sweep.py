@@ -1,124 +1,104 @@
-"""Forward and backward sweep over many samples, block by block, in this process or in workers."""
+"""Forward and backward sweep over many samples, stage by stage and block by block, here or in worker processes."""
 
-import shutil
-import tempfile
-import weakref
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from itertools import pairwise
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
 
-from qkd_pl.errors import WorkerLostError
+from qkd_pl.lightning.preparation import product_states
 from qkd_pl.lightning.readout import Readout
-from qkd_pl.lightning.register import Program, Register
+from qkd_pl.lightning.register import Register, sample_wires
+from qkd_pl.lightning.stages import Stage
 
 
 @dataclass(frozen=True)
 class Sweep:
     """What happens to every sample of a batch alike.
 
+    The states after each stage stand beside each other in a trace of shape ``(n_samples, width)``. Factors are the
+    amplitudes of the groups of wires in the order in which they enter, each of shape ``(n_samples or 1, 2**k)``.
+
     Attributes:
-        program: the shared gates.
+        stages: the shared gates, in the order in which they act.
+        angles: of all gates, in radians, float64.
         readout: the measured observables.
         c_dtype: complex64 or complex128.
-        n_sample_wires: m; a block has ``2**m`` samples.
+        n_samples: how many are swept at once, at most.
     """
 
-    program: Program
+    stages: Sequence[Stage]
+    angles: np.ndarray
     readout: Readout
     c_dtype: np.dtype
-    n_sample_wires: int
-
-    @cached_property
-    def register(self) -> Register:
-        """Lightning's objects; they stay in the process that made them."""
-        return Register(self.program, self.c_dtype, self.n_sample_wires)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "register"}
+    n_samples: int
 
     @property
-    def block_size(self) -> int:
-        """Samples that one register holds."""
-        return 2**self.n_sample_wires
+    def width(self) -> int:
+        """Amplitudes per sample of the states after all stages: less than twice those of the last one."""
+        return sum(2**stage.kernels.n_wires for stage in self.stages)
 
-    def blocks(self, n_samples: int) -> Iterator[slice]:
-        """The samples of each block."""
-        size = self.block_size
-        return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
+    @cached_property
+    def registers(self) -> list[Register]:
+        """Lightning's objects for each stage; they stay in the process that made them."""
+        kernels = (stage.kernels for stage in self.stages)
+        return [
+            Register(each, self.angles[each.angles], self.c_dtype, sample_wires(each.n_wires, self.n_samples))
+            for each in kernels
+        ]
 
-    def forward(self, states: np.ndarray) -> np.ndarray:
-        """Replace initial by final amplitudes ``(n_samples, 2**n)``; return expectation values ``(k, n_samples)``."""
-        values = np.empty((self.readout.n_observables, len(states)))
-        for block in self.blocks(len(states)):
-            states[block] = self.register.run(states[block])
-            values[:, block] = self.readout.expectations(states[block])
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "registers"}
+
+    def forward(self, trace: np.ndarray, factors: Sequence[np.ndarray]) -> np.ndarray:
+        """Fill a trace; return expectation values ``(k, n_samples)``."""
+        values = np.empty((self.readout.n_observables, len(trace)))
+        states = np.ones((len(trace), 1), dtype=self.c_dtype)
+        for stage, register, after, entering in self._walk(trace, factors):
+            after[:] = product_states([states, *entering], self.c_dtype)
+            is_last = stage is self.stages[-1]
+            for block in _blocks(register, len(trace)):
+                after[block] = register.run(after[block])
+                if is_last:
+                    values[:, block] = self.readout.expectations(after[block])
+            states = after
         return values
 
-    def backward(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from final amplitudes."""
-        gradient = np.zeros(len(self.program.angles))
-        for block in self.blocks(len(states)):
-            applied = self.readout.apply(states[block], coefficients[:, block])
-            gradient += self.register.pull_back(states[block], applied)
+    def backward(self, trace: np.ndarray, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
+        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace.
+
+        With λ = Σ_k c_k O_k ψ after the last stage, every stage hands U†λ, projected on the states of the wires that
+        entered with it, to the one before.
+        """
+        gradient = np.zeros(len(self.angles))
+        cotangent = np.empty((0, 0))
+        for stage, register, after, entering in reversed(list(self._walk(trace, factors))):
+            is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
+            before = np.empty((0, 0) if is_first else after.shape, dtype=self.c_dtype)
+            for block in _blocks(register, len(trace)):
+                here = self.readout.apply(after[block], coefficients[:, block]) if is_last else cotangent[block]
+                gradient[stage.kernels.angles] += register.pull_back(after[block], here)
+                if not is_first:
+                    before[block] = register.undo(here)
+            if not is_first:
+                entered = product_states(entering, self.c_dtype)
+                split = before.reshape(len(trace), -1, entered.shape[1])
+                cotangent = (split @ entered.conj()[:, :, None])[:, :, 0]
         return gradient
 
-
-class SharedStates:
-    """An array of amplitudes in a temporary file, which processes on one machine map into their memory.
-
-    Args:
-        shape: ``(n_samples, 2**n)``.
-        dtype: complex64 or complex128.
-    """
-
-    def __init__(self, shape: tuple[int, int], dtype: np.dtype):
-        folder = tempfile.mkdtemp(prefix="qkd_pl-")
-        self._path, self._shape, self._dtype = Path(folder) / "states", shape, dtype
-        self.array = np.memmap(self._path, dtype, "w+", shape=shape)
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-
-    def forward(self, workers: int, sweep: Sweep) -> np.ndarray:
-        """:meth:`Sweep.forward` on all samples."""
-        return np.concatenate(self._spread(workers, sweep, Sweep.forward), axis=1)
-
-    def backward(self, workers: int, sweep: Sweep, coefficients: np.ndarray) -> np.ndarray:
-        """:meth:`Sweep.backward` on all samples."""
-        return np.sum(self._spread(workers, sweep, Sweep.backward, coefficients), axis=0)
-
-    def _spread(
-        self, workers: int, sweep: Sweep, method: Callable[..., np.ndarray], coefficients: np.ndarray | None = None
-    ) -> Sequence[np.ndarray]:
-        blocks = list(sweep.blocks(self._shape[0]))
-        bounds = [len(blocks) * worker // workers for worker in range(workers + 1)]
-        calls = []
-        for first, last in pairwise(bounds):
-            if first == last:
-                continue
-            samples = slice(blocks[first].start, blocks[last - 1].stop)
-            extra = () if coefficients is None else (coefficients[:, samples],)
-            mapped = partial(np.memmap, self._path, self._dtype, "r+", shape=self._shape)
-            calls.append(delayed(_on_mapped)(method, sweep, mapped, samples, *extra))
-        try:
-            return Parallel(n_jobs=workers, backend="loky", max_nbytes=None)(calls)
-        except BrokenProcessPool as error:
-            raise WorkerLostError(
-                f"a worker process of qkd.lightning (workers={workers}) died, for example for lack of memory; "
-                "its results are lost, and the next call starts new workers"
-            ) from error
+    def _walk(
+        self, trace: np.ndarray, factors: Sequence[np.ndarray]
+    ) -> Iterator[tuple[Stage, Register, np.ndarray, Sequence[np.ndarray]]]:
+        """Every stage with its register, its part of the trace, and the factors that enter with it."""
+        entered, filled = 0, 0
+        for stage, register in zip(self.stages, self.registers, strict=True):
+            size = 2**stage.kernels.n_wires
+            yield stage, register, trace[:, filled : filled + size], factors[entered : entered + stage.n_groups]
+            entered, filled = entered + stage.n_groups, filled + size
 
 
-def _on_mapped(
-    method: Callable[..., np.ndarray],
-    sweep: Sweep,
-    mapped: Callable[[], np.ndarray],
-    samples: slice,
-    *extra: np.ndarray,
-) -> np.ndarray:
-    return method(sweep, mapped()[samples], *extra)
+def _blocks(register: Register, n_samples: int) -> Iterator[slice]:
+    """The samples that go through a register together."""
+    size = register.n_samples
+    return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))

@@ -124,7 +124,7 @@ def test_merged_gates_do_what_the_single_ones_did(operations):
     gates = Gates()
     for op in operations:
         assert gates.add(op, op, op.wires.labels, False) is not None
-    fusion = gates.kernels({0: 0, 1: 1}).fusion
+    fusion = gates.kernels(2, {0: 0, 1: 1}, range(len(gates.names))).fusion
     matrices = fusion.matrices(gates.values([]))
     merged = [
         qml.QubitUnitary(matrices[i], wires=fusion.run_positions[i]) if is_run else _gate(gates, i)

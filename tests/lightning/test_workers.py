@@ -12,7 +12,7 @@ from batched_circuits import logits, mixture, outputs_and_gradient, random_state
 from joblib.externals.loky import reusable_executor
 
 from qkd_pl.errors import DeviceConfigError, WorkerLostError
-from qkd_pl.lightning import BatchedLightning, batch
+from qkd_pl.lightning import BatchedLightning, batch, sweep
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,7 +30,7 @@ def always_spread(monkeypatch):
 @pytest.mark.parametrize("batch_size", [1, 2, 17])
 @pytest.mark.parametrize("observables", [logits, mixture])
 def test_results_do_not_depend_on_the_number_of_workers(always_spread, monkeypatch, batch_size, observables):
-    monkeypatch.setattr(batch, "sample_wires", lambda n_wires, batch_size: 1)
+    monkeypatch.setattr(sweep, "sample_wires", lambda n_wires, batch_size: 1)
     rng = np.random.default_rng(0)
     inputs, weights = random_states(rng, batch_size), rng.uniform(0, 6, (2, 3, 3))
     arguments = (state_circuit, observables, inputs, weights, range(3))
