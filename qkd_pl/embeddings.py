@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pennylane as qml
+from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
 from qkd_pl.errors import InvalidInputError
@@ -129,10 +130,27 @@ def _apply_state(rows: np.ndarray, wires: Wires) -> None:
     qml.StatePrep(rows, wires=wires)
 
 
+class PhaseEmbedding(Operation):
+    """A Hadamard gate and RZ(φ) on every wire: (e^{-iφ/2}|0⟩ + e^{iφ/2}|1⟩)/√2.
+
+    Args:
+        phases: radians, shape ``(n_wires,)`` or, for a batch, ``(n, n_wires)``.
+        wires: as many as there are phases.
+    """
+
+    num_params = 1
+    ndim_params = (1,)
+    grad_method = None
+
+    @staticmethod
+    def compute_decomposition(phases: np.ndarray, wires: Wires) -> list[Operator]:
+        """The gates, wire by wire."""
+        gates = ((qml.Hadamard(wire), qml.RZ(phases[..., i], wires=wire)) for i, wire in enumerate(wires))
+        return [gate for pair in gates for gate in pair]
+
+
 def _apply_phases(rows: np.ndarray, wires: Wires) -> None:
-    for wire in wires:
-        qml.Hadamard(wire)
-    qml.AngleEmbedding(rows, wires=wires, rotation="Z")
+    PhaseEmbedding(rows, wires=wires)
 
 
 def _apply_rotations(rows: np.ndarray, wires: Wires) -> None:

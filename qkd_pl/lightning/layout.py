@@ -74,16 +74,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class _Item:
-    """An operation, or one rotation of an embedding.
+    """An operation, or one gate of an embedding.
 
     Attributes:
         op: the operation, or the whole embedding.
         source: where the parameters come from.
         wires: that the item acts on.
         parameters: indices of its parameters among those of the tape; none for parts of an embedding.
-        name: of the operation or rotation.
+        name: of the operation or gate.
         entry: of the embedding's features.
         broadcast: whether it differs between samples.
+        is_part: whether it is one of several gates of ``op``.
     """
 
     op: Operator
@@ -93,6 +94,7 @@ class _Item:
     name: str
     entry: int | None
     broadcast: bool
+    is_part: bool = False
 
     @property
     def is_state(self) -> bool:
@@ -100,6 +102,7 @@ class _Item:
 
 
 _layouts: dict[Any, Layout | None] = {}
+_are_filled_in: dict[Any, bool] = {}
 _LAYOUTS_KEPT = 64
 
 
@@ -139,15 +142,24 @@ def _key(op: Operator) -> Any:
     structure = type(op), op._flatten()[1], shapes_of(op)
     if isinstance(op, qml.StatePrep):
         return *structure, op.is_sparse
-    if _batch_size(op) is not None:
-        return structure
-    if op.data and not isinstance(op, StatePrepBase) and template_of(op) is not None:
+    if structure not in _are_filled_in:
+        if len(_are_filled_in) >= _LAYOUTS_KEPT:
+            _are_filled_in.clear()
+        _are_filled_in[structure] = _is_filled_in(op)
+    if _are_filled_in[structure]:
         return structure
     # Other constants become part of the layout as they are.
     constants = [np.asarray(data) for data in op.data]
     if any(constant.dtype.kind not in "biufc" for constant in constants):
         return None
     return *structure, tuple((constant.dtype.str, constant.tobytes()) for constant in constants)
+
+
+def _is_filled_in(op: Operator) -> bool:
+    """Whether an operation's numbers stay out of the layout: if it is broadcast, or a template that copies them."""
+    if _batch_size(op) is not None:
+        return True
+    return bool(op.data) and not isinstance(op, StatePrepBase) and template_of(op) is not None
 
 
 def _split(
@@ -224,8 +236,10 @@ def _parts(op: Operator, source: Source) -> Iterator[_Item]:
     """Rotations of a broadcast embedding that only copies its features, or what another one decomposes into."""
     template = embedding_template_of(op)
     if template is not None:
-        for name, wires, entry in zip(template.names, template.wires, template.flat.tolist(), strict=True):
-            yield _Item(op, source, wires, (), name, entry, True)
+        entries = iter(template.flat.tolist())
+        for name, wires in zip(template.names, template.wires, strict=True):
+            rotates = name in ROTATIONS
+            yield _Item(op, source, wires, (), name, next(entries) if rotates else None, rotates, is_part=True)
     elif op.has_decomposition:
         for part in decomposed(op):
             if _batch_size(part) is None or len(part.wires) < 2:
@@ -254,7 +268,7 @@ def _separate(
         if item.is_state:
             fits = _is_plain(item.op) and owner.keys().isdisjoint(wires)
         else:
-            fits = len(wires) == 1 and (item.entry is not None or item.op.has_matrix)
+            fits = len(wires) == 1 and (item.is_part or item.op.has_matrix)
         if not fits or not touched.isdisjoint(wires) or not trainable.isdisjoint(item.parameters):
             return None
         if owner.setdefault(wires[0], wires) != wires:

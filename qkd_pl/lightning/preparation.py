@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,17 @@ import pennylane as qml
 from pennylane.operation import Operator, StatePrepBase
 
 from qkd_pl.lightning.gates import Source, resolve
-from qkd_pl.lightning.single_qubit import PAULIS, rotations
+from qkd_pl.lightning.single_qubit import PAULIS, fixed, rotations
 from qkd_pl.lightning.templates import FIXED
 
 
 @dataclass(frozen=True)
 class Preparation:
-    """A state preparation, a single-qubit gate on the way to the state, or one rotation of an embedding.
+    """A state preparation, a single-qubit gate on the way to the state, or one gate of an embedding.
 
     Attributes:
         source: the operation.
-        name: of the gate or rotation.
+        name: of the gate.
         entry: which feature of the operation is the angle; None if it has only one, or none.
         broadcast: whether it differs between samples.
     """
@@ -52,16 +53,20 @@ class ProductStates:
 
     def factors(self, operations: Sequence[Operator]) -> list[np.ndarray]:
         """Amplitudes of each group, shape ``(batch_size or 1, 2**n_wires_of_group)``."""
+        factors: dict[int, np.ndarray] = {}
+        for members, steps in self._alike:
+            factors |= zip(members, _prepared(steps, len(members), operations), strict=True)
+        return [factors[i] for i in range(len(self.groups))]
+
+    @cached_property
+    def _alike(self) -> list[tuple[list[int], list[tuple[Preparation, ...]]]]:
+        """Groups that are prepared alike, and one preparation per group for each step."""
         groups = list(self.groups.values())
         alike: dict[Any, list[int]] = {}
         for i, group in enumerate(groups):
             kinds = tuple(step.kind for step in group)
             alike.setdefault(i if None in kinds else kinds, []).append(i)
-        factors: dict[int, np.ndarray] = {}
-        for members in alike.values():
-            steps = zip(*(groups[i] for i in members), strict=True)
-            factors |= zip(members, _prepared(list(steps), len(members), operations), strict=True)
-        return [factors[i] for i in range(len(groups))]
+        return [(members, list(zip(*(groups[i] for i in members), strict=True))) for members in alike.values()]
 
 
 def chosen(factor: np.ndarray, samples: slice, batch_size: int) -> np.ndarray:
@@ -86,13 +91,15 @@ def _prepared(
     state = np.zeros((n_groups, 1, 2), dtype=np.complex128)
     state[:, :, 0] = 1
     for step in steps:
-        first = resolve(step[0].source, operations)
+        name, first = step[0].name, resolve(step[0].source, operations)
         if isinstance(first, qml.StatePrep):
             return [np.atleast_2d(first.data[0])]
         if isinstance(first, StatePrepBase):
             return [np.reshape(first.state_vector(), (1, -1))]
-        if step[0].name in PAULIS and step[0].kind is not None:
-            matrices = rotations(step[0].name, np.stack([gate.angles(operations) for gate in step]))
+        if name in PAULIS:
+            matrices = rotations(name, np.stack([gate.angles(operations) for gate in step]))
+        elif name in FIXED:
+            matrices = fixed(name)
         else:
             matrices = np.asarray(first.matrix())
         state = np.einsum("...ij,...j->...i", matrices, state)

@@ -16,14 +16,16 @@ from pennylane_lightning.lightning_qubit_ops import algorithms
 from qkd_pl.lightning.kernels import Kernels
 from qkd_pl.lightning.templates import ROTATIONS
 
-# Registers of up to this many wires fit the cache and are large enough to hide the cost of calling a kernel.
-BEST_REGISTER_WIRES = 13
+# Registers of up to this size fit the cache, with two more for the backward sweep, and are large enough to hide the
+# cost of calling a kernel.
+BEST_REGISTER_BYTES = 2**17
 
 
-def sample_wires(n_wires: int, batch_size: int) -> int:
+def sample_wires(n_wires: int, batch_size: int, c_dtype: Any) -> int:
     """Number m of sample wires: the register stays within the cache and is padded as little as possible."""
+    best = (BEST_REGISTER_BYTES // np.dtype(c_dtype).itemsize).bit_length() - 1
     needed = max(batch_size - 1, 0).bit_length()
-    largest = min(needed, max(BEST_REGISTER_WIRES - n_wires, 0))
+    largest = min(needed, max(best - n_wires, 0))
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
 
 
@@ -56,6 +58,11 @@ class Register:
     def n_samples(self) -> int:
         """``2**m``, the number of samples of a block."""
         return self._shape[0]
+
+    @property
+    def n_wires(self) -> int:
+        """n, without the sample wires."""
+        return self._kernels.n_wires
 
     @cached_property
     def _gates(self) -> Any:

@@ -44,7 +44,9 @@ class Sweep:
         """Lightning's objects for each stage; they stay in the process that made them."""
         kernels = (stage.kernels for stage in self.stages)
         return [
-            Register(each, self.angles[each.angles], self.c_dtype, sample_wires(each.n_wires, self.n_samples))
+            Register(
+                each, self.angles[each.angles], self.c_dtype, sample_wires(each.n_wires, self.n_samples, self.c_dtype)
+            )
             for each in kernels
         ]
 

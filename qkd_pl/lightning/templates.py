@@ -44,16 +44,17 @@ def template_of(op: Operator) -> Template | None:
 
 
 def embedding_template_of(op: Operator) -> Template | None:
-    """The same for a broadcast embedding that copies each of its features into a rotation of one wire.
+    """The same for a broadcast embedding in single-qubit gates, the last one on each wire a rotation by a feature.
 
-    The angle of rotation i is feature ``flat[i]`` of every sample.
+    The angle of its i-th rotation is feature ``flat[i]`` of every sample.
     """
     if op.ndim_params != (1,):
         return None
     template = _template(op, (shapes_of(op)[0][-1:],))
-    if template is None or len(template.flat) != len(template.names) or any(template.inverses):
+    if template is None or any(template.inverses) or any(len(on) != 1 for on in template.wires):
         return None
-    return template if all(len(on) == 1 for on in template.wires) else None
+    last = dict(zip(template.wires, template.names, strict=True))
+    return template if ROTATIONS.issuperset(last.values()) else None
 
 
 def _template(op: Operator, shapes: tuple[tuple[int, ...], ...]) -> Template | None:

@@ -10,7 +10,7 @@ from qkd_pl.lightning.batch import recognise
 from qkd_pl.lightning.gates import Gates
 from qkd_pl.lightning.layout import layout_of
 from qkd_pl.lightning.readout import MAX_DENSE_WIRES, readout_of
-from qkd_pl.lightning.register import BEST_REGISTER_WIRES, sample_wires
+from qkd_pl.lightning.register import BEST_REGISTER_BYTES, sample_wires
 from qkd_pl.lightning.templates import ROTATIONS, template_of
 
 
@@ -44,10 +44,11 @@ def test_templates_that_change_their_weights_are_not(change):
     assert template_of(Layers(np.zeros((2, 3)), wires=[0, 1], change=change)) is None
 
 
-@given(n_wires=st.integers(1, 20), batch_size=st.integers(0, 300))
-def test_blocks_are_small_and_hardly_padded(n_wires, batch_size):
-    n_sample_wires = sample_wires(n_wires, batch_size)
-    assert n_sample_wires == 0 or n_wires + n_sample_wires <= BEST_REGISTER_WIRES
+@given(st.integers(1, 20), st.integers(0, 300), st.sampled_from([np.complex64, np.complex128]))
+def test_blocks_are_small_and_hardly_padded(n_wires, batch_size, c_dtype):
+    n_sample_wires = sample_wires(n_wires, batch_size, c_dtype)
+    register_bytes = 2 ** (n_wires + n_sample_wires) * np.dtype(c_dtype).itemsize
+    assert n_sample_wires == 0 or register_bytes <= BEST_REGISTER_BYTES
     padded = -(-batch_size // 2**n_sample_wires) * 2**n_sample_wires
     assert padded <= max(2 * batch_size - 1, 0)
 
