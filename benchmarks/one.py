@@ -39,41 +39,46 @@ def _adam_training(step: Step, problem: Problem) -> tuple[list[float], float, np
     return seconds, *reference
 
 
-def _kernel_seconds() -> list[float]:
-    """Make the device add up the time that it spends in Lightning's bindings."""
+def _watch_kernels() -> dict[str, float]:
+    """Make the device add up the time that it spends in Lightning's bindings, and note the wires of its registers."""
     from qkd_pl.lightning.register import Register
 
-    total = [0.0]
-    for name in ("run", "pull_back"):
+    watched = {"seconds": 0.0, "wires": 0}
+    for name in ("run", "undo", "pull_back"):
         method = getattr(Register, name)
 
-        def timed(*arguments, _method=method):
+        def timed(register, *arguments, _method=method):
             start = time.perf_counter()
-            result = _method(*arguments)
-            total[0] += time.perf_counter() - start
+            result = _method(register, *arguments)
+            watched["seconds"] += time.perf_counter() - start
+            watched["wires"] = max(watched["wires"], register.n_wires)
             return result
 
         setattr(Register, name, timed)
-    return total
+    return watched
 
 
 def main(name: str, n_qubits: str, n_layers: str, entangler: str, precision: str, workers: str, started: str) -> None:
-    """Print seconds per step, seconds of a cold training, and loss and norm of the first gradient."""
+    """Print seconds per step, seconds of a cold training, and loss and norm of the first gradient.
+
+    The fastest step counts: others on the same machine can only make a step slower.
+    """
     problem = Problem(int(n_qubits), int(n_layers), entangler, precision, int(workers))
     step = CONTESTANTS[name](problem)
-    kernels = _kernel_seconds() if name == "qkd.lightning" and problem.workers == 1 else [0.0]
+    kernels = _watch_kernels() if name == "qkd.lightning" and problem.workers == 1 else None
     seconds, loss, gradient = _adam_training(step, problem)
     elapsed = time.clock_gettime(time.CLOCK_MONOTONIC) - float(started)
     typical = statistics.median(seconds[2:])
     result = {
-        "seconds_per_step": typical,
+        "seconds_per_step": min(seconds[2:]),
+        "median_seconds_per_step": typical,
         "seconds_of_cold_training": elapsed + typical * (ITERATIONS - len(seconds)),
         "iterations_run": len(seconds),
         "loss": loss,
         "gradient_norm": float(np.linalg.norm(gradient)),
     }
-    if kernels[0]:
-        result["share_in_kernels"] = kernels[0] / sum(seconds)
+    if kernels:
+        result |= {"share_in_kernels": kernels["seconds"] / sum(seconds), "wires_simulated": kernels["wires"]}
     print(json.dumps(result))
 
 

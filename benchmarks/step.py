@@ -1,6 +1,8 @@
-"""Seconds per distillation step, ours against other simulators, measured in one run: JSON and a figure.
+"""Seconds per distillation step, ours against other simulators: JSON and a figure.
 
-python -m benchmarks.step [QUBITSxLAYERS ...]     by default 7x2 10x4 15x3 15x10
+python -m benchmarks.step [QUBITSxLAYERS ...]     by default 7x2 10x4 15x3 15x4 15x10
+
+All contestants of a size are measured one after the other in one run; stored rows of other sizes are kept.
 """
 
 import json
@@ -19,25 +21,25 @@ from benchmarks.contestants import CONTESTANTS
 from qkd_pl.storage import atomic_path, write_json
 
 RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
-SIZES = [(7, 2), (10, 4), (15, 3), (15, 10)]
+# A student whose outputs depend on ten of its qubits only; ours alone, with a CZ ring.
+CONE = (15, 4)
+SIZES = [(7, 2), (10, 4), (15, 3), CONE, (15, 10)]
 # Beyond these sizes one step takes minutes, or more memory than most machines have.
 LARGEST = {"lightning.qubit": (10, 4), "default.qubit": (10, 4)}
+SINGLE_PRECISION = ["qkd.lightning", "TensorCircuit-NG"]
 PACKAGES = ["pennylane", "pennylane-lightning", "tensorcircuit-ng", "jax", "mindquantum", "numpy"]
 
 
-def _runs(sizes: list[tuple[int, int]]) -> list[tuple[str, int, int, str, str, int]]:
-    """Contestant, size, entangler, precision and workers of every run."""
-    runs = []
-    for n_qubits, n_layers in sizes:
-        for name in CONTESTANTS:
-            if (n_qubits, n_layers) > LARGEST.get(name, (n_qubits, n_layers)):
-                continue
-            runs.append((name, n_qubits, n_layers, "cnot", "complex128", 1))
-            if name in ("qkd.lightning", "TensorCircuit-NG"):
-                runs.append((name, n_qubits, n_layers, "cnot", "complex64", 1))
-        runs.append(("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1))
-        if n_qubits >= 12:
-            runs.append(("qkd.lightning", n_qubits, n_layers, "cnot", "complex128", 2))
+def _runs(n_qubits: int, n_layers: int) -> list[tuple[str, int, int, str, str, int]]:
+    """Contestant, size, entangler, precision and workers of every run of a size."""
+    if (n_qubits, n_layers) == CONE:
+        return [("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1)]
+    names = [name for name in CONTESTANTS if (n_qubits, n_layers) <= LARGEST.get(name, (n_qubits, n_layers))]
+    runs = [(name, n_qubits, n_layers, "cnot", "complex128", 1) for name in names]
+    runs += [(name, n_qubits, n_layers, "cnot", "complex64", 1) for name in SINGLE_PRECISION]
+    runs.append(("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1))
+    if n_qubits >= 12:
+        runs.append(("qkd.lightning", n_qubits, n_layers, "cnot", "complex128", 2))
     return runs
 
 
@@ -86,16 +88,28 @@ def _draw(rows: list[dict], path: Path) -> None:
 
 
 def main(sizes: list[tuple[int, int]]) -> None:
-    """Run all contestants one after the other; what was measured is stored after each, and drawn at the end."""
+    """Run all contestants one after the other; what was measured is stored after each size, and drawn at the end."""
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {package: version(package) for package in PACKAGES}
-    rows: list[dict] = []
-    for run in _runs(sizes):
-        rows.append(_measure(run))
-        print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
+    for size in sizes:
+        rows = []
+        for run in _runs(*size):
+            rows.append(_measure(run))
+            print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
+        _check_agreement([row for row in rows if "loss" in row])
+        rows = sorted([*_stored_rows(except_for=size), *rows], key=_size)
         write_json(RESULTS / "step.json", {"machine": machine, "versions": versions, "rows": rows})
-    _check_agreement([row for row in rows if "loss" in row])
-    _draw(rows, RESULTS / "step.png")
+        _draw(rows, RESULTS / "step.png")
+
+
+def _stored_rows(except_for: tuple[int, int]) -> list[dict]:
+    path = RESULTS / "step.json"
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    return [row for row in rows if _size(row) != except_for]
+
+
+def _size(row: dict) -> tuple[int, int]:
+    return row["n_qubits"], row["n_layers"]
 
 
 if __name__ == "__main__":
