@@ -14,6 +14,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.measurements import ExpectationMP
 
+from qkd_pl.checks import check_count
 from qkd_pl.circuits import Ansatz, class_logits, latent_expectations
 from qkd_pl.embeddings import EMBEDDINGS, Preparations, encode
 from qkd_pl.errors import InvalidInputError
@@ -78,8 +79,7 @@ class QNN(_Layered):
     def __post_init__(self) -> None:
         if self.embedding not in EMBEDDINGS:
             raise InvalidInputError(f"embedding={self.embedding!r}: must be one of {sorted(EMBEDDINGS)}")
-        if self.n_classes < 2:
-            raise InvalidInputError(f"n_classes={self.n_classes}: must be at least 2")
+        check_count("n_classes", self.n_classes, at_least=2)
         if self.n_classes > self.ansatz.n_qubits:
             raise InvalidInputError(f"n_qubits={self.n_qubits}: too few for {self.n_classes} classes, one qubit each")
 
@@ -127,6 +127,7 @@ class QAE(_Layered):
     closing_rotations: bool = True
 
     def __post_init__(self) -> None:
+        check_count("n_latent", self.n_latent, at_least=0)
         if not 1 <= self.n_latent < self.ansatz.n_qubits:
             raise InvalidInputError(f"n_latent={self.n_latent}: must be 1 to n_qubits - 1 = {self.n_qubits - 1}")
 

@@ -9,6 +9,7 @@ from pennylane.measurements import ExpectationMP
 from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
+from qkd_pl.checks import check_count
 from qkd_pl.errors import InvalidInputError
 
 ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": qml.RZ}
@@ -43,8 +44,7 @@ class Ansatz:
 
     def __post_init__(self) -> None:
         for name in ("n_qubits", "n_layers"):
-            if (count := getattr(self, name)) < 1:
-                raise InvalidInputError(f"{name}={count}: must be at least 1")
+            check_count(name, getattr(self, name))
         if not self.rotations or not set(self.rotations) <= set(ROTATIONS):
             raise InvalidInputError(
                 f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'"

@@ -11,6 +11,7 @@ import pennylane as qml
 from qkd_pl.architectures import QAE, QNN, Architecture, to_manifest
 from qkd_pl.callbacks import Callback, watching
 from qkd_pl.checkpoint import restore_checkpoint, save_checkpoint
+from qkd_pl.checks import check_count, check_number
 from qkd_pl.embeddings import Preparations
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
@@ -190,15 +191,11 @@ class KDTrainer:
 
     def _check_settings(self) -> None:
         for name in ("iterations", "batch_size", "lr_step"):
-            if (count := getattr(self, name)) < 1:
-                raise InvalidInputError(f"{name}={count}: must be at least 1")
+            check_count(name, getattr(self, name))
         for name in ("learning_rate", "lr_decay", "logit_scale", "temperature"):
-            if not (value := getattr(self, name)) > 0:
-                raise InvalidInputError(f"{name}={value}: must be positive")
-        if not self.weight_decay >= 0:
-            raise InvalidInputError(f"weight_decay={self.weight_decay}: must not be negative")
-        if not 0.0 <= self.alpha <= 1.0:
-            raise InvalidInputError(f"alpha={self.alpha}: must be between 0 and 1")
+            check_number(name, getattr(self, name), 0, above=True)
+        check_number("weight_decay", self.weight_decay, 0)
+        check_number("alpha", self.alpha, 0, 1)
         if self.scale_kl not in ("T2", "none"):
             raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
 
