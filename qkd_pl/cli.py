@@ -41,9 +41,10 @@ def devices(
         print(json.dumps({"path": str(registry.path), "default": registry.default, **_dump(registry)}, indent=1))
         return
     print(f"{registry.path}, default: {registry.default}")
+    width = max(map(len, registry))
     for name, spec in registry.items():
         shots = "exact" if spec.shots is None else f"{spec.shots} shots"
-        print(f"  {name:<12} {spec.plugin:<18} {shots:<12} {spec.diff_method}")
+        print(f"  {name:<{width}} {spec.plugin:<18} {shots:<12} {spec.diff_method}")
 
 
 def _dump(registry: Any) -> dict[str, dict[str, DeviceSpec]]:

@@ -1,25 +1,28 @@
-"""The commands ``qkd-pl submit``, ``jobs``, ``result`` and ``cancel``."""
+"""The commands ``qkd-pl submit``, ``jobs``, ``result`` and ``cancel``.
+
+They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
+"""
 
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
 
 from qkd_pl.console import clear_errors
 from qkd_pl.datasets import topological_phases
-from qkd_pl.deployment import plan
 from qkd_pl.errors import FileFormatError, InvalidInputError
-from qkd_pl.ibm.cost import Cost
-from qkd_pl.ibm.jobs import SEND_SECONDS, Job, attach, jobs, submit
+from qkd_pl.ibm.deadline import CALL_SECONDS
 from qkd_pl.ibm.states import Stage
 from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
 
+if TYPE_CHECKING:
+    from qkd_pl.ibm.jobs import Job
+
 app = typer.Typer()
 
-_FIGURES = [field.name for field in fields(Cost)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
 
@@ -37,6 +40,9 @@ def submit_command(
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
+    from qkd_pl.deployment import plan
+    from qkd_pl.ibm.jobs import submit
+
     with clear_errors():
         network = load_model(model)
         if not isinstance(network, TrainedQNN):
@@ -56,6 +62,8 @@ def submit_command(
 @app.command("jobs")
 def jobs_command(as_json: Json = False) -> None:
     """List all jobs of the ledger, newest first, without asking the service."""
+    from qkd_pl.ibm.jobs import jobs
+
     with clear_errors():
         described = [_describe(job) for job in jobs()]
     if as_json:
@@ -74,6 +82,8 @@ def result_command(
     as_json: Json = False,
 ) -> None:
     """Wait for a job, and print its accuracy on the device beside the exact one."""
+    from qkd_pl.ibm.jobs import attach
+
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
@@ -87,10 +97,12 @@ def result_command(
 @app.command("cancel")
 def cancel_command(
     job: Id,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds for reaching the service.")] = SEND_SECONDS,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for reaching the service.")] = CALL_SECONDS,
     as_json: Json = False,
 ) -> None:
     """Cancel a job, unless it has ended."""
+    from qkd_pl.ibm.jobs import attach
+
     with clear_errors():
         status = attach(job).cancel(timeout)
     print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
@@ -122,7 +134,7 @@ def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
         raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
-def _describe(job: Job) -> dict[str, Any]:
+def _describe(job: "Job") -> dict[str, Any]:
     """A job as the ledger knows it, JSON-able; of several parts, the one that is least far."""
     receipt = job.receipt
     order = list(Stage)
@@ -150,6 +162,8 @@ def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, 
 
 
 def _format(report: dict[str, Any]) -> str:
+    from qkd_pl.ibm.cost import Cost
+
     cost = report["cost"]
     lines = [f"job      {report['id']}: {report['samples']} samples on {report['backend']} ({report['device']})"]
     if "accuracy" in report:
@@ -157,6 +171,6 @@ def _format(report: dict[str, Any]) -> str:
         lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
     if "mean_logit_error" in report:
         lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
-    lines.append(f"cost     {Cost(**{name: cost[name] for name in _FIGURES})}")
+    lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
     lines.append(f"layout   {cost['layouts']}")
     return "\n".join(lines)

@@ -11,15 +11,13 @@ import numpy as np
 from qkd_pl.errors import JobCancelledError, JobError, JobFailedError, QKDError
 from qkd_pl.ibm import polling, primitives, submission
 from qkd_pl.ibm.backends import open_backend
-from qkd_pl.ibm.deadline import Deadline
+from qkd_pl.ibm.deadline import CALL_SECONDS, Deadline
 from qkd_pl.ibm.ledger import Ledger, Part, Receipt
 from qkd_pl.ibm.payload import Payload
 from qkd_pl.ibm.plan import Plan
 from qkd_pl.ibm.recombination import Recombination
 from qkd_pl.ibm.remote import Remote, open_remote
 from qkd_pl.ibm.states import Stage, Status, combine
-
-SEND_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Job:
         """What was written before the job was sent: target, cost and how far each part is."""
         return self.ledger.receipt(self.id)
 
-    def send(self, timeout: float = SEND_SECONDS) -> None:
+    def send(self, timeout: float = CALL_SECONDS) -> None:
         """Send what the service does not have yet; it never gets anything twice.
 
         Only needed when :func:`submit` failed or its process was killed. Does nothing for a job on a simulator.
@@ -65,7 +63,7 @@ class Job:
                 for part in unsent:
                     submission.send(part, self.ledger, self._remote, deadline, batch)
 
-    def status(self, timeout: float = SEND_SECONDS) -> Status:
+    def status(self, timeout: float = CALL_SECONDS) -> Status:
         """What has become of the job; asks the service unless the ledger knows the end of it.
 
         Raises:
@@ -100,7 +98,7 @@ class Job:
             self._fetch(deadline)
         return [self.ledger.result(part) or [] for part in self.receipt.parts]
 
-    def cancel(self, timeout: float = SEND_SECONDS) -> Status:
+    def cancel(self, timeout: float = CALL_SECONDS) -> Status:
         """Cancel what has not ended, and return the status after that.
 
         Raises:
@@ -195,7 +193,7 @@ class Job:
 
     @contextmanager
     def _working(self, deadline: Deadline) -> Iterator[None]:
-        with self.ledger.exclusive(self.id, deadline.cap(SEND_SECONDS)):
+        with self.ledger.exclusive(self.id, deadline.cap(CALL_SECONDS)):
             yield
 
     @contextmanager
@@ -208,7 +206,7 @@ class Job:
             raise
 
 
-def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = SEND_SECONDS) -> Job:
+def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECONDS) -> Job:
     """Write the plan's receipt, send it with the receipt's unique tag, and return at once.
 
     A plan for a simulator is only written down: it runs when its result is first asked for.
@@ -255,11 +253,14 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
     Example:
         >>> from pathlib import Path
         >>> from tempfile import TemporaryDirectory
+        >>> import qkd_pl as kd
+        >>> network = kd.QNN(n_qubits=2, n_layers=1)
+        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
         >>> with TemporaryDirectory() as directory:
-        ...     attach("0123", Ledger(Path(directory) / "ledger.sqlite"))
-        Traceback (most recent call last):
-        ...
-        qkd_pl.errors.UnknownJobError: ...
+        ...     ledger = Ledger(Path(directory) / "ledger.sqlite")
+        ...     id_to_note = submit(kd.plan(model, np.eye(4), device="aer"), ledger).id
+        ...     attach(id_to_note, ledger).result().shape  # maybe a day later, in another process
+        (4, 2)
     """
     handle = Job(job, ledger or Ledger())
     handle.ledger.receipt(job)

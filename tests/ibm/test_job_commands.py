@@ -103,7 +103,7 @@ def test_errors_are_one_line(arguments: tuple[str, ...], message: str, model: Pa
 
 def test_a_refused_submission_names_its_receipt(model: Path, direct: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     direct.break_on("POST", "/jobs", respond(403))
-    monkeypatch.setattr("qkd_pl.job_commands.submit", lambda plan: submit(make_plan()))
+    monkeypatch.setattr("qkd_pl.ibm.jobs.submit", lambda plan: submit(make_plan()))
     finished = CliRunner().invoke(app, ["submit", str(model), "--samples", "1"])
     assert finished.exit_code == 1
     (job,) = jobs()
