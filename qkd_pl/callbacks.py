@@ -12,7 +12,20 @@ from qkd_pl.run import Run
 
 
 class Callback:
-    """Base class: override what is needed. A callback may add JSON-able values to the run's last record."""
+    """Base class: override what is needed. A callback may add JSON-able values to the run's last record.
+
+    Example:
+        >>> from qkd_pl.architectures import QNN
+        >>> from qkd_pl.trainer import KDTrainer
+        >>> class LargestWeight(Callback):
+        ...     def on_iteration_end(self, run):
+        ...         run.history[-1]["largest"] = float(np.abs(run.weights).max())
+        >>> bits = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> network = QNN(n_qubits=2, n_layers=1, embedding="basis")
+        >>> model = KDTrainer(iterations=3).fit(network, (bits, bits[:, 0]), callbacks=[LargestWeight()])
+        >>> ["largest" in record for record in model.history]
+        [True, True, True]
+    """
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first iteration; of a resumed run, before the first one that is still to do."""
@@ -30,6 +43,13 @@ class ProgressBar(Callback):
     Args:
         description: stands before the bar.
         delay: seconds of training before the bar is first shown.
+
+    Example:
+        >>> from qkd_pl.architectures import QNN
+        >>> from qkd_pl.trainer import KDTrainer
+        >>> data = np.array([[0, 0], [1, 1]]), np.array([0, 1])
+        >>> network = QNN(n_qubits=2, n_layers=1, embedding="basis")
+        >>> model = KDTrainer(iterations=3).fit(network, data, callbacks=[ProgressBar("student", delay=60)])
     """
 
     def __init__(self, description: str = "training", delay: float = 0.0) -> None:
@@ -58,6 +78,15 @@ class Accuracy(Callback):
         inputs, labels: the data.
         name: key in the history's records.
         every: iterations between evaluations; the last iteration is always evaluated.
+
+    Example:
+        >>> from qkd_pl.architectures import QNN
+        >>> from qkd_pl.trainer import KDTrainer
+        >>> data = np.array([[0, 0], [1, 1]]), np.array([0, 1])
+        >>> network = QNN(n_qubits=2, n_layers=1, embedding="basis")
+        >>> model = KDTrainer(iterations=4).fit(network, data, callbacks=[Accuracy(*data, every=2)])
+        >>> [record["iteration"] for record in model.history if "accuracy" in record]
+        [2, 4]
     """
 
     def __init__(self, inputs: np.ndarray, labels: np.ndarray, name: str = "accuracy", every: int = 1) -> None:

@@ -91,6 +91,19 @@ class TrainedQNN(TrainedNetwork):
     Attributes:
         preprocessing: fitted pipeline that turns what the model is given, raw images for example, into inputs in the
             form of its embedding; None if it is given those.
+
+    Example:
+        >>> network = QNN(n_qubits=2, n_layers=1, embedding="basis")
+        >>> model = trained(network, np.zeros(network.weights_shape), {"logit_scale": 10.0})
+        >>> bits, labels = np.array([[0, 0], [0, 1], [1, 0]]), np.array([0, 1, 0])
+        >>> model.logits(bits).round(6).tolist()  # ⟨Z_0⟩ and ⟨Z_1⟩
+        [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0]]
+        >>> model.predict(bits).tolist()
+        [0, 0, 1]
+        >>> model.predict_proba(bits)[1].round(6).tolist()
+        [1.0, 0.0]
+        >>> round(model.score(bits, labels), 3)
+        0.333
     """
 
     architecture: QNN
@@ -156,7 +169,19 @@ class TrainedQNN(TrainedNetwork):
 
 @dataclass(frozen=True)
 class TrainedQAE(TrainedNetwork):
-    """A trained quantum autoencoder: compresses states to ``n_latent`` qubits."""
+    """A trained quantum autoencoder: compresses states to ``n_latent`` qubits.
+
+    Example:
+        >>> encoder = QAE(n_qubits=2, n_latent=1, n_layers=1, entangler="cz")
+        >>> model = trained(encoder, np.zeros(encoder.weights_shape))  # a CZ gate, which leaves |00⟩ and |10⟩ alone
+        >>> states = np.eye(4)[[0, 2, 1]]  # |00⟩, |10⟩, |01⟩: the second qubit is thrown away
+        >>> model.fidelity(states).round(6).tolist()
+        [1.0, 1.0, 0.0]
+        >>> model.compress(states)[1].real.round(6).tolist()
+        [[0.0, 0.0], [0.0, 1.0]]
+        >>> model.decode(model.compress(states)).shape
+        (3, 4, 4)
+    """
 
     architecture: QAE
 
