@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, cast, get_args
 
@@ -11,14 +12,16 @@ from matplotlib.figure import Figure
 from qkd_pl.console import clear_errors
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.experiments.candidates import TeacherKind
+from qkd_pl.experiments.claims import read_summaries, results_page
 from qkd_pl.experiments.cluster import dask_cluster
-from qkd_pl.experiments.dark_knowledge import DarkKnowledgeSettings, format_dark_knowledge, run_dark_knowledge
+from qkd_pl.experiments.dark_knowledge import PROBLEMS, format_dark_knowledge, run_dark_knowledge
 from qkd_pl.experiments.depth import format_depth, run_depth
 from qkd_pl.experiments.figure4 import Figure4Settings
 from qkd_pl.experiments.figure5 import Figure5Settings
 from qkd_pl.experiments.figure6 import Figure6Settings, format_figure6, run_figure6
 from qkd_pl.plotting import plot_curves, plot_dark_knowledge, plot_depths
 from qkd_pl.registry import load_devices
+from qkd_pl.storage import atomic_path
 
 app = typer.Typer()
 
@@ -187,23 +190,25 @@ def figure6(
 def dark_knowledge(
     seeds: Seeds = 10,
     out: Out = Path("runs/dark-knowledge"),
-    qubits: Qubits = 7,
-    teacher_candidates: Annotated[int, typer.Option(min=1, help="Teachers trained for each quality.")] = 20,
-    iterations: Annotated[int, typer.Option(min=1, help="Iterations of the students.")] = 50,
+    experiment: Annotated[str, typer.Option(help=f"The problem: {', '.join(PROBLEMS)}.")] = "table1",
+    teacher_candidates: Annotated[int | None, typer.Option(min=1, help="Teachers trained for each quality.")] = None,
     device: Device = "lightning",
     workers: Workers = 2,
     dask: Dask = None,
     as_json: Json = False,
 ) -> None:
-    """What KD adds to the best logit scale, against the temperature and the teacher's quality (Table 1's student 2).
+    """What KD adds to the best logit scale, against the temperature and the teacher's quality.
 
-    After the teachers (about fifteen seconds), a seed takes about five seconds on two cores. Repeating the command
-    resumes it, and adds seeds.
+    For Table 1's student (2), after the teachers (about fifteen seconds), a seed takes about five seconds on two cores;
+    for figure4 to figure6, one to ten minutes after half an hour. Repeating the command resumes it, and adds seeds.
     """
     with clear_errors():
-        settings = DarkKnowledgeSettings(
-            n_qubits=qubits, teacher_candidates=teacher_candidates, iterations=iterations, device=device
-        )
+        if experiment not in PROBLEMS:
+            raise InvalidInputError(f"--experiment {experiment}: must be one of {', '.join(PROBLEMS)}")
+        settings = PROBLEMS[experiment]
+        settings = replace(settings, problem=replace(settings.problem, device=device))
+        if teacher_candidates is not None:
+            settings = replace(settings, teacher_candidates=teacher_candidates)
         where = (seeds, out, workers, dask)
         _run(
             "dark-knowledge",
@@ -214,6 +219,20 @@ def dark_knowledge(
             format_dark_knowledge,
             as_json,
         )
+
+
+@app.command()
+def claims(
+    results: Annotated[Path, typer.Option(help="Holds one directory of results per experiment.")] = Path("results"),
+) -> None:
+    """Write README.md in the directory of results: the paper's claims, our figures, and a verdict on each."""
+    with clear_errors():
+        summaries = read_summaries(results)
+        if not summaries:
+            raise InvalidInputError(f"{results}: no results; expected directories such as table1 with a summary.json")
+        with atomic_path(results / "README.md") as temporary:
+            temporary.write_text(results_page(summaries), encoding="utf-8")
+    print(f"{results / 'README.md'}: {len(summaries)} experiments")
 
 
 def _run(

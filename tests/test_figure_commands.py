@@ -9,6 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from qkd_pl.cli import app
+from qkd_pl.experiments.dark_knowledge import PROBLEMS, DarkKnowledgeSettings
+from qkd_pl.experiments.figure4 import Figure4Settings
 
 SMALL = ("--seeds", "1", "--workers", "1", "--teacher-candidates", "1")
 CHAIN = ("--qubits", "3", "--teacher-layers", "1", "--iterations", "2", "--train-size", "12", "--test-size", "12")
@@ -48,8 +50,11 @@ def test_figure6_with_a_classical_teacher(mnist_file, run, tmp_path):
     assert summary["settings"]["epochs"] == 1
 
 
-def test_dark_knowledge(run, tmp_path):
-    options = ("--qubits", "3", "--iterations", "1", "--json", "--out", tmp_path)
+def test_dark_knowledge(run, tmp_path, monkeypatch):
+    problem = Figure4Settings(n_qubits=3, teacher_layers=1, iterations=1, teacher_iterations=1, n_train=12, n_test=12)
+    small = DarkKnowledgeSettings(problem=problem, student_layers=1, temperatures=(0.1,), scales=(1.0,), ensemble=1)
+    monkeypatch.setitem(PROBLEMS, "table1", small)
+    options = ("--json", "--out", tmp_path)
     result = run("dark-knowledge", *SMALL, *options)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads((tmp_path / "summary.json").read_text())
@@ -63,6 +68,7 @@ def test_dark_knowledge(run, tmp_path):
         (("figure4", "--layers", "1,1"), "--layers 1,1: expected different"),
         (("figure5", "--teacher", "svm"), "--teacher svm: must be one of qnn, mlp"),
         (("figure6", "--device", "moon"), "no device 'moon'"),
+        (("dark-knowledge", "--experiment", "table9"), "--experiment table9: must be one of table1, figure4"),
     ],
 )
 def test_wrong_options_are_refused_before_anything_is_made(run, tmp_path, arguments, message):

@@ -34,6 +34,7 @@ class TeacherPlan:
         candidates: how many QNNs are trained; the best ``chosen`` of them by training accuracy are averaged.
         chosen: see ``candidates``.
         temperature: T of the students' KD loss.
+        candidates_in: directory, relative to the teacher's own, that holds the candidates; by default its own.
     """
 
     kind: TeacherKind
@@ -43,6 +44,7 @@ class TeacherPlan:
     candidates: int
     chosen: int
     temperature: float
+    candidates_in: str | None = None
 
 
 def prepare_teacher(plan: TeacherPlan, directory: Path, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -57,9 +59,11 @@ def prepare_teacher(plan: TeacherPlan, directory: Path, workers: int) -> tuple[d
         unit = Unit("teacher", train_mlp, {"data": plan.data, "temperature": plan.temperature}, artifact=_LOGITS)
     else:
         units = teacher_units(plan.architecture, plan.trainer, plan.data, plan.candidates)
-        best = best_candidates(run_units(units, directory, workers=workers, title="teachers"), plan.chosen)
+        trained_in = directory / (plan.candidates_in or "")
+        best = best_candidates(run_units(units, trained_in, workers=workers, title="teachers"), plan.chosen)
         source = {"kind": "qnn", "data": dict(plan.data), "chosen": best}
-        unit = Unit("teacher", average_teachers, {"data": plan.data, "chosen": best}, artifact=_LOGITS)
+        elsewhere = {} if plan.candidates_in is None else {"candidates_in": plan.candidates_in}
+        unit = Unit("teacher", average_teachers, {"data": plan.data, "chosen": best} | elsewhere, artifact=_LOGITS)
     (result,) = run_units([unit], directory, title="teacher's logits")
     return source, {**source, **result}
 
@@ -113,10 +117,12 @@ def load_teachers(chosen: Sequence[int], directory: Path) -> Ensemble:
     return Ensemble([model.with_preprocessing(None) for model in models if isinstance(model, TrainedQNN)])
 
 
-def average_teachers(*, data: dict, chosen: list[int], directory: Path) -> dict[str, float]:
+def average_teachers(
+    *, data: dict, chosen: list[int], directory: Path, candidates_in: str | None = None
+) -> dict[str, float]:
     """Store the averaged logits of the chosen candidates for the training data."""
     train, test, _ = load_data(data)
-    teacher = load_teachers(chosen, directory)
+    teacher = load_teachers(chosen, directory / (candidates_in or ""))
     return _store(teacher.logits(train.inputs), teacher.logits(test.inputs), train.labels, test.labels, directory)
 
 

@@ -1,18 +1,22 @@
 """When distillation adds something beyond a good logit scale, and when it does not.
 
-The 7-qubit teacher and the one-layer student of Table 1. A low temperature T sharpens the student's logits as a logit
-scale s = 1/T does in cross-entropy; so KD at each T, with teachers of different quality, stands beside cross-entropy at
-each s, and KD is compared with the *best* scale: an advantage that is left there is due to the teacher.
+A low temperature T sharpens the student's logits as a logit scale s = 1/T does in cross-entropy; so KD at each T, with
+teachers of different quality, stands beside cross-entropy at each s, and KD is compared with the *best* scale: an
+advantage that is left there is due to the teacher.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from qkd_pl.architectures import QNN
 from qkd_pl.experiments.arms import FIRST_STUDENT_SEED, fit_and_save, load_data, training_unit
 from qkd_pl.experiments.candidates import TeacherPlan, prepare_teacher, stored_logits
+from qkd_pl.experiments.depth import DepthSettings
+from qkd_pl.experiments.figure4 import Figure4Settings
+from qkd_pl.experiments.figure5 import Figure5Settings
+from qkd_pl.experiments.figure6 import Figure6Settings
 from qkd_pl.experiments.statistics import Estimate, estimate, paired_difference
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQNN
@@ -24,53 +28,64 @@ class DarkKnowledgeSettings:
     """Everything that the result depends on, except the number of seeds.
 
     Attributes:
-        n_qubits, teacher_layers, student_layers: sizes.
-        n_train, n_test, data_seed: the ground states.
-        iterations, teacher_iterations, learning_rate: training.
+        problem: data, teacher and training.
+        student_layers: depth of the student.
         temperatures: T of the KD loss.
         scales: logit scales s of cross-entropy without a teacher.
-        teacher_candidates: teachers trained for each quality.
+        teacher_candidates: teachers trained with and without a good logit scale.
         logit_scale: of the good teachers.
         ensemble: how many of the best are averaged in the third kind of teacher.
-        device: entry of the device registry on which everything is trained.
     """
 
-    n_qubits: int = 7
-    teacher_layers: int = 2
-    student_layers: int = 1
-    n_train: int = 500
-    n_test: int = 500
-    data_seed: int = 0
-    iterations: int = 50
-    teacher_iterations: int = 50
-    learning_rate: float = 0.3
-    temperatures: tuple[float, ...] = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-    scales: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0)
-    teacher_candidates: int = 20
-    logit_scale: float = 30.0
-    ensemble: int = 5
-    device: str = "lightning"
+    problem: DepthSettings | Figure6Settings
+    student_layers: int
+    temperatures: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    scales: tuple[float, ...] = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+    teacher_candidates: int = 3
+    logit_scale: float = 10.0
+    ensemble: int = 3
+
+    @property
+    def device(self) -> str:
+        """Entry of the device registry on which everything is trained."""
+        return self.problem.device
+
+    @property
+    def student(self) -> dict[str, Any]:
+        """Arguments of :class:`QNN`."""
+        return {**self.problem.teacher_plan.architecture, "n_layers": self.student_layers}
 
     def teacher_plans(self) -> dict[str, TeacherPlan]:
         """Teachers of increasing quality: logit scale 1, a good scale, and several of these averaged."""
-        qualities = {"raw": (1.0, 1), "scaled": (self.logit_scale, 1), "ensemble": (self.logit_scale, self.ensemble)}
-        trainer = {
-            "iterations": self.teacher_iterations,
-            "learning_rate": self.learning_rate,
-            "device": self.device,
-        }
-        return {
-            name: TeacherPlan(
-                kind="qnn",
-                architecture={"n_qubits": self.n_qubits, "n_layers": self.teacher_layers},
-                trainer={**trainer, "logit_scale": scale},
-                data={key: getattr(self, key) for key in ("n_qubits", "n_train", "n_test", "data_seed")},
-                candidates=self.teacher_candidates,
-                chosen=chosen,
-                temperature=0.0,  # of no effect on QNNs
-            )
-            for name, (scale, chosen) in qualities.items()
-        }
+        plan = replace(self.problem.teacher_plan, candidates=self.teacher_candidates, chosen=1)
+        raw, scaled = (
+            replace(plan, trainer={**plan.trainer, "logit_scale": scale}) for scale in (1.0, self.logit_scale)
+        )
+        ensemble = replace(scaled, chosen=self.ensemble, candidates_in="../scaled")
+        return {"raw": raw, "scaled": scaled, "ensemble": ensemble}
+
+
+#: The experiments of the paper in which dark knowledge can be looked for, each with its smallest student.
+PROBLEMS = {
+    "table1": DarkKnowledgeSettings(
+        problem=Figure4Settings(n_qubits=7, teacher_layers=2),
+        student_layers=1,
+        temperatures=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+        scales=(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0),
+        teacher_candidates=20,
+        logit_scale=30.0,
+        ensemble=5,
+    ),
+    "figure4": DarkKnowledgeSettings(problem=Figure4Settings(), student_layers=1),
+    "figure5": DarkKnowledgeSettings(problem=Figure5Settings(), student_layers=4),
+    "figure6": DarkKnowledgeSettings(
+        problem=Figure6Settings(n_train=20_000, epochs=4),
+        student_layers=4,
+        temperatures=(0.02, 1 / 30, 0.1),
+        scales=(1.0, 10.0, 30.0, 50.0),
+        logit_scale=30.0,
+    ),
+}
 
 
 def run_dark_knowledge(
@@ -166,17 +181,10 @@ def _units(
     units = []
     for seed in range(seeds):
         name = f"{teacher}-{setting}-{value:g}-{seed:02d}"
-        trainer = {
-            "iterations": settings.iterations,
-            "learning_rate": settings.learning_rate,
-            "device": settings.device,
-            "seed": FIRST_STUDENT_SEED + seed,
-            **loss,
-        }
         arguments = {
-            "architecture": {"n_qubits": settings.n_qubits, "n_layers": settings.student_layers},
-            "trainer": trainer,
-            "data": settings.teacher_plans()["raw"].data,
+            "architecture": settings.student,
+            "trainer": {**settings.problem.student_trainer, "seed": FIRST_STUDENT_SEED + seed, **loss},
+            "data": settings.problem.teacher_plan.data,
             "source": source,
             "teacher": teacher,
             "model": f"models/{name}.safetensors",

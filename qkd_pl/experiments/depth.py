@@ -73,6 +73,11 @@ class DepthSettings(ABC):
         return {"learning_rate": self.learning_rate, "temperature": self.temperature, "device": self.device}
 
     @property
+    def student_trainer(self) -> dict[str, Any]:
+        """Settings of :class:`KDTrainer` for the students."""
+        return {**self.trainer, "iterations": self.iterations}
+
+    @property
     def teacher_plan(self) -> TeacherPlan:
         """How the teacher is made."""
         trainer = {**self.trainer, "iterations": self.teacher_iterations, "logit_scale": self.logit_scale}
@@ -97,8 +102,8 @@ def run_depth(settings: DepthSettings, seeds: int, directory: Path, *, workers: 
     students = {
         f"{layers:02d}-layers": {"architecture": settings.architecture(layers)} for layers in settings.student_layers
     }
-    trainer = {**settings.trainer, "iterations": settings.iterations}
-    units = student_units(train_student, students, trainer, settings.logit_scale, seeds, {"source": source})
+    common = {"source": source}
+    units = student_units(train_student, students, settings.student_trainer, settings.logit_scale, seeds, common)
     runs = by_student_and_arm(run_units(units, directory, workers=workers, title="students"), list(students), seeds)
     summary = {
         "settings": {**asdict(settings), "data": settings.data},

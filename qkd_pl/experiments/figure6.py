@@ -72,8 +72,8 @@ class Figure6Settings:
         return max(1, (self.n_train or _ALL_IMAGES) // self.batch_size)
 
     @property
-    def trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` that all networks share."""
+    def student_trainer(self) -> dict[str, Any]:
+        """Settings of :class:`KDTrainer` that teacher and students share."""
         return {
             "iterations": self.epochs * self.iterations_per_epoch,
             "batch_size": self.batch_size,
@@ -105,7 +105,7 @@ class Figure6Settings:
         return TeacherPlan(
             kind=self.teacher,
             architecture=self.architecture,
-            trainer={**self.trainer, "logit_scale": self.logit_scale},
+            trainer={**self.student_trainer, "logit_scale": self.logit_scale},
             data={**data, "n_train": self.n_train, "n_test": self.n_test},
             candidates=self.teacher_candidates,
             chosen=self.teachers,
@@ -123,7 +123,7 @@ def run_figure6(settings: Figure6Settings, seeds: int, directory: Path, *, worke
     source, teacher = prepare_teacher(settings.teacher_plan, directory, workers)
     every = max(1, settings.iterations_per_epoch // settings.evaluations_per_epoch)
     common = {"architecture": settings.architecture, "source": source, "every": every}
-    units = student_units(train_student, {_STUDENT: {}}, settings.trainer, settings.logit_scale, seeds, common)
+    units = student_units(train_student, {_STUDENT: {}}, settings.student_trainer, settings.logit_scale, seeds, common)
     results = run_units(units, directory, workers=workers, title="students")
     runs = by_student_and_arm(results, [_STUDENT], seeds)[_STUDENT]
     summary = {

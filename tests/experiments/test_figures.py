@@ -34,11 +34,9 @@ FIGURE6 = Figure6Settings(
     n_layers=1, digits=(0, 1, 2), epochs=2, n_train=130, n_test=20, evaluations_per_epoch=2, levels=(0.0, 1.1)
 )
 DARK = DarkKnowledgeSettings(
-    n_qubits=4,
-    n_train=16,
-    n_test=12,
-    iterations=2,
-    teacher_iterations=2,
+    problem=Figure4Settings(n_qubits=4, teacher_layers=2, n_train=16, n_test=12, iterations=2, teacher_iterations=2),
+    student_layers=1,
+    logit_scale=30.0,
     temperatures=(0.1, 1.0),
     scales=(1.0, 10.0),
     teacher_candidates=2,
@@ -68,8 +66,8 @@ def test_the_settings_of_the_paper():
     assert (five.n_qubits, five.teacher_layers, five.student_layers, five.iterations) == (15, 10, (4, 5, 6, 7, 8), 350)
     assert five.data["digits"] == [1, 5]
     assert (six.n_qubits, six.n_layers, six.epochs, len(six.digits)) == (10, 4, 31, 10)
-    assert six.trainer["iterations"] == 31 * 937
-    assert six.trainer["lr_step"] == 937
+    assert six.student_trainer["iterations"] == 31 * 937
+    assert six.student_trainer["lr_step"] == 937
 
 
 def test_accuracies_follow_from_the_stored_models(figure4):
@@ -227,8 +225,21 @@ def test_teachers_differ_in_quality_as_their_names_say(dark):
     directory, summary = dark
     scales = {
         name: load_model(directory / name / "models/teacher-00.safetensors").training["logit_scale"]
-        for name in ("raw", "scaled", "ensemble")
+        for name in ("raw", "scaled")
     }
-    assert scales == {"raw": 1.0, "scaled": 30.0, "ensemble": 30.0}
-    assert [len(summary["teachers"][name]["chosen"]) for name in scales] == [1, 1, 2]
+    assert scales == {"raw": 1.0, "scaled": 30.0}
+    assert [len(summary["teachers"][name]["chosen"]) for name in ("raw", "scaled", "ensemble")] == [1, 1, 2]
+
+
+def test_an_ensemble_is_made_of_the_scaled_teachers(dark):
+    directory, _ = dark
+    train, _ = topological_phases(4, 16, 12, 0)
+    models = [load_model(path) for path in (directory / "scaled" / "models").glob("teacher-*")]
+    expected = np.mean([model.logits(train.inputs) for model in models], axis=0)
+    np.testing.assert_allclose(stored_logits(directory / "ensemble"), expected)
+    assert not (directory / "ensemble" / "models").exists()
+
+
+def test_format_names_every_teacher(dark):
+    _, summary = dark
     assert format_dark_knowledge(summary).count("KD − scaled CE") == 3

@@ -1,0 +1,230 @@
+"""The page of results: the paper's claims beside what the experiments found, every number from a ``summary.json``."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from qkd_pl.experiments.arms import COLUMNS
+from qkd_pl.experiments.statistics import Estimate
+
+Summary = Mapping[str, Any]
+Verdict = Callable[[Sequence[Estimate], Summary], str]
+HOLDS, WEAKLY, FAILS = "holds", "holds weakly", "does not hold"
+_FIRST_BIT = 0.9196  # test accuracy of MNIST's first principal component alone, as a bit, on digits 1 and 5
+_NEAR = 0.01
+
+_INTRODUCTION = """\
+Test accuracies and differences are means with 95 % confidence intervals (Student's t) over seeds; p is that of the
+two-sided paired t-test: the arms of a seed share initial weights and batches. *Scaled CE* is the control: the same
+student, trained by cross-entropy on scaled logits, without a teacher. A claim *holds* if the whole interval says so,
+and *holds weakly* if only the mean does. `qkd-pl reproduce claims` writes this page from the `summary.json` of each
+directory; the raw results stand beside it."""
+
+#: directory of each experiment's results → the command that makes them.
+COMMANDS = {
+    "table1": "qkd-pl reproduce table1 --seeds 20",
+    "table1-300-iterations": "qkd-pl reproduce table1 --seeds 20 --iterations 300 --teachers 5",
+    "dark-knowledge": "qkd-pl reproduce dark-knowledge --seeds 10",
+    "figure4": "qkd-pl reproduce figure4 --seeds 10",
+    "figure4-ensemble": "qkd-pl reproduce figure4 --seeds 10 --teacher-candidates 10 --teachers 5",
+    "figure5": "qkd-pl reproduce figure5 --seeds 5 --device lightning-complex64",
+    "figure5-ensemble": "qkd-pl reproduce figure5 --seeds 5 --layers 4,5,6 --teacher-candidates 3 --teachers 3 "
+    "--device lightning-complex64",
+    "figure5-mlp": "qkd-pl reproduce figure5 --seeds 5 --layers 4,5,6 --teacher mlp --device lightning-complex64",
+    "figure6": "qkd-pl reproduce figure6 --seeds 5 --device lightning-complex64",
+    "figure6-mlp": "qkd-pl reproduce figure6 --seeds 5 --teacher mlp --device lightning-complex64",
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Something the paper says, and where the figures are that tell whether it holds.
+
+    Attributes:
+        text: the claim.
+        source: directory of the experiment.
+        figures: label → keys in the summary that lead to an estimate.
+        verdict: judges the estimates.
+    """
+
+    text: str
+    source: str
+    figures: Mapping[str, tuple[str, ...]]
+    verdict: Verdict
+
+
+def positive(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """All differences are above zero: with their whole intervals, or at least on average."""
+    if all(estimate.low > 0 for estimate in estimates):
+        return HOLDS
+    return WEAKLY if all(estimate.mean > 0 for estimate in estimates) else FAILS
+
+
+def negative(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """All differences are below zero."""
+    return positive([Estimate(-e.mean, -e.high, -e.low, e.p_value, e.n) for e in estimates], summary)
+
+
+def nothing(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """No difference can be told from zero."""
+    return HOLDS if all(estimate.low <= 0 <= estimate.high for estimate in estimates) else FAILS
+
+
+def above_teacher(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """All accuracies are above the teacher's on the test data."""
+    teacher = summary["teacher"]["test_accuracy"]
+    return positive([e._replace(mean=e.mean - teacher, low=e.low - teacher) for e in estimates], summary)
+
+
+def plateau(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """All accuracies are that of the first bit alone, up to one percentage point."""
+    return HOLDS if all(abs(estimate.mean - _FIRST_BIT) < _NEAR for estimate in estimates) else FAILS
+
+
+def above_plateau(estimates: Sequence[Estimate], summary: Summary) -> str:
+    """All accuracies exceed that of the first bit alone by more than one percentage point."""
+    floor = _FIRST_BIT + _NEAR
+    return positive([e._replace(mean=e.mean - floor, low=e.low - floor) for e in estimates], summary)
+
+
+def _student(name: str, *columns: str) -> dict[str, tuple[str, ...]]:
+    return {COLUMNS[column]: ("students", name, column) for column in columns}
+
+
+def _depths(layers: Sequence[int], column: str) -> dict[str, tuple[str, ...]]:
+    return {_layers(depth): ("students", str(depth), "test", column) for depth in layers}
+
+
+def _layers(depth: int) -> str:
+    return f"{depth} layer" if depth == 1 else f"{depth} layers"
+
+
+CLAIMS = [
+    Claim(
+        "Table 1, student (1): KD raises 52.3 to 81.7 %",
+        "table1",
+        _student("few_qubits", "kd - no_kd"),
+        positive,
+    ),
+    Claim("Table 1, student (2): KD raises 86.0 to 99.8 %", "table1", _student("few_layers", "kd - no_kd"), positive),
+    Claim("Table 1, student (2) ends above its teacher", "table1", _student("few_layers", "kd"), above_teacher),
+    Claim("Figure 4: a gain at one layer", "figure4", _depths([1], "kd - no_kd"), positive),
+    Claim("Figure 4: above the teacher at two layers", "figure4", _depths([2], "kd"), above_teacher),
+    Claim("Figure 4: no gain at three layers", "figure4", _depths([3], "kd - no_kd"), nothing),
+    Claim("Figure 5: without KD flat at 0.92 below seven layers", "figure5", _depths([4, 5, 6], "no_kd"), plateau),
+    Claim("Figure 5: without KD recovery at eight layers", "figure5", _depths([8], "no_kd"), above_plateau),
+    Claim("Figure 5: KD is better at every depth", "figure5", _depths([4, 5, 6, 7, 8], "kd - no_kd"), positive),
+    Claim(
+        "Figure 6: self-distillation converges faster",
+        "figure6",
+        {f"iterations to {level}": ("iterations_to", level, "kd - no_kd") for level in ("0.4", "0.5")},
+        negative,
+    ),
+    Claim("Figure 6: and ends higher", "figure6", {COLUMNS["kd - no_kd"]: ("final", "test", "kd - no_kd")}, positive),
+]
+
+
+def read_summaries(results: Path) -> dict[str, Summary]:
+    """The summaries of those experiments that have been run, by directory."""
+    paths = {name: results / name / "summary.json" for name in COMMANDS}
+    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+
+
+def results_page(summaries: Mapping[str, Summary]) -> str:
+    """The page as Markdown."""
+    return "\n".join(
+        [
+            "# Results",
+            "",
+            _INTRODUCTION,
+            "",
+            "## The paper's claims",
+            "",
+            "| the paper | here | verdict | from |",
+            "|---|---|---|---|",
+            *(_claim_row(claim, summaries.get(claim.source)) for claim in CLAIMS),
+            "",
+            "## What distillation adds to a good logit scale",
+            "",
+            "| experiment | teacher | student | no KD | KD | scaled CE | KD − scaled CE | distillation |",
+            "|---|---|---|---|---|---|---|---|",
+            *(row for name, summary in summaries.items() for row in _control_rows(name, summary)),
+            "",
+            "## Commands",
+            "",
+            "| directory | command, with `--out results/<directory>` |",
+            "|---|---|",
+            *(f"| {_link(name)} | `{command}` |" for name, command in COMMANDS.items() if name in summaries),
+            "",
+        ]
+    )
+
+
+def _claim_row(claim: Claim, summary: Summary | None) -> str:
+    if summary is None:
+        return f"| {claim.text} | not run | – | {claim.source} |"
+    found = {label: _find(summary, keys) for label, keys in claim.figures.items()}
+    figures = "; ".join(f"{label}: {_figure(summary, claim.figures[label])}" for label in found)
+    if claim.verdict is above_teacher:
+        figures += f" (teacher {summary['teacher']['test_accuracy']:.3f})"
+    estimates = [Estimate.from_json(value) for value in found.values() if value is not None]
+    verdict = claim.verdict(estimates, summary) if estimates else "cannot be told"
+    return f"| {claim.text} | {figures} | **{verdict}** | {_link(claim.source)} |"
+
+
+def _find(summary: Summary, keys: Sequence[str]) -> Any:
+    value: Any = summary
+    for key in keys:
+        value = None if value is None else value.get(key)
+    return value
+
+
+def _figure(summary: Summary, keys: Sequence[str]) -> str:
+    """An accuracy, or a gain with the two accuracies it is made of."""
+    value = _find(summary, keys)
+    if value is None:
+        return "not reached by all runs"
+    estimate = Estimate.from_json(value)
+    if keys[-1] != "kd - no_kd":
+        return str(estimate)
+    if "iterations_to" in keys:
+        return _signed(estimate, digits=0)
+    before, after = (_find(summary, (*keys[:-1], arm))["mean"] for arm in ("no_kd", "kd"))
+    return f"{before:.3f} → {after:.3f}, {_signed(estimate)}"
+
+
+def _signed(estimate: Estimate, digits: int = 3) -> str:
+    """A difference with its interval and the p-value of its paired test."""
+    text = f"{estimate.mean:+.{digits}f} ± {estimate.half_width:.{digits}f}"
+    return f"{text.replace('-', '−')}, p = {estimate.p_value:.1g}" if estimate.n > 1 else text.split(" ")[0]
+
+
+def _control_rows(name: str, summary: Summary) -> Iterator[str]:
+    """One row per student of an experiment with three arms, or per teacher of ``dark-knowledge``."""
+    if "control" in summary:
+        best = Estimate.from_json(summary["control"][str(summary["best_scale"])])
+        for kind, teacher in summary["teachers"].items():
+            temperature = max(teacher["kd"], key=lambda key: teacher["kd"][key]["mean"])
+            arms = {"control": best.to_json()}
+            arms |= {column: teacher[column][temperature] for column in ("kd", "kd - control")}
+            yield _control_row(name, f"{kind}, {teacher['test_accuracy']:.3f}", f"best T = {temperature}", arms)
+        return
+    students = summary.get("students", {"self": summary.get("final")})
+    teacher = f"{summary['teacher'].get('kind', 'qnn')}, {summary['teacher']['test_accuracy']:.3f}"
+    for student, arms in students.items():
+        label = _layers(int(student)) if student.isdigit() else student.replace("_", " ")
+        yield _control_row(name, teacher, label, arms.get("test", arms))
+
+
+def _control_row(name: str, teacher: str, student: str, arms: Mapping[str, Any]) -> str:
+    columns = [str(Estimate.from_json(arms[arm])) if arm in arms else "–" for arm in ("no_kd", "kd", "control")]
+    gain = Estimate.from_json(arms["kd - control"])
+    verdict = "adds" if gain.low > 0 else "costs" if gain.high < 0 else "makes no difference"
+    cells = [_link(name), teacher, student, *columns, _signed(gain), verdict]
+    return f"| {' | '.join(cells)} |"
+
+
+def _link(name: str) -> str:
+    return f"[{name}]({name}/summary.json)"

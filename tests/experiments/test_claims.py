@@ -1,0 +1,70 @@
+"""The page of results: verdicts follow from intervals, and the committed page from the committed results."""
+
+from pathlib import Path
+
+import pytest
+
+from qkd_pl.experiments.claims import (
+    CLAIMS,
+    COMMANDS,
+    FAILS,
+    HOLDS,
+    WEAKLY,
+    above_plateau,
+    above_teacher,
+    negative,
+    nothing,
+    plateau,
+    positive,
+    read_summaries,
+    results_page,
+)
+from qkd_pl.experiments.statistics import Estimate
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+def interval(mean, half_width=0.0):
+    return Estimate(mean, mean - half_width, mean + half_width, 0.5, 10)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "estimates", "expected"),
+    [
+        (positive, [interval(0.2, 0.1)], HOLDS),
+        (positive, [interval(0.2, 0.1), interval(0.2, 0.3)], WEAKLY),
+        (positive, [interval(0.2, 0.1), interval(-0.1, 0.3)], FAILS),
+        (negative, [interval(-200, 100)], HOLDS),
+        (negative, [interval(-200, 300)], WEAKLY),
+        (negative, [interval(200, 300)], FAILS),
+        (nothing, [interval(0.2, 0.3)], HOLDS),
+        (nothing, [interval(-0.2, 0.1)], FAILS),
+        (above_teacher, [interval(0.95, 0.01)], HOLDS),
+        (above_teacher, [interval(0.95, 0.1)], WEAKLY),
+        (above_teacher, [interval(0.85, 0.1)], FAILS),
+        (plateau, [interval(0.92), interval(0.915)], HOLDS),
+        (plateau, [interval(0.92), interval(0.94)], FAILS),
+        (above_plateau, [interval(0.95, 0.01)], HOLDS),
+        (above_plateau, [interval(0.92, 0.01)], FAILS),
+    ],
+)
+def test_verdicts(verdict, estimates, expected):
+    assert verdict(estimates, {"teacher": {"test_accuracy": 0.9}}) == expected
+
+
+def test_claims_without_results_are_listed_as_not_run():
+    page = results_page({})
+    assert page.count("not run") == len(CLAIMS)
+
+
+def test_the_committed_page_says_what_the_committed_results_say():
+    if not RESULTS.is_dir():
+        pytest.skip("results/ is not part of an installed package")
+    summaries = read_summaries(RESULTS)
+    assert (RESULTS / "README.md").read_text(encoding="utf-8") == results_page(summaries)
+    mean = summaries["table1"]["students"]["few_layers"]["kd - no_kd"]["mean"]
+    assert f"+{mean:.3f}" in results_page(summaries)
+
+
+def test_every_source_has_a_command():
+    assert {claim.source for claim in CLAIMS} <= COMMANDS.keys()
