@@ -47,9 +47,9 @@ def _watch_kernels() -> dict[str, float]:
     for name in ("run", "undo", "pull_back"):
         method = getattr(Register, name)
 
-        def timed(register, *arguments, _method=method):
+        def timed(register, *arguments, _method=method, **keywords):
             start = time.perf_counter()
-            result = _method(register, *arguments)
+            result = _method(register, *arguments, **keywords)
             watched["seconds"] += time.perf_counter() - start
             watched["wires"] = max(watched["wires"], register.n_wires)
             return result

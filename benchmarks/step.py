@@ -26,6 +26,7 @@ CONE = (15, 4)
 SIZES = [(7, 2), (10, 4), (15, 3), CONE, (15, 10)]
 # Beyond these sizes one step takes minutes, or more memory than most machines have.
 LARGEST = {"lightning.qubit": (10, 4), "default.qubit": (10, 4)}
+MAX_SECONDS = 900  # for a contestant to compile and to run a few steps
 SINGLE_PRECISION = ["qkd.lightning", "TensorCircuit-NG"]
 PACKAGES = ["pennylane", "pennylane-lightning", "tensorcircuit-ng", "jax", "mindquantum", "numpy"]
 
@@ -47,9 +48,14 @@ def _measure(run: tuple[str, int, int, str, str, int]) -> dict:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} if run[0] == "qkd.lightning" else dict(os.environ)
     started = time.clock_gettime(time.CLOCK_MONOTONIC)
     command = [sys.executable, "-m", "benchmarks.one", *map(str, run), str(started)]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)
     keys = ("contestant", "n_qubits", "n_layers", "entangler", "precision", "workers")
     row = dict(zip(keys, run, strict=True))
+    try:
+        finished = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=MAX_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        return row | {"error": f"not ready within {MAX_SECONDS} s"}
     if finished.returncode:
         return row | {"error": finished.stderr.strip().splitlines()[-1]}
     return row | json.loads(finished.stdout.strip().splitlines()[-1])

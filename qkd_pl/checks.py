@@ -36,7 +36,7 @@ def check_number(name: str, value: Any, low: float, high: float = float("inf"), 
         ...
         qkd_pl.errors.InvalidInputError: temperature=0.0: must be a finite number above 0
     """
-    is_finite = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < float("inf")
+    is_finite = isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")
     if not is_finite or not low <= value <= high or (above and value == low):
         allowed = f"above {low}" if above else f"from {low} on" if high == float("inf") else f"from {low} to {high}"
         raise InvalidInputError(f"{name}={value!r}: must be a finite number {allowed}")

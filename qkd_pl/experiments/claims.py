@@ -22,19 +22,22 @@ student, trained by cross-entropy on scaled logits, without a teacher. A claim *
 and *holds weakly* if only the mean does. `qkd-pl reproduce claims` writes this page from the `summary.json` of each
 directory; the raw results stand beside it."""
 
+_SINGLE = "--device lightning-complex64"
+_SHORT = f"--epochs 4 --train-size 20000 {_SINGLE}"
+
 #: directory of each experiment's results → the command that makes them.
 COMMANDS = {
     "table1": "qkd-pl reproduce table1 --seeds 20",
     "table1-300-iterations": "qkd-pl reproduce table1 --seeds 20 --iterations 300 --teachers 5",
     "dark-knowledge": "qkd-pl reproduce dark-knowledge --seeds 10",
     "figure4": "qkd-pl reproduce figure4 --seeds 10",
-    "figure4-ensemble": "qkd-pl reproduce figure4 --seeds 10 --teacher-candidates 10 --teachers 5",
-    "figure5": "qkd-pl reproduce figure5 --seeds 5 --device lightning-complex64",
-    "figure5-ensemble": "qkd-pl reproduce figure5 --seeds 5 --layers 4,5,6 --teacher-candidates 3 --teachers 3 "
-    "--device lightning-complex64",
-    "figure5-mlp": "qkd-pl reproduce figure5 --seeds 5 --layers 4,5,6 --teacher mlp --device lightning-complex64",
-    "figure6": "qkd-pl reproduce figure6 --seeds 5 --device lightning-complex64",
-    "figure6-mlp": "qkd-pl reproduce figure6 --seeds 5 --teacher mlp --device lightning-complex64",
+    "figure4-ensemble": "qkd-pl reproduce figure4 --seeds 10 --layers 1 --teacher-candidates 5 --teachers 3",
+    "figure5": f"qkd-pl reproduce figure5 --seeds 5 {_SINGLE}",
+    "figure5-mlp": f"qkd-pl reproduce figure5 --seeds 5 --layers 4,5 --teacher mlp {_SINGLE}",
+    "figure6": f"qkd-pl reproduce figure6 --seeds 5 {_SINGLE}",
+    "figure6-short": f"qkd-pl reproduce figure6 --seeds 5 {_SHORT}",
+    "figure6-short-mlp": f"qkd-pl reproduce figure6 --seeds 5 --teacher mlp {_SHORT}",
+    "figure6-short-ensemble": f"qkd-pl reproduce figure6 --seeds 5 --teacher-candidates 3 --teachers 3 {_SHORT}",
 }
 
 

@@ -197,10 +197,15 @@ def _split(
     groups |= {(wire,): [] for wire in unprepared}
     (batch_size,) = sizes
     order, stages = _stages(gates, list(groups), batch_size, reached is not None)
-    positions = {wire: position for position, wire in enumerate(wire for group in order for wire in group)}
-    kernels = [Stage(len(entry.groups), gates.kernels(entry.n_wires, positions, entry.gates)) for entry in stages]
+    wires = [wire for group in reversed(order) for wire in group]
+    positions = {wire: position for position, wire in enumerate(wires)}
+    acting = []
+    for entry in stages:
+        absent = len(wires) - entry.n_wires
+        there = {wire: position - absent for wire, position in positions.items()}
+        acting.append(Stage(len(entry.groups), gates.kernels(entry.n_wires, there, entry.gates)))
     states = ProductStates({group: groups[group] for group in order})
-    return Layout(batch_size, positions, states, gates, [parameters[i] for i in sorted(parameters)], kernels)
+    return Layout(batch_size, positions, states, gates, [parameters[i] for i in sorted(parameters)], acting)
 
 
 def _flagged(gates: Gates) -> list[tuple[tuple[Any, ...], bool]]:

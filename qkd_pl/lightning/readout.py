@@ -100,10 +100,10 @@ class Readout:
     def apply(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """``Σ_k coefficients_kb O_k |state_b⟩``, shape ``(n_samples, 2**n_wires)``; coefficients have shape (k, b)."""
         coefficients = coefficients.astype(states.real.dtype)
-        weights = coefficients[self._diagonal_rows].T @ self._diagonals.astype(states.real.dtype)
+        weights = coefficients[self._diagonal_rows].T @ self._diagonals.astype(states.real.dtype, copy=False)
         applied = weights * states
         for group in self._groups.values():
-            matrices = np.tensordot(coefficients.T, group.matrices.astype(states.dtype), axes=1)
+            matrices = np.tensordot(coefficients.T, group.matrices.astype(states.dtype, copy=False), axes=1)
             applied[:, group.index] += matrices @ (states[:, group.index] * group.weights)
         return applied
 

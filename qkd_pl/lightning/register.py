@@ -90,15 +90,18 @@ class Register:
                 calls.append((kernel, self._wires[i], kernels.inverses[i], (self._parameters[i],)))
         return calls
 
-    def run(self, states: np.ndarray) -> np.ndarray:
-        """All gates on amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples."""
+    def run(self, states: np.ndarray, out: np.ndarray) -> None:
+        """All gates on amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples; the result goes to ``out``."""
         self._state.updateData(self._padded(states).ravel())
         for call, wires, inverse, extra in self._calls:
             call(wires, inverse, *extra)
-        return self._read(len(states))
+        if out.shape == self._shape and out.flags.c_contiguous:
+            self._state.getState(out.ravel())
+        else:
+            out[:] = self._read(len(states))
 
     def undo(self, states: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`run`."""
+        """The inverse of :meth:`run`; the next call overwrites the result."""
         self._state.updateData(self._padded(states).ravel())
         for call, wires, inverse, extra in reversed(self._calls):
             call(wires, not inverse, *extra)
@@ -118,10 +121,13 @@ class Register:
         product = self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), every_angle)
         return 2 * product.real.astype(np.float64)
 
+    @cached_property
+    def _buffer(self) -> np.ndarray:
+        return np.empty(self._shape, dtype=self._dtype)
+
     def _read(self, n_samples: int) -> np.ndarray:
-        states = np.empty(self._shape, dtype=self._dtype)
-        self._state.getState(states.ravel())
-        return states[:n_samples]
+        self._state.getState(self._buffer.ravel())
+        return self._buffer[:n_samples]
 
     def _padded(self, block: np.ndarray) -> np.ndarray:
         if block.shape == self._shape:

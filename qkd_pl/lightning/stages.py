@@ -24,7 +24,7 @@ class Stage:
     """What happens between two entries.
 
     Attributes:
-        n_groups: how many groups enter; their wires come after those that are in the register.
+        n_groups: how many groups enter, one before the other; their wires come before those that are in the register.
         kernels: the gates that act then.
     """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.lightning.preparation import product_states
+from qkd_pl.lightning.preparation import chosen, product_states
 from qkd_pl.lightning.readout import Readout
 from qkd_pl.lightning.register import Register, sample_wires
 from qkd_pl.lightning.stages import Stage
@@ -58,10 +58,10 @@ class Sweep:
         values = np.empty((self.readout.n_observables, len(trace)))
         states = np.ones((len(trace), 1), dtype=self.c_dtype)
         for stage, register, after, entering in self._walk(trace, factors):
-            after[:] = product_states([states, *entering], self.c_dtype)
             is_last = stage is self.stages[-1]
             for block in _blocks(register, len(trace)):
-                after[block] = register.run(after[block])
+                entered = [chosen(factor, block, len(trace)) for factor in entering]
+                register.run(product_states([*entered, states[block]], self.c_dtype), out=after[block])
                 if is_last:
                     values[:, block] = self.readout.expectations(after[block])
             states = after
@@ -77,27 +77,32 @@ class Sweep:
         cotangent = np.empty((0, 0))
         for stage, register, after, entering in reversed(list(self._walk(trace, factors))):
             is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
-            before = np.empty((0, 0) if is_first else after.shape, dtype=self.c_dtype)
+            entered = np.ones((1, 1)) if is_first else product_states(entering, self.c_dtype)
+            before = np.empty((len(trace), after.shape[1] // entered.shape[1]), dtype=self.c_dtype)
             for block in _blocks(register, len(trace)):
                 here = self.readout.apply(after[block], coefficients[:, block]) if is_last else cotangent[block]
                 gradient[stage.kernels.angles] += register.pull_back(after[block], here)
                 if not is_first:
-                    before[block] = register.undo(here)
-            if not is_first:
-                entered = product_states(entering, self.c_dtype)
-                split = before.reshape(len(trace), -1, entered.shape[1])
-                cotangent = (split @ entered.conj()[:, :, None])[:, :, 0]
+                    before[block] = _projected(register.undo(here), chosen(entered, block, len(trace)))
+            cotangent = before
         return gradient
 
     def _walk(
         self, trace: np.ndarray, factors: Sequence[np.ndarray]
     ) -> Iterator[tuple[Stage, Register, np.ndarray, Sequence[np.ndarray]]]:
-        """Every stage with its register, its part of the trace, and the factors that enter with it."""
+        """Every stage with its register, its part of the trace, and the factors that enter, in the register's order."""
         entered, filled = 0, 0
         for stage, register in zip(self.stages, self.registers, strict=True):
             size = 2**stage.kernels.n_wires
-            yield stage, register, trace[:, filled : filled + size], factors[entered : entered + stage.n_groups]
+            entering = factors[entered : entered + stage.n_groups][::-1]
+            yield stage, register, trace[:, filled : filled + size], entering
             entered, filled = entered + stage.n_groups, filled + size
+
+
+def _projected(states: np.ndarray, entered: np.ndarray) -> np.ndarray:
+    """``(⟨entered| ⊗ 1)|state⟩`` for states ``(n, 2**(k+j))`` and ``(n or 1, 2**k)`` of the wires that entered last."""
+    split = states.reshape(len(states), entered.shape[1], -1)
+    return (entered.conj()[:, None, :] @ split)[:, 0, :]
 
 
 def _blocks(register: Register, n_samples: int) -> Iterator[slice]:
