@@ -120,8 +120,8 @@ def figure5(
 ) -> None:
     """Figure 5: MNIST digits 1 and 5 as bits of 15 principal components, students of four to eight layers.
 
-    After the teacher (about twenty minutes), a seed takes about 50 minutes on two cores, of which depths 4 to 6, whose
-    outputs depend on 10 to 14 qubits only, take ten. Repeating the command resumes it, and adds seeds.
+    After the teacher (about ten minutes), a seed takes about 15 minutes on two cores, of which depths 4 to 6, whose
+    outputs depend on 10 to 14 qubits only, take two. Repeating the command resumes it, and adds seeds.
     """
     with clear_errors():
         settings = Figure5Settings(
@@ -165,7 +165,7 @@ def figure6(
 ) -> None:
     """Figure 6: all ten digits in the amplitudes of 10 qubits, a teacher and students of the same size.
 
-    After the teacher (about half an hour), a seed takes about 45 minutes on two cores. Repeating the command resumes
+    After the teacher (about ten minutes), a seed takes about 20 minutes on two cores. Repeating the command resumes
     it, and adds seeds.
     """
     with clear_errors():
