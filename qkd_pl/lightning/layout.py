@@ -25,6 +25,7 @@ from qkd_pl.lightning.templates import (
     embedding_template_of,
     is_scalar,
     shapes_of,
+    structure_of,
     template_of,
 )
 
@@ -137,9 +138,8 @@ def _key(op: Operator) -> Any:
     if isinstance(op, Adjoint):
         base = _key(op.base)
         return None if base is None else ("Adjoint", base)
-    if isinstance(op, SymbolicOp):
+    if isinstance(op, SymbolicOp) or (structure := structure_of(op)) is None:
         return None
-    structure = type(op), op._flatten()[1], shapes_of(op)
     if isinstance(op, qml.StatePrep):
         return *structure, op.is_sparse
     if structure not in _are_filled_in:

@@ -5,7 +5,7 @@ enters, on a register half as large. What results is exact: only commuting gates
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -44,7 +44,7 @@ class Entry:
 
     groups: list[int]
     gates: list[int]
-    n_wires: int = field(default=0)
+    n_wires: int = 0
 
 
 def entries(gates: Sequence[tuple[Iterable[Any], bool]], groups: Sequence[Wires], batch_size: int) -> list[Entry]:

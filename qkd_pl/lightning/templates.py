@@ -58,9 +58,9 @@ def embedding_template_of(op: Operator) -> Template | None:
 
 
 def _template(op: Operator, shapes: tuple[tuple[int, ...], ...]) -> Template | None:
-    if isinstance(op, SymbolicOp) or not op.has_decomposition:
+    if isinstance(op, SymbolicOp) or not op.has_decomposition or (structure := structure_of(op)) is None:
         return None
-    key = (type(op), op._flatten()[1], shapes)
+    key = (structure, shapes)
     if key not in _templates:
         if len(_templates) >= _TEMPLATES_KEPT:
             _templates.clear()
@@ -109,6 +109,16 @@ def decomposed(op: Operator) -> list[Operator]:
 
 def is_scalar(data: Any) -> bool:
     return getattr(data, "shape", ()) == ()
+
+
+def structure_of(op: Operator) -> tuple[Any, ...] | None:
+    """Type, wires, hyperparameters and shapes of an operation; None if they cannot be the key of a dictionary."""
+    structure = type(op), op._flatten()[1], shapes_of(op)
+    try:
+        hash(structure)
+    except TypeError:
+        return None
+    return structure
 
 
 def shapes_of(op: Operator) -> tuple[tuple[int, ...], ...]:

@@ -31,6 +31,21 @@ class Layers(qml.operation.Operation):
         return [*[qml.RX(angle, wires[0]) for angle in angles], qml.CNOT(wires), qml.adjoint(qml.S)(wires[1])]
 
 
+class Unhashable(qml.operation.Operation):
+    """A rotation with a list among its settings."""
+
+    num_params = 1
+    ndim_params = (0,)
+
+    def __init__(self, angle, wires):
+        self._hyperparameters = {"settings": [1, 2]}
+        super().__init__(angle, wires=wires)
+
+    @staticmethod
+    def compute_matrix(angle, settings):
+        return qml.RX.compute_matrix(angle)
+
+
 def test_templates_that_copy_their_weights_are_learnt():
     template = template_of(Layers(np.zeros((2, 3)), wires=["a", "b"]))
     assert template.names == ["RX"] * 6 + ["CNOT", "S"]
@@ -42,6 +57,14 @@ def test_templates_that_copy_their_weights_are_learnt():
 @pytest.mark.parametrize("change", [np.sin, lambda angle: 2 * angle, lambda angle: 1.5 + 0 * angle])
 def test_templates_that_change_their_weights_are_not(change):
     assert template_of(Layers(np.zeros((2, 3)), wires=[0, 1], change=change)) is None
+
+
+def test_operations_with_unhashable_settings_are_no_obstacle():
+    unhashable = Unhashable(0.3, wires=0)
+    assert template_of(unhashable) is None
+    layout = layout_of(broadcast_tape(unhashable), False, False)
+    assert layout.gates.names == ["QubitUnitary"]
+    np.testing.assert_allclose(layout.gates.matrices[0], qml.RX.compute_matrix(0.3))
 
 
 @given(st.integers(1, 20), st.integers(0, 300), st.sampled_from([np.complex64, np.complex128]))
