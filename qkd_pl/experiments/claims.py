@@ -25,19 +25,19 @@ directory; the raw results stand beside it."""
 _SINGLE = "--device lightning-complex64"
 _SHORT = f"--epochs 4 --train-size 20000 {_SINGLE}"
 
-#: directory of each experiment's results → the command that makes them.
+#: directory of each experiment's results → the command that makes them, without the number of seeds.
 COMMANDS = {
-    "table1": "qkd-pl reproduce table1 --seeds 20",
-    "table1-300-iterations": "qkd-pl reproduce table1 --seeds 20 --iterations 300 --teachers 5",
-    "dark-knowledge": "qkd-pl reproduce dark-knowledge --seeds 10",
-    "figure4": "qkd-pl reproduce figure4 --seeds 10",
-    "figure4-ensemble": "qkd-pl reproduce figure4 --seeds 10 --layers 1 --teacher-candidates 5 --teachers 3",
-    "figure5": f"qkd-pl reproduce figure5 --seeds 5 {_SINGLE}",
-    "figure5-mlp": f"qkd-pl reproduce figure5 --seeds 5 --layers 4,5 --teacher mlp {_SINGLE}",
-    "figure6": f"qkd-pl reproduce figure6 --seeds 5 {_SINGLE}",
-    "figure6-short": f"qkd-pl reproduce figure6 --seeds 5 {_SHORT}",
-    "figure6-short-mlp": f"qkd-pl reproduce figure6 --seeds 5 --teacher mlp {_SHORT}",
-    "figure6-short-ensemble": f"qkd-pl reproduce figure6 --seeds 5 --teacher-candidates 3 --teachers 3 {_SHORT}",
+    "table1": "qkd-pl reproduce table1",
+    "table1-300-iterations": "qkd-pl reproduce table1 --iterations 300 --teachers 5",
+    "dark-knowledge": "qkd-pl reproduce dark-knowledge",
+    "figure4": "qkd-pl reproduce figure4",
+    "figure4-ensemble": "qkd-pl reproduce figure4 --layers 1 --teacher-candidates 5 --teachers 3",
+    "figure5": f"qkd-pl reproduce figure5 {_SINGLE}",
+    "figure5-mlp": f"qkd-pl reproduce figure5 --layers 4,5 --teacher mlp {_SINGLE}",
+    "figure6": f"qkd-pl reproduce figure6 {_SINGLE}",
+    "figure6-short": f"qkd-pl reproduce figure6 {_SHORT}",
+    "figure6-short-mlp": f"qkd-pl reproduce figure6 --teacher mlp {_SHORT}",
+    "figure6-short-ensemble": f"qkd-pl reproduce figure6 --teacher-candidates 3 --teachers 3 {_SHORT}",
 }
 
 
@@ -162,7 +162,7 @@ def results_page(summaries: Mapping[str, Summary]) -> str:
             "",
             "| directory | command, with `--out results/<directory>` |",
             "|---|---|",
-            *(f"| {_link(name)} | `{command}` |" for name, command in COMMANDS.items() if name in summaries),
+            *(f"| {_link(name)} | `{COMMANDS[name]} --seeds {summaries[name]['seeds']}` |" for name in summaries),
             "",
         ]
     )
@@ -177,7 +177,7 @@ def _claim_row(claim: Claim, summary: Summary | None) -> str:
         figures += f" (teacher {summary['teacher']['test_accuracy']:.3f})"
     estimates = [Estimate.from_json(value) for value in found.values() if value is not None]
     verdict = claim.verdict(estimates, summary) if estimates else "cannot be told"
-    return f"| {claim.text} | {figures} | **{verdict}** | {_link(claim.source)} |"
+    return f"| {claim.text} | {figures} | **{verdict}** | {_link(claim.source)}, {summary['seeds']} seeds |"
 
 
 def _find(summary: Summary, keys: Sequence[str]) -> Any:
