@@ -80,7 +80,13 @@ def fit_pipeline(images: np.ndarray, embedding: ImageEmbedding = "phase", n_comp
 def mnist_images(
     digits: Sequence[int] | None = None, *, n_train: int | None = None, n_test: int | None = None
 ) -> tuple[Dataset, Dataset]:
-    """Raw images, inputs ``(n, 28, 28)`` uint8, with the labels that :func:`mnist` gives them."""
+    """Raw images, inputs ``(n, 28, 28)`` uint8, with the labels that :func:`mnist` gives them.
+
+    Example:
+        >>> train, test = mnist_images((1, 5), n_train=100)  # doctest: +SKIP
+        >>> train.inputs.shape  # doctest: +SKIP
+        (100, 28, 28)
+    """
     chosen = list(range(10)) if digits is None else list(digits)
     if len(chosen) < 2 or len(set(chosen)) != len(chosen) or not set(chosen) <= set(range(10)):
         raise InvalidInputError(f"digits={digits}: expected at least two different digits from 0 to 9")

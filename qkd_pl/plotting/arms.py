@@ -19,6 +19,12 @@ def plot_arms(groups: Mapping[str, Mapping[str, Any]], teacher: float | None = N
     Args:
         groups: label of a student → its arms, as :func:`qkd_pl.experiments.arms.summarise_arms` returns them.
         teacher: the teacher's accuracy, drawn as a line.
+
+    Example:
+        >>> from qkd_pl.experiments.arms import summarise_arms
+        >>> arms = summarise_arms({"no_kd": [0.7, 0.8], "kd": [0.9, 0.95], "control": [0.9, 0.92]})
+        >>> [label.get_text() for label in plot_arms({"2 qubits": arms}, teacher=0.98).axes[0].get_xticklabels()]
+        ['2 qubits']
     """
     figure = Figure(figsize=(2.0 + 2.2 * len(groups), 3.6), layout="constrained")
     axes = figure.subplots()

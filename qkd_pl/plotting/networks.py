@@ -110,6 +110,12 @@ def plot_phase_transition(h1: np.ndarray, logits: Mapping[str, np.ndarray], bins
 
     Raises:
         InvalidInputError: logits are not of shape ``(n, 2)``.
+
+    Example:
+        >>> h1 = np.linspace(0, 2, 40)
+        >>> upper, lower = plot_phase_transition(h1, {"ideal": np.stack([h1 - 1, 1 - h1], axis=1)}).axes
+        >>> bool((lower.lines[0].get_ydata() == 1.0).all())
+        True
     """
     edges = np.linspace(h1.min(), h1.max(), bins + 1)
     interval = np.clip(np.searchsorted(edges, h1, side="right") - 1, 0, bins - 1)
