@@ -135,9 +135,8 @@ def _key(op: Operator) -> Any:
         return op.name, op.wires.labels
     if op.name in ROTATIONS:
         return op.name, op.wires.labels, getattr(op.data[0], "shape", ())
-    if isinstance(op, Adjoint):
-        base = _key(op.base)
-        return None if base is None else ("Adjoint", base)
+    if isinstance(op, Adjoint) and op.base.name in FIXED | ROTATIONS:
+        return "Adjoint", _key(op.base)
     if isinstance(op, SymbolicOp) or (structure := structure_of(op)) is None:
         return None
     if isinstance(op, qml.StatePrep):
@@ -158,7 +157,7 @@ def _key(op: Operator) -> Any:
 def _is_filled_in(op: Operator) -> bool:
     """Whether an operation's numbers stay out of the layout: if it is broadcast, or a template that copies them."""
     if _batch_size(op) is not None:
-        return True
+        return len(op.wires) < 2 or isinstance(op, StatePrepBase) or embedding_template_of(op) is not None
     return bool(op.data) and not isinstance(op, StatePrepBase) and template_of(op) is not None
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qkd_pl.lightning import BatchedLightning
 from qkd_pl.lightning.batch import recognise
 from qkd_pl.lightning.gates import Gates
 from qkd_pl.lightning.layout import layout_of
@@ -29,6 +30,33 @@ class Layers(qml.operation.Operation):
         entries = [weights[i, j] for i in range(weights.shape[0]) for j in range(weights.shape[1])]
         angles = entries[::-1] if change is None else [change(entry) for entry in entries]
         return [*[qml.RX(angle, wires[0]) for angle in angles], qml.CNOT(wires), qml.adjoint(qml.S)(wires[1])]
+
+
+class DoubledAngles(qml.operation.Operation):
+    """An embedding that changes its features."""
+
+    num_params = 1
+    ndim_params = (1,)
+
+    @staticmethod
+    def compute_decomposition(features, wires):
+        return [qml.RX(2 * features[..., i], wires=wire) for i, wire in enumerate(wires)]
+
+
+@pytest.mark.parametrize(
+    "circuit",
+    [
+        lambda x: [qml.RX(np.array([0.1, 0.2]), 0), qml.adjoint(qml.Rot(x, 0.2, 0.3, wires=0))],
+        lambda x: [DoubledAngles(np.array([[x, 0.1], [0.2, x]]), wires=[0, 1]), qml.CNOT([0, 1])],
+        lambda x: [qml.RX(np.array([0.1, 0.2]), 0), qml.adjoint(Layers(np.full((1, 3), x), wires=[0, 1]))],
+    ],
+)
+def test_numbers_are_never_taken_from_an_earlier_tape(circuit):
+    device, exact = BatchedLightning(wires=2), qml.device("default.qubit", wires=2)
+    for x in (0.4, 1.3):
+        tape = qml.tape.QuantumScript(circuit(x), [qml.expval(qml.Z(0)), qml.expval(qml.Z(1))])
+        ours, theirs = (qml.execute([tape], simulator) for simulator in (device, exact))
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
 
 
 class Unhashable(qml.operation.Operation):
