@@ -13,7 +13,7 @@ from qkd_pl.lightning.layout import TrainableParameter
 from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.readout import Readout, readout_of
 from qkd_pl.lightning.spread import SharedTrace
-from qkd_pl.lightning.sweep import Sweep
+from qkd_pl.lightning.sweep import Sweep, Trace
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
 PORTION = 2**20
@@ -51,7 +51,7 @@ class BatchedExecution:
         updates = self._n_samples * n_amplitudes * len(layout.gates.names)
         self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
         self._shared: SharedTrace | None = None
-        self._traces: dict[int, np.ndarray] = {}
+        self._traces: dict[int, Trace] = {}
 
     def run(self, keep: bool) -> Any:
         """One array ``(batch_size,)`` float64 per measurement; a bare array if there is only one.
@@ -81,9 +81,10 @@ class BatchedExecution:
 
     def _run_here(self, keep: bool) -> np.ndarray:
         values = np.empty((self._readout.n_observables, self._n_samples))
+        keep = keep and self._fits
         for samples, factors in self._portions():
-            trace, values[:, samples] = self._swept(samples, factors)
-            if keep and self._fits:
+            trace, values[:, samples] = self._swept(samples, factors, keep)
+            if keep:
                 self._traces[samples.start] = trace
         return values
 
@@ -91,12 +92,12 @@ class BatchedExecution:
         gradient = np.zeros(len(self._sweep.angles))
         for samples, factors in self._portions():
             if (trace := self._traces.get(samples.start)) is None:
-                trace, _ = self._swept(samples, factors)
+                trace, _ = self._swept(samples, factors, True)
             gradient += self._sweep.backward(trace, factors, coefficients[:, samples])
         return gradient
 
-    def _swept(self, samples: slice, factors: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        trace = np.empty((samples.stop - samples.start, self._sweep.width), dtype=self._sweep.c_dtype)
+    def _swept(self, samples: slice, factors: Sequence[np.ndarray], keep: bool) -> tuple[Trace, np.ndarray]:
+        trace = self._sweep.trace(samples.stop - samples.start, keep)
         return trace, self._sweep.forward(trace, factors)
 
     def _run_spread(self) -> np.ndarray:

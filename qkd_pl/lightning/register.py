@@ -5,18 +5,17 @@ is computed from a register is linear in the samples' density matrices, so it ne
 stay zero.
 """
 
-from collections.abc import Callable
-from functools import cached_property, partial
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from pennylane_lightning import lightning_qubit_ops
-from pennylane_lightning.lightning_qubit_ops import algorithms
 
 from qkd_pl.lightning.kernels import Kernels
-from qkd_pl.lightning.templates import ROTATIONS
+from qkd_pl.lightning.segments import Segment
 
-# Registers of up to this size fit the cache, with two more for the backward sweep, and are large enough to hide the
+# Registers of up to this size fit the cache, with a few more for the backward sweep, and are large enough to hide the
 # cost of calling a kernel.
 BEST_REGISTER_BYTES = 2**17
 
@@ -29,6 +28,9 @@ def sample_wires(n_wires: int, batch_size: int, c_dtype: Any) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
 
 
+Call = tuple[Callable[..., None], list[int], bool, tuple]
+
+
 class Register:
     """Gates ready to act on blocks of up to ``2**m`` samples.
 
@@ -37,101 +39,96 @@ class Register:
         angles: in radians, float64, in the order of the gates that take one.
         c_dtype: complex64 or complex128.
         n_sample_wires: m.
+
+    Attributes:
+        kernels, angles, c_dtype: as given.
+        n_samples: ``2**m``, the number of samples of a block.
+        single_qubit_gates: matrices of the gates of the merged runs, shape ``(n_gates, 2, 2)`` complex128.
     """
 
     def __init__(self, kernels: Kernels, angles: np.ndarray, c_dtype: Any, n_sample_wires: int):
-        self._kernels, self._angles = kernels, angles
-        self._dtype = np.dtype(c_dtype)
+        self.kernels, self.angles, self.c_dtype = kernels, angles, np.dtype(c_dtype)
+        self.n_samples = 2**n_sample_wires
         self._n_sample_wires = n_sample_wires
-        self._shape = (2**n_sample_wires, 2**kernels.n_wires)
-        precision = "C64" if self._dtype == np.complex64 else "C128"
-        self._state = getattr(lightning_qubit_ops, f"StateVector{precision}")(n_sample_wires + kernels.n_wires)
-        self._vjp = getattr(algorithms, f"VectorJacobianProduct{precision}")()
-        self._create_gates = getattr(algorithms, f"create_ops_list{precision}")
-        self._wires = [[n_sample_wires + position for position in on] for on in kernels.positions]
-        values = iter(angles.tolist())
-        self._parameters = [[next(values)] if name in ROTATIONS else [] for name in kernels.names]
-        absent = np.empty(0, dtype=self._dtype)
-        self._matrices = [absent if matrix is None else matrix.astype(self._dtype) for matrix in kernels.matrices]
+        self._shape = (self.n_samples, 2**kernels.n_wires)
+        self._buffer = np.empty(self._shape, dtype=self.c_dtype)
+        self._state = self.new_state()
+        self.single_qubit_gates = kernels.runs.gates(angles)
+        merged = kernels.runs.merged(self.single_qubit_gates).astype(self.c_dtype)
+        self._calls = [self._calls_of(segment, merged) for segment in kernels.segments]
 
-    @property
-    def n_samples(self) -> int:
-        """``2**m``, the number of samples of a block."""
-        return self._shape[0]
+    def new_state(self) -> Any:
+        """A Lightning state vector of the register's size."""
+        precision = "C64" if self.c_dtype == np.complex64 else "C128"
+        return getattr(lightning_qubit_ops, f"StateVector{precision}")(self._n_sample_wires + self.kernels.n_wires)
 
-    @property
-    def n_wires(self) -> int:
-        """n, without the sample wires."""
-        return self._kernels.n_wires
+    def wires(self, gate: int) -> list[int]:
+        """Wires of the register that a gate acts on."""
+        return [self._n_sample_wires + position for position in self.kernels.positions[gate]]
 
-    @cached_property
-    def _gates(self) -> Any:
-        kernels = self._kernels
-        no_controls: list[list[int]] = [[]] * len(kernels.names)
-        return self._create_gates(
-            kernels.names, self._parameters, self._wires, kernels.inverses, self._matrices, no_controls, no_controls
-        )
+    def parameters(self, gate: int) -> list[float]:
+        """The angle of a gate, if it takes one."""
+        at = self.kernels.angle_of.get(gate)
+        return [] if at is None else [float(self.angles[at])]
 
-    @cached_property
-    def _calls(self) -> list[tuple[Callable[..., None], list[int], bool, tuple]]:
-        """Lightning's functions: what to call, on which wires, whether inverted, and further arguments."""
-        kernels, fusion = self._kernels, self._kernels.fusion
-        merged = fusion.matrices(self._angles).astype(self._dtype)
-        calls: list[tuple[Callable[..., None], list[int], bool, tuple]] = []
-        for is_run, i in fusion.order:
-            if is_run:
-                on = [self._n_sample_wires + fusion.run_positions[i]]
-                calls.append((partial(self._state.applyMatrix, merged[i]), on, False, ()))
-            elif kernels.matrices[i] is not None:
-                matrix = partial(self._state.applyMatrix, self._matrices[i])
-                calls.append((matrix, self._wires[i], kernels.inverses[i], ()))
-            else:
-                kernel = getattr(self._state, kernels.names[i])
-                calls.append((kernel, self._wires[i], kernels.inverses[i], (self._parameters[i],)))
-        return calls
-
-    def run(self, states: np.ndarray, out: np.ndarray) -> None:
-        """All gates on amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples; the result goes to ``out``."""
-        self._state.updateData(self._padded(states).ravel())
-        for call, wires, inverse, extra in self._calls:
-            call(wires, inverse, *extra)
-        if out.shape == self._shape and out.flags.c_contiguous:
-            self._state.getState(out.ravel())
-        else:
-            out[:] = self._read(len(states))
-
-    def undo(self, states: np.ndarray) -> np.ndarray:
-        """The inverse of :meth:`run`; the next call overwrites the result."""
-        self._state.updateData(self._padded(states).ravel())
-        for call, wires, inverse, extra in reversed(self._calls):
-            call(wires, not inverse, *extra)
-        return self._read(len(states))
-
-    def pull_back(self, final: np.ndarray, cotangent: np.ndarray) -> np.ndarray:
-        """Gradient of ``2 Re Σ_b ⟨cotangent_b|final_b⟩`` with respect to every angle, summed over samples.
+    def run(self, states: np.ndarray, after: Mapping[int, np.ndarray]) -> None:
+        """All gates on amplitudes ``(n_samples, 2**n)`` of up to ``2**m`` samples.
 
         Args:
-            final: final amplitudes ``(n_samples, 2**n)``.
-            cotangent: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for a cotangent g on the expectation values of O_k.
+            states: the amplitudes.
+            after: segment → where those after it go.
         """
-        if not len(self._angles):
-            return np.empty(0)
-        self._state.updateData(self._padded(final).ravel())
-        every_angle = list(range(len(self._angles)))
-        product = self._vjp(self._state, self._gates, self._padded(cotangent).ravel(), every_angle)
-        return 2 * product.real.astype(np.float64)
+        self.load(states)
+        for segment, calls in enumerate(self._calls):
+            for call, wires, inverse, extra in calls:
+                call(wires, inverse, *extra)
+            if (kept := after.get(segment)) is not None:
+                self._keep(kept)
 
-    @cached_property
-    def _buffer(self) -> np.ndarray:
-        return np.empty(self._shape, dtype=self._dtype)
+    def undo(self, segment: int) -> None:
+        """The inverse of a segment on the amplitudes in the register."""
+        for call, wires, inverse, extra in reversed(self._calls[segment]):
+            call(wires, not inverse, *extra)
 
-    def _read(self, n_samples: int) -> np.ndarray:
+    def load(self, states: np.ndarray) -> np.ndarray:
+        """Set the amplitudes; returns them, contiguous, with those of absent samples zero."""
+        states = self.padded(states)
+        self._state.updateData(states.ravel())
+        return states
+
+    def read(self) -> np.ndarray:
+        """The amplitudes; the next call overwrites the result."""
         self._state.getState(self._buffer.ravel())
-        return self._buffer[:n_samples]
+        return self._buffer
 
-    def _padded(self, block: np.ndarray) -> np.ndarray:
-        if block.shape == self._shape:
-            return np.ascontiguousarray(block, dtype=self._dtype)
-        padded = np.zeros(self._shape, dtype=self._dtype)
-        padded[: len(block)] = block
+    def padded(self, states: np.ndarray) -> np.ndarray:
+        """Amplitudes of ``2**m`` samples, those of absent samples zero."""
+        if states.shape == self._shape:
+            return np.ascontiguousarray(states, dtype=self.c_dtype)
+        padded = np.zeros(self._shape, dtype=self.c_dtype)
+        padded[: len(states)] = states
         return padded
+
+    def _keep(self, states: np.ndarray) -> None:
+        if states.shape == self._shape:
+            self._state.getState(states.ravel())
+        else:
+            states[:] = self.read()[: len(states)]
+
+    def _calls_of(self, segment: Segment, merged: np.ndarray) -> list[Call]:
+        """Lightning's functions: what to call, on which wires, whether inverted, and further arguments."""
+        kernels, calls = self.kernels, list[Call]()
+        for gate in segment.gates:
+            wires, matrix, inverse = self.wires(gate), kernels.matrices[gate], kernels.inverses[gate]
+            if matrix is None:
+                kernel = getattr(self._state, kernels.names[gate])
+                calls.append((kernel, wires, inverse, (self.parameters(gate),)))
+            else:
+                calls.append((self._apply(matrix), wires, inverse, ()))
+        for run in segment.runs:
+            on = [self._n_sample_wires + kernels.run_positions[run]]
+            calls.append((self._apply(merged[run]), on, False, ()))
+        return calls
+
+    def _apply(self, matrix: np.ndarray) -> Callable[..., None]:
+        return partial(self._state.applyMatrix, matrix.astype(self.c_dtype, copy=False))

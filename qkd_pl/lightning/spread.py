@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 
 from qkd_pl.errors import WorkerLostError
 from qkd_pl.lightning.preparation import chosen
-from qkd_pl.lightning.sweep import Sweep
+from qkd_pl.lightning.sweep import Sweep, Trace, samples_of
 
 # Arrays from this size on reach the workers through files in memory.
 _MAPPED_BYTES = 2**20
@@ -32,10 +32,10 @@ class SharedTrace:
 
     def __init__(self, sweep: Sweep, factors: Sequence[np.ndarray], n_samples: int, workers: int):
         self._sweep, self._factors = sweep, factors
-        self._shape, self._workers = (n_samples, sweep.width), workers
+        self._n_samples, self._workers = n_samples, workers
         folder = tempfile.mkdtemp(prefix="qkd_pl-")
         self._path = Path(folder) / "trace"
-        np.memmap(self._path, sweep.c_dtype, "w+", shape=self._shape)
+        np.memmap(self._path, sweep.c_dtype, "w+", shape=(n_samples * sweep.width,))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def forward(self) -> np.ndarray:
@@ -49,9 +49,9 @@ class SharedTrace:
     def _spread(
         self, method: Callable[..., np.ndarray], coefficients: np.ndarray | None = None
     ) -> Sequence[np.ndarray]:
-        n_samples = self._shape[0]
+        n_samples = self._n_samples
         bounds = [n_samples * worker // self._workers for worker in range(self._workers + 1)]
-        mapped = partial(np.memmap, self._path, self._sweep.c_dtype, "r+", shape=self._shape)
+        mapped = partial(_mapped, self._sweep, n_samples, self._path)
         calls = []
         for first, last in pairwise(bounds):
             if first == last:
@@ -69,12 +69,17 @@ class SharedTrace:
             ) from error
 
 
+def _mapped(sweep: Sweep, n_samples: int, path: Path) -> Trace:
+    memory = np.memmap(path, sweep.c_dtype, "r+", shape=(n_samples * sweep.width,))
+    return sweep.trace(n_samples, True, memory)
+
+
 def _on_mapped(
     method: Callable[..., np.ndarray],
     sweep: Sweep,
-    mapped: Callable[[], np.ndarray],
+    mapped: Callable[[], Trace],
     samples: slice,
     factors: Sequence[np.ndarray],
     *extra: np.ndarray,
 ) -> np.ndarray:
-    return method(sweep, mapped()[samples], factors, *extra)
+    return method(sweep, samples_of(mapped(), samples), factors, *extra)

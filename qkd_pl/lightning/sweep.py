@@ -8,17 +8,22 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.lightning.preparation import chosen, product_states
+from qkd_pl.lightning.pullback import Pullback
 from qkd_pl.lightning.readout import Readout
 from qkd_pl.lightning.register import Register, sample_wires
 from qkd_pl.lightning.stages import Stage
+
+# For each stage: segment → amplitudes ``(n_samples, 2**n)`` after it, for those segments where they are kept.
+After = dict[int, np.ndarray]
+Trace = list[After]
 
 
 @dataclass(frozen=True)
 class Sweep:
     """What happens to every sample of a batch alike.
 
-    The states after each stage stand beside each other in a trace of shape ``(n_samples, width)``. Factors are the
-    amplitudes of the groups of wires in the order in which they enter, each of shape ``(n_samples or 1, 2**k)``.
+    Factors are the amplitudes of the groups of wires in the order in which they enter, each of shape
+    ``(n_samples or 1, 2**k)``.
 
     Attributes:
         stages: the shared gates, in the order in which they act.
@@ -36,8 +41,26 @@ class Sweep:
 
     @property
     def width(self) -> int:
-        """Amplitudes per sample of the states after all stages: less than twice those of the last one."""
-        return sum(2**stage.kernels.n_wires for stage in self.stages)
+        """Amplitudes per sample of a trace from which gradients can be computed."""
+        return self._width(True)
+
+    def trace(self, n_samples: int, differentiable: bool, memory: np.ndarray | None = None) -> Trace:
+        """An empty trace; if it need not be differentiable, only what each stage ends in is kept.
+
+        Args:
+            n_samples: of the trace.
+            differentiable: whether a backward sweep may follow.
+            memory: where to keep it, shape ``(n_samples * width,)``; by default in an array of its own.
+        """
+        if memory is None:
+            memory = np.empty(n_samples * self._width(differentiable), dtype=self.c_dtype)
+        trace: Trace = []
+        for stage in self.stages:
+            trace.append({})
+            for segment in _kept(stage, differentiable):
+                kept, memory = np.split(memory, [n_samples * 2**stage.kernels.n_wires])
+                trace[-1][segment] = kept.reshape(n_samples, -1)
+        return trace
 
     @cached_property
     def registers(self) -> list[Register]:
@@ -50,53 +73,83 @@ class Sweep:
             for each in kernels
         ]
 
+    def _width(self, differentiable: bool) -> int:
+        return sum(2**stage.kernels.n_wires * len(_kept(stage, differentiable)) for stage in self.stages)
+
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "registers"}
 
-    def forward(self, trace: np.ndarray, factors: Sequence[np.ndarray]) -> np.ndarray:
+    def forward(self, trace: Trace, factors: Sequence[np.ndarray]) -> np.ndarray:
         """Fill a trace; return expectation values ``(k, n_samples)``."""
-        values = np.empty((self.readout.n_observables, len(trace)))
-        states = np.ones((len(trace), 1), dtype=self.c_dtype)
+        n_samples = _length(trace)
+        values = np.empty((self.readout.n_observables, n_samples))
+        states = np.ones((n_samples, 1), dtype=self.c_dtype)
         for stage, register, after, entering in self._walk(trace, factors):
-            is_last = stage is self.stages[-1]
-            for block in _blocks(register, len(trace)):
-                entered = [chosen(factor, block, len(trace)) for factor in entering]
-                register.run(product_states([*entered, states[block]], self.c_dtype), out=after[block])
-                if is_last:
-                    values[:, block] = self.readout.expectations(after[block])
-            states = after
+            final = _final(after)
+            for block in _blocks(register, n_samples):
+                entered = [chosen(factor, block, n_samples) for factor in entering]
+                register.run(product_states([*entered, states[block]], self.c_dtype), _of(block, after))
+                if stage is self.stages[-1]:
+                    values[:, block] = self.readout.expectations(final[block])
+            states = final
         return values
 
-    def backward(self, trace: np.ndarray, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
+    def backward(self, trace: Trace, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
         """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace.
 
         With λ = Σ_k c_k O_k ψ after the last stage, every stage hands U†λ, projected on the states of the wires that
         entered with it, to the one before.
         """
+        n_samples = _length(trace)
         gradient = np.zeros(len(self.angles))
-        cotangent = np.empty((0, 0))
+        cotangents = np.empty((0, 0))
         for stage, register, after, entering in reversed(list(self._walk(trace, factors))):
             is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
             entered = np.ones((1, 1)) if is_first else product_states(entering, self.c_dtype)
-            before = np.empty((len(trace), after.shape[1] // entered.shape[1]), dtype=self.c_dtype)
-            for block in _blocks(register, len(trace)):
-                here = self.readout.apply(after[block], coefficients[:, block]) if is_last else cotangent[block]
-                gradient[stage.kernels.angles] += register.pull_back(after[block], here)
+            before = np.empty((n_samples, 2**stage.kernels.n_wires // entered.shape[1]), dtype=self.c_dtype)
+            pullback = Pullback(register)
+            for block in _blocks(register, n_samples):
+                kets = _of(block, after)
+                here = self.readout.apply(_final(kets), coefficients[:, block]) if is_last else cotangents[block]
+                there = pullback.through(kets, here, undo_all=not is_first)
                 if not is_first:
-                    before[block] = _projected(register.undo(here), chosen(entered, block, len(trace)))
-            cotangent = before
+                    before[block] = _projected(there, chosen(entered, block, n_samples))
+            gradient[stage.kernels.angles] = pullback.gradient()
+            cotangents = before
         return gradient
 
     def _walk(
-        self, trace: np.ndarray, factors: Sequence[np.ndarray]
-    ) -> Iterator[tuple[Stage, Register, np.ndarray, Sequence[np.ndarray]]]:
+        self, trace: Trace, factors: Sequence[np.ndarray]
+    ) -> Iterator[tuple[Stage, Register, After, Sequence[np.ndarray]]]:
         """Every stage with its register, its part of the trace, and the factors that enter, in the register's order."""
-        entered, filled = 0, 0
-        for stage, register in zip(self.stages, self.registers, strict=True):
-            size = 2**stage.kernels.n_wires
-            entering = factors[entered : entered + stage.n_groups][::-1]
-            yield stage, register, trace[:, filled : filled + size], entering
-            entered, filled = entered + stage.n_groups, filled + size
+        entered = 0
+        for stage, register, after in zip(self.stages, self.registers, trace, strict=True):
+            yield stage, register, after, factors[entered : entered + stage.n_groups][::-1]
+            entered += stage.n_groups
+
+
+def samples_of(trace: Trace, samples: slice) -> Trace:
+    """The part of a trace that belongs to some samples."""
+    return [_of(samples, after) for after in trace]
+
+
+def _of(samples: slice, after: After) -> After:
+    return {segment: states[samples] for segment, states in after.items()}
+
+
+def _final(after: After) -> np.ndarray:
+    return after[max(after)]
+
+
+def _length(trace: Trace) -> int:
+    """How many samples a trace is for."""
+    return len(_final(trace[-1]))
+
+
+def _kept(stage: Stage, differentiable: bool) -> list[int]:
+    """The segments of a stage after which the states are kept."""
+    segments = stage.kernels.segments
+    return [i for i, each in enumerate(segments) if (differentiable and each.takes_angles) or each is segments[-1]]
 
 
 def _projected(states: np.ndarray, entered: np.ndarray) -> np.ndarray:

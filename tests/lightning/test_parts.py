@@ -3,16 +3,18 @@
 import numpy as np
 import pennylane as qml
 import pytest
+from batched_circuits import random_states
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qkd_pl.lightning import BatchedLightning
 from qkd_pl.lightning.batch import recognise
+from qkd_pl.lightning.crosses import Crosses
 from qkd_pl.lightning.gates import Gates
 from qkd_pl.lightning.layout import layout_of
 from qkd_pl.lightning.readout import MAX_DENSE_WIRES, readout_of
 from qkd_pl.lightning.register import BEST_REGISTER_BYTES, sample_wires
-from qkd_pl.lightning.templates import ROTATIONS, template_of
+from qkd_pl.lightning.templates import template_of
 
 
 class Layers(qml.operation.Operation):
@@ -171,31 +173,59 @@ single_qubit_gates = st.builds(
 )
 
 
-@given(st.lists(single_qubit_gates | st.just(qml.CNOT([0, 1])), max_size=12))
-def test_merged_gates_do_what_the_single_ones_did(operations):
+several_qubit_gates = st.builds(
+    lambda kind, angle, order: kind(*[angle] * kind.num_params, wires=order[: kind.num_wires]),
+    st.sampled_from([qml.CNOT, qml.CZ, qml.CY, qml.Toffoli, qml.CRX, qml.IsingXY]),
+    st.floats(-6, 6),
+    st.permutations(range(3)),
+)
+
+
+@given(st.lists(single_qubit_gates | several_qubit_gates, max_size=12))
+def test_segments_do_what_the_gates_did(operations):
     gates = Gates()
     for op in operations:
         assert gates.add(op, op, op.wires.labels, False) is not None
-    fusion = gates.kernels(2, {0: 0, 1: 1}, range(len(gates.names))).fusion
-    matrices = fusion.matrices(gates.values([]))
-    merged = [
-        qml.QubitUnitary(matrices[i], wires=fusion.run_positions[i]) if is_run else _gate(gates, i)
-        for is_run, i in fusion.order
-    ]
-    whole, expected = (qml.tape.QuantumScript([qml.I([0, 1]), *ops]) for ops in (merged, operations))
-    np.testing.assert_allclose(qml.matrix(whole, [0, 1]), qml.matrix(expected, [0, 1]), atol=1e-12)
+    kernels = gates.kernels(3, {0: 0, 1: 1, 2: 2}, range(len(gates.names)))
+    merged = kernels.runs.merged(kernels.runs.gates(gates.values([])))
+    ordered = []
+    for segment in kernels.segments:
+        assert not segment.runs or all(gate not in kernels.angle_of for gate in segment.gates)
+        ordered += [operations[gate] for gate in segment.gates]
+        ordered += [qml.QubitUnitary(merged[run], wires=kernels.run_positions[run]) for run in segment.runs]
+    whole, expected = (
+        qml.matrix(qml.tape.QuantumScript([qml.I([0, 1, 2]), *ops]), [0, 1, 2]) for ops in (ordered, operations)
+    )
+    global_phase = np.trace(whole @ expected.conj().T) / 8
+    np.testing.assert_allclose(whole, global_phase * expected, atol=1e-12)
+    np.testing.assert_allclose(abs(global_phase), 1, atol=1e-12)
 
 
-def _gate(gates, index):
-    """A gate that was left alone, as a matrix."""
-    if gates.matrices[index] is not None:
-        return qml.QubitUnitary(gates.matrices[index], wires=gates.wires[index])
-    sources = iter(gates.angles)
-    operations = [next(sources)[0] if name in ROTATIONS else None for name in gates.names]
-    operation = operations[index] or getattr(qml, gates.names[index])(wires=gates.wires[index])
-    if operations[index] is None and gates.inverses[index]:
-        operation = qml.adjoint(operation)
-    return operation
+@pytest.mark.parametrize("entangler", [qml.CNOT, qml.CZ])
+def test_a_layer_of_rotations_and_a_ring_are_one_segment(entangler):
+    operations = []
+    for _ in range(3):
+        operations += [qml.RY(0.1, wire) for wire in range(4)] + [qml.RZ(0.1, wire) for wire in range(4)]
+        operations += [entangler([wire, (wire + 1) % 4]) for wire in range(4)]
+    gates = Gates()
+    for op in operations:
+        gates.add(op, op, op.wires.labels, True)
+    segments = gates.kernels(4, {wire: wire for wire in range(4)}, range(len(gates.names))).segments
+    assert [(len(segment.gates), len(segment.runs)) for segment in segments] == [(0, 4), (4, 4), (4, 4), (4, 0)]
+
+
+@given(st.integers(1, 9), st.integers(1, 3), st.integers(0, 2**32 - 1), st.data())
+def test_cross_matrices_are_partial_traces(n_wires, n_samples, seed, data):
+    rng = np.random.default_rng(seed)
+    kets, bras = (random_states(rng, n_samples, n_wires) for _ in range(2))
+    positions = data.draw(st.lists(st.integers(0, n_wires - 1), min_size=1))
+    crosses = Crosses(n_wires, positions)
+    for sample in range(n_samples):
+        crosses.add(kets[[sample]], bras[[sample]].conj())
+    for position in positions:
+        left, right = (np.moveaxis(states.reshape(-1, *[2] * n_wires), position + 1, 0) for states in (kets, bras))
+        expected = left.reshape(2, -1) @ right.reshape(2, -1).conj().T
+        np.testing.assert_allclose(crosses.of_wires()[position], expected, atol=1e-12)
 
 
 observables = st.recursive(
