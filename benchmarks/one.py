@@ -40,21 +40,23 @@ def _adam_training(step: Step, problem: Problem) -> tuple[list[float], float, np
 
 
 def _watch_kernels() -> dict[str, float]:
-    """Make the device add up the time that it spends in Lightning's bindings, and note the wires of its registers."""
+    """Make the device add up the time that it spends in Lightning's bindings and BLAS, and note its most wires."""
+    from qkd_pl.lightning.crosses import Crosses
     from qkd_pl.lightning.register import Register
 
     watched = {"seconds": 0.0, "wires": 0}
-    for name in ("run", "undo", "pull_back"):
-        method = getattr(Register, name)
+    for kind, name in ((Register, "run"), (Register, "undo"), (Crosses, "add")):
+        method = getattr(kind, name)
 
-        def timed(register, *arguments, _method=method, **keywords):
+        def timed(self, *arguments, _method=method):
             start = time.perf_counter()
-            result = _method(register, *arguments, **keywords)
+            result = _method(self, *arguments)
             watched["seconds"] += time.perf_counter() - start
-            watched["wires"] = max(watched["wires"], register.n_wires)
+            if isinstance(self, Crosses):
+                watched["wires"] = max(watched["wires"], self.n_wires)
             return result
 
-        setattr(Register, name, timed)
+        setattr(kind, name, timed)
     return watched
 
 

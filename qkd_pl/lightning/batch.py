@@ -10,6 +10,7 @@ from pennylane.wires import Wires
 
 from qkd_pl.lightning.circuit import BatchedCircuit, split
 from qkd_pl.lightning.layout import TrainableParameter
+from qkd_pl.lightning.memory import Memory
 from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.readout import Readout, readout_of
 from qkd_pl.lightning.spread import SharedTrace
@@ -17,8 +18,8 @@ from qkd_pl.lightning.sweep import Sweep, Trace
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
 PORTION = 2**20
-# Final states up to this size wait for the backward sweep; larger ones are computed again, block by block.
-KEPT_BYTES = 2**28
+# States up to this size wait for the backward sweep; larger ones are computed again, block by block.
+KEPT_BYTES = 3 * 2**27
 # Amplitudes times gates from which on spreading a batch over processes pays.
 SPREAD_UPDATES = 2**25
 
@@ -30,24 +31,26 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyD
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    Peak memory is less than twice that of all final states, if they are kept, plus a few times 2**20 amplitudes, or
-    those of one sample if that is more.
+    Peak memory is that of the states after each layer of gates, if they fit in 384 MiB, plus a few times 2**20
+    amplitudes, or those of one sample if that is more.
 
     Args:
         circuit: amplitudes and shared gates.
         readout: its measurements.
         c_dtype: complex64 or complex128.
         workers: number of processes over which a large batch is spread.
+        memory: where states are kept.
     """
 
-    def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int):
+    def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int, memory: Memory):
         self._circuit = circuit
         self._readout = readout
+        self._memory = memory
         layout = circuit.layout
         self._n_samples, n_amplitudes = layout.batch_size, 2 ** len(layout.wires)
         self._portion = min(self._n_samples, max(1, PORTION // n_amplitudes))
         self._sweep = Sweep(layout.stages, circuit.angles, readout, np.dtype(c_dtype), self._portion)
-        self._fits = self._n_samples * self._sweep.width * self._sweep.c_dtype.itemsize <= KEPT_BYTES
+        self._fits = self._n_samples * self._sweep.width(True) * self._sweep.c_dtype.itemsize <= KEPT_BYTES
         updates = self._n_samples * n_amplitudes * len(layout.gates.names)
         self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
         self._shared: SharedTrace | None = None
@@ -82,23 +85,32 @@ class BatchedExecution:
     def _run_here(self, keep: bool) -> np.ndarray:
         values = np.empty((self._readout.n_observables, self._n_samples))
         keep = keep and self._fits
+        memory = self._memory_for(self._n_samples if keep else self._portion, keep)
         for samples, factors in self._portions():
-            trace, values[:, samples] = self._swept(samples, factors, keep)
+            trace = self._trace(memory, samples, keep)
+            values[:, samples] = self._sweep.forward(trace, factors)
             if keep:
                 self._traces[samples.start] = trace
         return values
 
     def _backward_here(self, coefficients: np.ndarray) -> np.ndarray:
         gradient = np.zeros(len(self._sweep.angles))
+        memory = np.empty(0) if self._traces else self._memory_for(self._portion, True)
         for samples, factors in self._portions():
             if (trace := self._traces.get(samples.start)) is None:
-                trace, _ = self._swept(samples, factors, True)
+                trace = self._trace(memory, samples, True)
+                self._sweep.forward(trace, factors)
             gradient += self._sweep.backward(trace, factors, coefficients[:, samples])
         return gradient
 
-    def _swept(self, samples: slice, factors: Sequence[np.ndarray], keep: bool) -> tuple[Trace, np.ndarray]:
-        trace = self._sweep.trace(samples.stop - samples.start, keep)
-        return trace, self._sweep.forward(trace, factors)
+    def _memory_for(self, n_samples: int, differentiable: bool) -> np.ndarray:
+        return self._memory.lend(self, n_samples * self._sweep.width(differentiable))
+
+    def _trace(self, memory: np.ndarray, samples: slice, differentiable: bool) -> Trace:
+        """Where the states of some samples go, if the memory is for all; else its beginning."""
+        width = self._sweep.width(differentiable)
+        start = samples.start * width if len(memory) == self._n_samples * width else 0
+        return self._sweep.trace(memory[start : start + (samples.stop - samples.start) * width], differentiable)
 
     def _run_spread(self) -> np.ndarray:
         self._shared = SharedTrace(self._sweep, self._circuit.factors, self._n_samples, self._workers)

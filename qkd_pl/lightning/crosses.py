@@ -20,10 +20,13 @@ class Crosses:
     Args:
         n_wires: of the states.
         positions: the wires that are asked for.
+
+    Attributes:
+        n_wires: as given.
     """
 
     def __init__(self, n_wires: int, positions: Collection[int]):
-        self._n_wires = n_wires
+        self.n_wires = n_wires
         self._sums = {
             group: np.zeros((2 ** len(group), 2 ** len(group)), dtype=np.complex128)
             for group in _groups(n_wires)
@@ -33,9 +36,9 @@ class Crosses:
     def add(self, kets: np.ndarray, conjugated_bras: np.ndarray) -> None:
         """Add those of more samples, both of shape ``(n_samples, 2**n_wires)``."""
         for group, total in self._sums.items():
-            shape = (-1, len(total), 2 ** (self._n_wires - group.stop))
+            shape = (-1, len(total), 2 ** (self.n_wires - group.stop))
             left, right = kets.reshape(shape), conjugated_bras.reshape(shape)
-            if group.stop == self._n_wires:
+            if group.stop == self.n_wires:
                 total += left[:, :, 0].T @ right[:, :, 0]
             else:
                 total += (left @ right.transpose(0, 2, 1)).sum(axis=0)

@@ -17,6 +17,7 @@ from pennylane_lightning.lightning_qubit import LightningQubit
 from qkd_pl.errors import DeviceConfigError
 from qkd_pl.lightning.batch import BatchedExecution, Recognised, recognise
 from qkd_pl.lightning.circuit import BatchedCircuit
+from qkd_pl.lightning.memory import Memory
 from qkd_pl.lightning.readout import Readout
 
 # The tracking of device calls wraps each method once; delegating to wrapped methods would count a call twice.
@@ -66,6 +67,7 @@ class BatchedLightning(LightningQubit):
         self._causal_cone = causal_cone
         self._workers = workers
         self._executed: list[BatchedExecution] = []
+        self._memory = Memory(self._c_dtype)
 
     @property
     def name(self) -> str:
@@ -96,6 +98,7 @@ class BatchedLightning(LightningQubit):
     def execute(self, circuits: QuantumScriptBatch, execution_config: ExecutionConfig | None = None) -> ResultBatch:
         """Expectation values; a natively broadcast circuit gives an array over its samples for each measurement."""
         config = execution_config or ExecutionConfig()
+        self._executed = []
         native = [self._native(circuit, config) for circuit in circuits]
         others = [circuit for circuit, execution in zip(circuits, native, strict=True) if execution is None]
         stock = iter(_stock["execute"](self, others, config))
@@ -151,14 +154,17 @@ class BatchedLightning(LightningQubit):
 
     def _native(self, circuit: QuantumScript, config: ExecutionConfig) -> BatchedExecution | None:
         recognised = self.recognise(circuit, _differentiable(config))
-        return None if recognised is None else BatchedExecution(*recognised, self._c_dtype, self._workers)
+        return None if recognised is None else self._execution(*recognised)
+
+    def _execution(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
+        return BatchedExecution(circuit, readout, self._c_dtype, self._workers, self._memory)
 
     def _executed_or_new(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
         """The execution that :meth:`execute` left for the backward sweep, if there is one."""
         for execution in self._executed:
             if execution.is_of(circuit, readout):
                 return execution
-        return BatchedExecution(circuit, readout, self._c_dtype, self._workers)
+        return self._execution(circuit, readout)
 
 
 @qml.transform

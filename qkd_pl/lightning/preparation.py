@@ -97,7 +97,7 @@ def _prepared(
         if isinstance(first, StatePrepBase):
             return [np.reshape(first.state_vector(), (1, -1))]
         if name in PAULIS:
-            matrices = rotations(name, np.stack([gate.angles(operations) for gate in step]))
+            matrices = rotations(PAULIS[name], np.stack([gate.angles(operations) for gate in step]))
         elif name in FIXED:
             matrices = fixed(name)
         else:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qkd_pl.lightning.single_qubit import PAULIS, fixed, rotations
+from qkd_pl.lightning.single_qubit import IDENTITY, PAULIS, fixed, rotations
 
 
 class Runs:
@@ -28,23 +28,16 @@ class Runs:
         gates = [gate for run in runs for gate in run]
         row = {gate: i for i, gate in enumerate(gates)}
         self._constants = np.empty((len(gates), 2, 2), dtype=np.complex128)
-        rotating: dict[str, list[int]] = {}
+        rotating = [gate for gate in gates if names[gate] in PAULIS]
         for gate in gates:
-            if names[gate] in PAULIS:
-                rotating.setdefault(names[gate], []).append(gate)
-                continue
-            matrix = matrices[gate]
-            constant = fixed(names[gate]) if matrix is None else matrix
-            self._constants[row[gate]] = constant.conj().T if inverses[gate] else constant
-        self._rotating = [
-            (
-                name,
-                np.array([row[gate] for gate in taken]),
-                np.array([angle_of[gate] for gate in taken]),
-                np.array([-1.0 if inverses[gate] else 1.0 for gate in taken]),
-            )
-            for name, taken in rotating.items()
-        ]
+            if names[gate] not in PAULIS:
+                matrix = matrices[gate]
+                constant = fixed(names[gate]) if matrix is None else matrix
+                self._constants[row[gate]] = constant.conj().T if inverses[gate] else constant
+        self._rotating = np.array([row[gate] for gate in rotating], dtype=int)
+        self._angles = np.array([angle_of[gate] for gate in rotating], dtype=int)
+        signed = [-PAULIS[names[gate]] if inverses[gate] else PAULIS[names[gate]] for gate in rotating]
+        self._paulis = np.array(signed, dtype=np.complex128).reshape(-1, 2, 2)
         self._run_of = np.repeat(np.arange(len(runs)), [len(run) for run in runs])
         self._steps = []
         for step in range(max(map(len, runs), default=0)):
@@ -54,13 +47,12 @@ class Runs:
     def gates(self, angles: np.ndarray) -> np.ndarray:
         """Matrix of every gate of the runs, shape ``(n_gates, 2, 2)`` complex128, for angles in radians."""
         gates = self._constants.copy()
-        for name, rows, taken, signs in self._rotating:
-            gates[rows] = rotations(name, signs * angles[taken])
+        gates[self._rotating] = rotations(self._paulis, angles[self._angles])
         return gates
 
     def merged(self, gates: np.ndarray) -> np.ndarray:
         """Matrix of each run, shape ``(n_runs, 2, 2)`` complex128, from those of its gates."""
-        product = np.tile(np.eye(2, dtype=np.complex128), (self.n_runs, 1, 1))
+        product = np.tile(IDENTITY, (self.n_runs, 1, 1))
         for runs, rows in self._steps:
             product[runs] = gates[rows] @ product[runs]
         return product
@@ -77,12 +69,11 @@ class Runs:
             n_angles: of all gates.
         """
         following = np.empty_like(gates)
-        product = np.tile(np.eye(2, dtype=np.complex128), (self.n_runs, 1, 1))
+        product = np.tile(IDENTITY, (self.n_runs, 1, 1))
         for runs, rows in reversed(self._steps):
             following[rows] = product[runs]
             product[runs] = product[runs] @ gates[rows]
         turned = following.conj().transpose(0, 2, 1) @ crosses[self._run_of] @ following
         gradient = np.zeros(n_angles)
-        for name, rows, taken, signs in self._rotating:
-            gradient[taken] = signs * np.einsum("ij,nji->n", PAULIS[name], turned[rows]).imag
+        gradient[self._angles] = np.einsum("nij,nji->n", self._paulis, turned[self._rotating]).imag
         return gradient

@@ -8,12 +8,13 @@ import pennylane as qml
 PAULIS = {"RX": np.array([[0, 1], [1, 0]]), "RY": np.array([[0, -1j], [1j, 0]]), "RZ": np.diag([1, -1])}
 # Up to a global phase, which no expectation value shows.
 PAULIS["PhaseShift"] = PAULIS["RZ"]
+IDENTITY = np.eye(2, dtype=np.complex128)
 
 
-def rotations(name: str, angles: np.ndarray) -> np.ndarray:
-    """``exp(-i θ P / 2)`` for a key of ``PAULIS``; angles of any shape give matrices of that shape, ``(..., 2, 2)``."""
+def rotations(paulis: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    """``exp(-i θ P / 2)``, shape ``(..., 2, 2)``, for angles in radians and one Pauli matrix P, or one for each."""
     half = np.asarray(angles)[..., None, None] / 2
-    return np.cos(half) * np.eye(2) - 1j * np.sin(half) * PAULIS[name]
+    return np.cos(half) * IDENTITY - np.sin(half) * (1j * paulis)
 
 
 @cache

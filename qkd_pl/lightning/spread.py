@@ -35,7 +35,7 @@ class SharedTrace:
         self._n_samples, self._workers = n_samples, workers
         folder = tempfile.mkdtemp(prefix="qkd_pl-")
         self._path = Path(folder) / "trace"
-        np.memmap(self._path, sweep.c_dtype, "w+", shape=(n_samples * sweep.width,))
+        np.memmap(self._path, sweep.c_dtype, "w+", shape=(n_samples * sweep.width(True),))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
 
     def forward(self) -> np.ndarray:
@@ -70,8 +70,7 @@ class SharedTrace:
 
 
 def _mapped(sweep: Sweep, n_samples: int, path: Path) -> Trace:
-    memory = np.memmap(path, sweep.c_dtype, "r+", shape=(n_samples * sweep.width,))
-    return sweep.trace(n_samples, True, memory)
+    return sweep.trace(np.memmap(path, sweep.c_dtype, "r+", shape=(n_samples * sweep.width(True),)), True)
 
 
 def _on_mapped(

@@ -39,21 +39,13 @@ class Sweep:
     c_dtype: np.dtype
     n_samples: int
 
-    @property
-    def width(self) -> int:
-        """Amplitudes per sample of a trace from which gradients can be computed."""
-        return self._width(True)
+    def width(self, differentiable: bool) -> int:
+        """Amplitudes per sample of a trace; if it need not be differentiable, only those that each stage ends in."""
+        return sum(2**stage.kernels.n_wires * len(_kept(stage, differentiable)) for stage in self.stages)
 
-    def trace(self, n_samples: int, differentiable: bool, memory: np.ndarray | None = None) -> Trace:
-        """An empty trace; if it need not be differentiable, only what each stage ends in is kept.
-
-        Args:
-            n_samples: of the trace.
-            differentiable: whether a backward sweep may follow.
-            memory: where to keep it, shape ``(n_samples * width,)``; by default in an array of its own.
-        """
-        if memory is None:
-            memory = np.empty(n_samples * self._width(differentiable), dtype=self.c_dtype)
+    def trace(self, memory: np.ndarray, differentiable: bool) -> Trace:
+        """An empty trace of n samples in an array ``(n * width,)``."""
+        n_samples = len(memory) // self.width(differentiable)
         trace: Trace = []
         for stage in self.stages:
             trace.append({})
@@ -72,9 +64,6 @@ class Sweep:
             )
             for each in kernels
         ]
-
-    def _width(self, differentiable: bool) -> int:
-        return sum(2**stage.kernels.n_wires * len(_kept(stage, differentiable)) for stage in self.stages)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "registers"}
