@@ -10,7 +10,7 @@ from pennylane.wires import Wires
 
 from qkd_pl.lightning.circuit import BatchedCircuit, split
 from qkd_pl.lightning.layout import TrainableParameter
-from qkd_pl.lightning.memory import Memory
+from qkd_pl.lightning.memory import Workspace
 from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.readout import Readout, readout_of
 from qkd_pl.lightning.spread import SharedTrace
@@ -37,22 +37,18 @@ class BatchedExecution:
     Args:
         circuit: amplitudes and shared gates.
         readout: its measurements.
-        c_dtype: complex64 or complex128.
-        workers: number of processes over which a large batch is spread.
-        memory: where states are kept.
+        workspace: where to compute.
     """
 
-    def __init__(self, circuit: BatchedCircuit, readout: Readout, c_dtype: Any, workers: int, memory: Memory):
-        self._circuit = circuit
-        self._readout = readout
-        self._memory = memory
+    def __init__(self, circuit: BatchedCircuit, readout: Readout, workspace: Workspace):
+        self._circuit, self._readout, self._workspace = circuit, readout, workspace
         layout = circuit.layout
         self._n_samples, n_amplitudes = layout.batch_size, 2 ** len(layout.wires)
         self._portion = min(self._n_samples, max(1, PORTION // n_amplitudes))
-        self._sweep = Sweep(layout.stages, circuit.angles, readout, np.dtype(c_dtype), self._portion)
-        self._fits = self._n_samples * self._sweep.width(True) * self._sweep.c_dtype.itemsize <= KEPT_BYTES
+        self._sweep = Sweep(layout.stages, circuit.angles, readout, workspace.c_dtype, self._portion)
+        self._fits = self._n_samples * self._sweep.width(True) * workspace.c_dtype.itemsize <= KEPT_BYTES
         updates = self._n_samples * n_amplitudes * len(layout.gates.names)
-        self._workers = workers if self._fits and updates >= SPREAD_UPDATES else 1
+        self._workers = workspace.workers if self._fits and updates >= SPREAD_UPDATES else 1
         self._shared: SharedTrace | None = None
         self._traces: dict[int, Trace] = {}
 
@@ -104,7 +100,7 @@ class BatchedExecution:
         return gradient
 
     def _memory_for(self, n_samples: int, differentiable: bool) -> np.ndarray:
-        return self._memory.lend(self, n_samples * self._sweep.width(differentiable))
+        return self._workspace.memory.lend(self, n_samples * self._sweep.width(differentiable))
 
     def _trace(self, memory: np.ndarray, samples: slice, differentiable: bool) -> Trace:
         """Where the states of some samples go, if the memory is for all; else its beginning."""
@@ -113,7 +109,9 @@ class BatchedExecution:
         return self._sweep.trace(memory[start : start + (samples.stop - samples.start) * width], differentiable)
 
     def _run_spread(self) -> np.ndarray:
-        self._shared = SharedTrace(self._sweep, self._circuit.factors, self._n_samples, self._workers)
+        self._shared = SharedTrace(
+            self._sweep, self._circuit.factors, self._n_samples, self._workers, self._workspace.shared_memory
+        )
         return self._shared.forward()
 
     def _backward_spread(self, coefficients: np.ndarray) -> np.ndarray:

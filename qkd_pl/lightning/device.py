@@ -17,7 +17,7 @@ from pennylane_lightning.lightning_qubit import LightningQubit
 from qkd_pl.errors import DeviceConfigError
 from qkd_pl.lightning.batch import BatchedExecution, Recognised, recognise
 from qkd_pl.lightning.circuit import BatchedCircuit
-from qkd_pl.lightning.memory import Memory
+from qkd_pl.lightning.memory import Workspace
 from qkd_pl.lightning.readout import Readout
 
 # The tracking of device calls wraps each method once; delegating to wrapped methods would count a call twice.
@@ -65,9 +65,8 @@ class BatchedLightning(LightningQubit):
         if workers < 1:
             raise DeviceConfigError(f"workers={workers}: qkd.lightning needs at least 1")
         self._causal_cone = causal_cone
-        self._workers = workers
         self._executed: list[BatchedExecution] = []
-        self._memory = Memory(self._c_dtype)
+        self._workspace = Workspace(self._c_dtype, workers)
 
     @property
     def name(self) -> str:
@@ -157,7 +156,7 @@ class BatchedLightning(LightningQubit):
         return None if recognised is None else self._execution(*recognised)
 
     def _execution(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
-        return BatchedExecution(circuit, readout, self._c_dtype, self._workers, self._memory)
+        return BatchedExecution(circuit, readout, self._workspace)
 
     def _executed_or_new(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
         """The execution that :meth:`execute` left for the backward sweep, if there is one."""

@@ -1,18 +1,15 @@
 """A sweep spread over worker processes."""
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from qkd_pl.errors import WorkerLostError
+from qkd_pl.lightning.memory import SharedMemory
 from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.sweep import Sweep, Trace, samples_of
 
@@ -28,15 +25,14 @@ class SharedTrace:
         factors: amplitudes of the groups of wires, see :class:`Sweep`.
         n_samples: in the batch.
         workers: number of processes.
+        memory: where the trace is kept.
     """
 
-    def __init__(self, sweep: Sweep, factors: Sequence[np.ndarray], n_samples: int, workers: int):
+    def __init__(self, sweep: Sweep, factors: Sequence[np.ndarray], n_samples: int, workers: int, memory: SharedMemory):
         self._sweep, self._factors = sweep, factors
         self._n_samples, self._workers = n_samples, workers
-        folder = tempfile.mkdtemp(prefix="qkd_pl-")
-        self._path = Path(folder) / "trace"
-        np.memmap(self._path, sweep.c_dtype, "w+", shape=(n_samples * sweep.width(True),))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._n_amplitudes = n_samples * sweep.width(True)
+        self._path = memory.lend_file(self, self._n_amplitudes)
 
     def forward(self) -> np.ndarray:
         """:meth:`Sweep.forward` on all samples."""
@@ -51,7 +47,7 @@ class SharedTrace:
     ) -> Sequence[np.ndarray]:
         n_samples = self._n_samples
         bounds = [n_samples * worker // self._workers for worker in range(self._workers + 1)]
-        mapped = partial(_mapped, self._sweep, n_samples, self._path)
+        mapped = partial(_mapped, self._sweep, self._path, self._n_amplitudes)
         calls = []
         for first, last in pairwise(bounds):
             if first == last:
@@ -69,8 +65,14 @@ class SharedTrace:
             ) from error
 
 
-def _mapped(sweep: Sweep, n_samples: int, path: Path) -> Trace:
-    return sweep.trace(np.memmap(path, sweep.c_dtype, "r+", shape=(n_samples * sweep.width(True),)), True)
+def _mapped(sweep: Sweep, path: str, n_amplitudes: int) -> Trace:
+    return sweep.trace(_map(path, sweep.c_dtype)[:n_amplitudes], True)
+
+
+@lru_cache(maxsize=1)
+def _map(path: str, c_dtype: np.dtype) -> np.ndarray:
+    """The array in a file; mapping it anew in every step would take as long as a gate."""
+    return np.memmap(path, c_dtype, "r+")
 
 
 def _on_mapped(

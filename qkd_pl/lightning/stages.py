@@ -14,7 +14,7 @@ from qkd_pl.lightning.kernels import Kernels
 
 # What it costs to let wires enter: so many gates on the larger register, a share of its gates, and a fixed number of
 # amplitudes times gates that would take as long as the calls.
-_GATES, _SHARE_OF_GATES, _UPDATES = 2.0, 0.08, 4e5
+_GATES, _SHARE_OF_GATES, _UPDATES = 6.0, 0.3, 2e6
 
 Wires = tuple[Any, ...]
 
