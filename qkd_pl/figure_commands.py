@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from qkd_pl.console import clear_errors
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.experiments.candidates import TeacherKind
-from qkd_pl.experiments.claims import read_summaries, results_page
+from qkd_pl.experiments.claims import DARK_KNOWLEDGE, read_summaries, results_page
 from qkd_pl.experiments.cluster import dask_cluster
 from qkd_pl.experiments.dark_knowledge import PROBLEMS, format_dark_knowledge, run_dark_knowledge
 from qkd_pl.experiments.depth import format_depth, run_depth
 from qkd_pl.experiments.figure4 import Figure4Settings
 from qkd_pl.experiments.figure5 import Figure5Settings
 from qkd_pl.experiments.figure6 import Figure6Settings, format_figure6, run_figure6
-from qkd_pl.plotting import plot_curves, plot_dark_knowledge, plot_depths
+from qkd_pl.plotting import plot_curves, plot_dark_knowledge, plot_dark_knowledge_gains, plot_depths
 from qkd_pl.registry import load_devices
 from qkd_pl.storage import atomic_path
 
@@ -225,13 +225,20 @@ def dark_knowledge(
 def claims(
     results: Annotated[Path, typer.Option(help="Holds one directory of results per experiment.")] = Path("results"),
 ) -> None:
-    """Write README.md in the directory of results: the paper's claims, our figures, and a verdict on each."""
+    """Write README.md in the directory of results: the paper's claims, our figures, and a verdict on each.
+
+    The figure beside it, dark-knowledge.png, shows for all experiments when KD adds to a good logit scale.
+    """
     with clear_errors():
         summaries = read_summaries(results)
         if not summaries:
             raise InvalidInputError(f"{results}: no results; expected directories such as table1 with a summary.json")
         with atomic_path(results / "README.md") as temporary:
             temporary.write_text(results_page(summaries), encoding="utf-8")
+        dark_knowledge = {title: summaries[name] for name, title in DARK_KNOWLEDGE.items() if name in summaries}
+        if dark_knowledge:
+            with atomic_path(results / "dark-knowledge.png") as temporary:
+                plot_dark_knowledge_gains(dark_knowledge).savefig(temporary, dpi=150)
     print(f"{results / 'README.md'}: {len(summaries)} experiments")
 
 

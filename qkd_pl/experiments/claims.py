@@ -30,6 +30,9 @@ COMMANDS = {
     "table1": "qkd-pl reproduce table1",
     "table1-300-iterations": "qkd-pl reproduce table1 --iterations 300 --teachers 5",
     "dark-knowledge": "qkd-pl reproduce dark-knowledge",
+    "dark-knowledge-figure4": f"qkd-pl reproduce dark-knowledge --experiment figure4 {_SINGLE}",
+    "dark-knowledge-figure5": f"qkd-pl reproduce dark-knowledge --experiment figure5 {_SINGLE}",
+    "dark-knowledge-figure6": f"qkd-pl reproduce dark-knowledge --experiment figure6 {_SINGLE}",
     "figure4": "qkd-pl reproduce figure4",
     "figure4-ensemble": "qkd-pl reproduce figure4 --layers 1 --teacher-candidates 5 --teachers 3",
     "figure5": f"qkd-pl reproduce figure5 {_SINGLE}",
@@ -38,6 +41,14 @@ COMMANDS = {
     "figure6-short": f"qkd-pl reproduce figure6 {_SHORT}",
     "figure6-short-mlp": f"qkd-pl reproduce figure6 --teacher mlp {_SHORT}",
     "figure6-short-ensemble": f"qkd-pl reproduce figure6 --teacher-candidates 3 --teachers 3 {_SHORT}",
+}
+
+#: directory of results about dark knowledge → title of its panel in the figure that shows them together.
+DARK_KNOWLEDGE = {
+    "dark-knowledge": "Table 1, student (2)",
+    "dark-knowledge-figure4": "Figure 4, 1 layer",
+    "dark-knowledge-figure5": "Figure 5, 4 layers",
+    "dark-knowledge-figure6": "Figure 6, 4 epochs of 20,000 images",
 }
 
 
@@ -157,6 +168,10 @@ def results_page(summaries: Mapping[str, Summary]) -> str:
             "| experiment | teacher | student | no KD | KD | scaled CE | KD − scaled CE | distillation |",
             "|---|---|---|---|---|---|---|---|",
             *(row for name, summary in summaries.items() for row in _control_rows(name, summary)),
+            "",
+            "Against the temperature, for teachers of different quality:",
+            "",
+            "![KD − scaled CE against 1/T](dark-knowledge.png)",
             "",
             "## Commands",
             "",

@@ -103,18 +103,43 @@ def plot_dark_knowledge(summary: Mapping[str, Any]) -> Figure:
     for name, colour in TEACHER_COLOURS.items():
         teacher = summary["teachers"][name]
         temperatures = sorted(teacher["kd"], key=float)
+        values = [Estimate.from_json(teacher["kd"][temperature]) for temperature in temperatures]
         label = f"KD, teacher {name} ({teacher['test_accuracy']:.3f})"
-        for axes, key in ((left, "kd"), (right, "kd - control")):
-            values = [Estimate.from_json(teacher[key][temperature]) for temperature in temperatures]
-            _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
-    right.axhline(0.0, color="black", linewidth=0.8)
+        _band(left, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
+    _draw_gains(right, summary)
+    left.set_xscale("log")
+    left.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
     left.set_ylabel("test accuracy (mean, 95 % interval)")
-    right.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
     left.legend(fontsize="x-small")
     return figure
+
+
+def plot_dark_knowledge_gains(summaries: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """The gain of KD over scaled cross-entropy for several experiments side by side: above zero, distillation adds.
+
+    Args:
+        summaries: title → what :func:`qkd_pl.experiments.dark_knowledge.run_dark_knowledge` returned.
+    """
+    figure = Figure(figsize=(3.6 * len(summaries) + 0.4, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(summaries), squeeze=False)[0]
+    for axes, (title, summary) in zip(panels, summaries.items(), strict=True):
+        _draw_gains(axes, summary)
+        axes.set_title(title)
+        axes.legend(fontsize="x-small")
+    return figure
+
+
+def _draw_gains(axes: Axes, summary: Mapping[str, Any]) -> None:
+    for name, colour in TEACHER_COLOURS.items():
+        teacher = summary["teachers"][name]
+        temperatures = sorted(teacher["kd - control"], key=float)
+        values = [Estimate.from_json(teacher["kd - control"][temperature]) for temperature in temperatures]
+        label = f"teacher {name} ({teacher['test_accuracy']:.3f})"
+        _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
+    axes.axhline(0.0, color="black", linewidth=0.8)
+    axes.set_xscale("log")
+    axes.set_xlabel("1/T")
+    axes.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
 
 
 def _band(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], **line: Any) -> None:

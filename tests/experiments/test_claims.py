@@ -1,12 +1,17 @@
 """The page of results: verdicts follow from intervals, and the committed page from the committed results."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from matplotlib.image import imread
+from typer.testing import CliRunner
 
+from qkd_pl.cli import app
 from qkd_pl.experiments.claims import (
     CLAIMS,
     COMMANDS,
+    DARK_KNOWLEDGE,
     FAILS,
     HOLDS,
     WEAKLY,
@@ -66,5 +71,17 @@ def test_the_committed_page_says_what_the_committed_results_say():
     assert f"+{mean:.3f}" in results_page(summaries)
 
 
+def test_the_command_writes_page_and_figure(tmp_path):
+    if not RESULTS.is_dir():
+        pytest.skip("results/ is not part of an installed package")
+    for name in ("table1", "dark-knowledge"):
+        (tmp_path / name).mkdir()
+        shutil.copy(RESULTS / name / "summary.json", tmp_path / name)
+    finished = CliRunner().invoke(app, ["reproduce", "claims", "--results", str(tmp_path)])
+    assert finished.exit_code == 0, finished.output
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == results_page(read_summaries(tmp_path))
+    assert imread(tmp_path / "dark-knowledge.png").ndim == 3
+
+
 def test_every_source_has_a_command():
-    assert {claim.source for claim in CLAIMS} <= COMMANDS.keys()
+    assert {claim.source for claim in CLAIMS} | DARK_KNOWLEDGE.keys() <= COMMANDS.keys()

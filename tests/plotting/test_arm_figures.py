@@ -4,7 +4,14 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from qkd_pl.experiments.arms import summarise_arms
-from qkd_pl.plotting import ARM_LABELS, plot_arms, plot_curves, plot_dark_knowledge, plot_depths
+from qkd_pl.plotting import (
+    ARM_LABELS,
+    plot_arms,
+    plot_curves,
+    plot_dark_knowledge,
+    plot_dark_knowledge_gains,
+    plot_depths,
+)
 
 GROUPS = {
     "student (1)": summarise_arms({"no_kd": [0.5, 0.6], "kd": [0.9, 0.94], "control": [0.8, 0.9]}),
@@ -73,14 +80,25 @@ def test_curves_show_the_arms_and_what_distillation_gains():
     np.testing.assert_allclose(gain.get_xydata(), [[1, 0.25], [2, 0.25], [3, 0.25]])
 
 
-def test_dark_knowledge_is_drawn_against_the_sharpness():
+def dark_knowledge_summary():
     value = {"mean": 0.5, "low": 0.4, "high": 0.6, "p_value": 0.1, "n": 3}
     teacher = {"test_accuracy": 0.9, "kd": {"0.1": value, "0.5": value}, "kd - control": {"0.1": value, "0.5": value}}
     teachers = {"raw": teacher, "scaled": teacher, "ensemble": teacher}
-    left, right = plot_dark_knowledge({"control": {"30.0": value}, "teachers": teachers, "best_scale": 30.0}).axes
+    return {"control": {"30.0": value}, "teachers": teachers, "best_scale": 30.0}
+
+
+def test_dark_knowledge_is_drawn_against_the_sharpness():
+    left, right = plot_dark_knowledge(dark_knowledge_summary()).axes
     assert [line.get_xdata()[0] for line in left.lines] == [30.0, 10.0, 10.0, 10.0]
     np.testing.assert_allclose(right.lines[0].get_xydata(), [[10, 0.5], [2, 0.5]])
     assert left.get_xscale() == right.get_xscale() == "log"
+
+
+def test_gains_of_several_experiments_stand_side_by_side():
+    panels = plot_dark_knowledge_gains({"first": dark_knowledge_summary(), "second": dark_knowledge_summary()}).axes
+    assert [axes.get_title() for axes in panels] == ["first", "second"]
+    for axes in panels:
+        np.testing.assert_allclose(axes.lines[2].get_xydata(), [[10, 0.5], [2, 0.5]])
 
 
 def test_single_runs_are_drawn_as_lines_without_bands():
