@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from benchmarks.contestants import CONTESTANTS, Problem, Step
 BATCH, ITERATIONS, MAX_SECONDS = 64, 50, 40.0
 
 
-def _adam_training(step: Step, problem: Problem) -> tuple[list[float], float, np.ndarray]:
+def _adam_training(step: Step, problem: Problem, watch: "Watch") -> tuple[list[float], float, np.ndarray]:
     """Seconds of each iteration of a training, and loss and gradient of its first; it stops early if it takes long."""
     rng = np.random.default_rng(0)
     bits = rng.integers(0, 2, (BATCH * 8, problem.n_qubits)).astype(float)
@@ -32,6 +33,7 @@ def _adam_training(step: Step, problem: Problem) -> tuple[list[float], float, np
         scale = 0.3 * np.sqrt(1 - 0.99 ** (iteration + 1)) / (1 - 0.9 ** (iteration + 1))
         weights = weights - scale * first / (np.sqrt(second) + 1e-8)
         seconds.append(time.perf_counter() - start)
+        watch.next()
         if iteration == 0:
             reference = loss, gradient
         if iteration >= 3 and sum(seconds) > MAX_SECONDS:
@@ -39,25 +41,46 @@ def _adam_training(step: Step, problem: Problem) -> tuple[list[float], float, np
     return seconds, *reference
 
 
-def _watch_kernels() -> dict[str, float]:
-    """Make the device add up the time that it spends in Lightning's bindings and BLAS, and note its most wires."""
-    from qkd_pl.lightning.crosses import Crosses
-    from qkd_pl.lightning.register import Register
+class Watch:
+    """Adds up the time that the device spends in Lightning's bindings and in BLAS, step by step.
 
-    watched = {"seconds": 0.0, "wires": 0}
-    for kind, name in ((Register, "run"), (Register, "undo"), (Crosses, "add")):
-        method = getattr(kind, name)
+    Attributes:
+        seconds: of each step.
+        n_wires: of the largest register.
+    """
 
-        def timed(self, *arguments, _method=method):
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.n_wires = 0
+        self._current = 0.0
+        self._is_inside = False
+
+    def next(self) -> None:
+        """Begin the next step."""
+        self.seconds.append(self._current)
+        self._current = 0.0
+
+    def attach(self) -> None:
+        """Watch all executions from now on."""
+        from qkd_pl.lightning.crosses import Crosses
+        from qkd_pl.lightning.register import Register
+
+        for kind, name in [(Register, name) for name in ("run", "undo", "load", "read")] + [(Crosses, "add")]:
+            setattr(kind, name, self._timed(getattr(kind, name)))
+
+    def _timed(self, method: Callable) -> Callable:
+        def timed(owner, *arguments):
+            if self._is_inside:
+                return method(owner, *arguments)
+            self._is_inside = True
+            self.n_wires = max(self.n_wires, getattr(owner, "n_wires", 0))
             start = time.perf_counter()
-            result = _method(self, *arguments)
-            watched["seconds"] += time.perf_counter() - start
-            if isinstance(self, Crosses):
-                watched["wires"] = max(watched["wires"], self.n_wires)
+            result = method(owner, *arguments)
+            self._current += time.perf_counter() - start
+            self._is_inside = False
             return result
 
-        setattr(kind, name, timed)
-    return watched
+        return timed
 
 
 def main(name: str, n_qubits: str, n_layers: str, entangler: str, precision: str, workers: str, started: str) -> None:
@@ -67,8 +90,10 @@ def main(name: str, n_qubits: str, n_layers: str, entangler: str, precision: str
     """
     problem = Problem(int(n_qubits), int(n_layers), entangler, precision, int(workers))
     step = CONTESTANTS[name](problem)
-    kernels = _watch_kernels() if name == "qkd.lightning" and problem.workers == 1 else None
-    seconds, loss, gradient = _adam_training(step, problem)
+    watch = Watch()
+    if is_watched := name == "qkd.lightning" and problem.workers == 1:
+        watch.attach()
+    seconds, loss, gradient = _adam_training(step, problem, watch)
     elapsed = time.clock_gettime(time.CLOCK_MONOTONIC) - float(started)
     typical = statistics.median(seconds[2:])
     result = {
@@ -79,8 +104,9 @@ def main(name: str, n_qubits: str, n_layers: str, entangler: str, precision: str
         "loss": loss,
         "gradient_norm": float(np.linalg.norm(gradient)),
     }
-    if kernels:
-        result |= {"share_in_kernels": kernels["seconds"] / sum(seconds), "wires_simulated": kernels["wires"]}
+    if is_watched:
+        share = sum(watch.seconds[2:]) / sum(seconds[2:])
+        result |= {"share_in_kernels": share, "wires_simulated": watch.n_wires}
     print(json.dumps(result))
 
 

@@ -74,7 +74,9 @@ class Readout:
                 else:
                     self._add_dense(k, term, n_wires)
         self._diagonal_rows = list(diagonals)
-        self._diagonals = np.array(list(diagonals.values())).reshape(len(diagonals), 2**n_wires)
+        # For the real and the imaginary part of each amplitude.
+        self._diagonals = np.repeat(np.array(list(diagonals.values())).reshape(-1, 2**n_wires), 2, axis=1)
+        self._single_diagonals = self._diagonals.astype(np.float32)
 
     def _add_dense(self, k: int, term: _Term, n_wires: int) -> None:
         diagonal = [factor for factor in term.factors if factor.values.ndim == 1]
@@ -89,7 +91,7 @@ class Readout:
         """Expectation values, shape ``(n_observables, n_samples)`` float64, of states ``(n_samples, 2**n_wires)``."""
         values = np.zeros((self.n_observables, len(states)))
         if self._diagonal_rows:
-            values[self._diagonal_rows] = self._diagonals @ (states.real**2 + states.imag**2).T
+            values[self._diagonal_rows] = self._diagonals @ np.square(_parts(states)).T
         for group in self._groups.values():
             chosen = states[:, group.index]
             reduced = (chosen * group.weights) @ chosen.conj().transpose(0, 2, 1)
@@ -99,13 +101,20 @@ class Readout:
 
     def apply(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """``Σ_k coefficients_kb O_k |state_b⟩``, shape ``(n_samples, 2**n_wires)``; coefficients have shape (k, b)."""
-        coefficients = coefficients.astype(states.real.dtype)
-        weights = coefficients[self._diagonal_rows].T @ self._diagonals.astype(states.real.dtype, copy=False)
-        applied = weights * states
+        parts = _parts(states)
+        coefficients = coefficients.astype(parts.dtype)
+        diagonals = self._diagonals if parts.dtype == np.float64 else self._single_diagonals
+        weights = coefficients[self._diagonal_rows].T @ diagonals
+        applied = np.multiply(weights, parts, out=weights).view(states.dtype)
         for group in self._groups.values():
             matrices = np.tensordot(coefficients.T, group.matrices.astype(states.dtype, copy=False), axes=1)
             applied[:, group.index] += matrices @ (states[:, group.index] * group.weights)
         return applied
+
+
+def _parts(states: np.ndarray) -> np.ndarray:
+    """Real and imaginary parts one after the other, shape ``(n_samples, 2 * 2**n_wires)``, without a copy."""
+    return np.ascontiguousarray(states).view(states.real.dtype)
 
 
 def readout_of(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]) -> Readout | None:

@@ -75,8 +75,9 @@ class Sweep:
         states = np.ones((n_samples, 1), dtype=self.c_dtype)
         for stage, register, after, entering in self._walk(trace, factors):
             final = _final(after)
+            halves = _halves(entering, self.c_dtype)
             for block in _blocks(register, n_samples):
-                entered = [chosen(factor, block, n_samples) for factor in entering]
+                entered = [chosen(factor, block, n_samples) for factor in halves]
                 register.run(product_states([*entered, states[block]], self.c_dtype), _of(block, after))
                 if stage is self.stages[-1]:
                     values[:, block] = self.readout.expectations(final[block])
@@ -139,6 +140,12 @@ def _kept(stage: Stage, differentiable: bool) -> list[int]:
     """The segments of a stage after which the states are kept."""
     segments = stage.kernels.segments
     return [i for i, each in enumerate(segments) if (differentiable and each.takes_angles) or each is segments[-1]]
+
+
+def _halves(factors: Sequence[np.ndarray], c_dtype: np.dtype) -> list[np.ndarray]:
+    """Products of the first and of the second half of the factors: small, and each block then needs but one more."""
+    middle = len(factors) // 2
+    return [product_states(half, c_dtype) for half in (factors[:middle], factors[middle:]) if half]
 
 
 def _projected(states: np.ndarray, entered: np.ndarray) -> np.ndarray:
