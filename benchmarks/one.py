@@ -73,7 +73,7 @@ class Watch:
             if self._is_inside:
                 return method(owner, *arguments)
             self._is_inside = True
-            self.n_wires = max(self.n_wires, getattr(owner, "n_wires", 0))
+            self.n_wires = max(self.n_wires, getattr(owner, "kernels", owner).n_wires)
             start = time.perf_counter()
             result = method(owner, *arguments)
             self._current += time.perf_counter() - start

@@ -10,7 +10,7 @@ from pennylane.wires import Wires
 
 from qkd_pl.lightning.circuit import BatchedCircuit, split
 from qkd_pl.lightning.layout import TrainableParameter
-from qkd_pl.lightning.memory import Workspace
+from qkd_pl.lightning.memory import Loan, Workspace
 from qkd_pl.lightning.preparation import chosen
 from qkd_pl.lightning.readout import Readout, readout_of
 from qkd_pl.lightning.spread import SharedTrace
@@ -18,7 +18,7 @@ from qkd_pl.lightning.sweep import Sweep, Trace
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
 PORTION = 2**20
-# States up to this size wait for the backward sweep; larger ones are computed again, block by block.
+# States up to this size wait for the backward sweep; of more, only the final ones do, and beyond that none.
 KEPT_BYTES = 3 * 2**27
 # Amplitudes times gates from which on spreading a batch over processes pays.
 SPREAD_UPDATES = 2**25
@@ -31,8 +31,8 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyD
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    Peak memory is that of the states after each layer of gates, if they fit in 384 MiB, plus a few times 2**20
-    amplitudes, or those of one sample if that is more.
+    States, and the space for them, take up to 384 MiB, and beside them a few times 2**20 amplitudes, or those of one
+    sample if that is more.
 
     Args:
         circuit: amplitudes and shared gates.
@@ -46,9 +46,11 @@ class BatchedExecution:
         self._n_samples, n_amplitudes = layout.batch_size, 2 ** len(layout.wires)
         self._portion = min(self._n_samples, max(1, PORTION // n_amplitudes))
         self._sweep = Sweep(layout.stages, circuit.angles, readout, workspace.c_dtype, self._portion)
-        self._fits = self._n_samples * self._sweep.width(True) * workspace.c_dtype.itemsize <= KEPT_BYTES
+        self._is_full = self._fits(self._n_samples, full=True)
+        self._is_kept = self._fits(self._n_samples, self._is_full)
         updates = self._n_samples * n_amplitudes * len(layout.gates.names)
-        self._workers = workspace.workers if self._fits and updates >= SPREAD_UPDATES else 1
+        self._workers = workspace.workers if self._is_kept and updates >= SPREAD_UPDATES else 1
+        self._loan: Loan | None = None
         self._shared: SharedTrace | None = None
         self._traces: dict[int, Trace] = {}
 
@@ -59,7 +61,7 @@ class BatchedExecution:
             keep: whether a backward sweep may follow.
         """
         keep = keep and bool(self._circuit.layout.trainable)
-        values = self._run_spread() if self._workers > 1 else self._run_here(keep)
+        values = self._run_spread(keep) if self._workers > 1 else self._run_here(keep and self._is_kept)
         return values[0] if len(values) == 1 else tuple(values)
 
     def vjp(self, cotangent: Any, trainable: Sequence[TrainableParameter]) -> tuple[np.ndarray, ...]:
@@ -80,43 +82,52 @@ class BatchedExecution:
 
     def _run_here(self, keep: bool) -> np.ndarray:
         values = np.empty((self._readout.n_observables, self._n_samples))
-        keep = keep and self._fits
-        memory = self._memory_for(self._n_samples if keep else self._portion, keep)
+        full = keep and self._is_full
+        loan = self._lend(self._n_samples if keep else self._portion, full)
+        traces = {}
         for samples, factors in self._portions():
-            trace = self._trace(memory, samples, keep)
+            trace = self._trace(loan, samples, full, 0 if keep else samples.start)
             values[:, samples] = self._sweep.forward(trace, factors)
-            if keep:
-                self._traces[samples.start] = trace
+            traces[samples.start] = trace
+        if keep:
+            self._loan, self._traces = loan, traces
         return values
 
     def _backward_here(self, coefficients: np.ndarray) -> np.ndarray:
         gradient = np.zeros(len(self._sweep.angles))
-        memory = np.empty(0) if self._traces else self._memory_for(self._portion, True)
+        full = self._fits(self._portion, full=True)
+        loan = None if self._traces else self._lend(self._portion, full)
         for samples, factors in self._portions():
-            if (trace := self._traces.get(samples.start)) is None:
-                trace = self._trace(memory, samples, True)
+            if loan is None:
+                trace = self._traces[samples.start]
+            else:
+                trace = self._trace(loan, samples, full, samples.start)
                 self._sweep.forward(trace, factors)
             gradient += self._sweep.backward(trace, factors, coefficients[:, samples])
         return gradient
 
-    def _memory_for(self, n_samples: int, differentiable: bool) -> np.ndarray:
-        return self._workspace.memory.lend(self, n_samples * self._sweep.width(differentiable))
+    def _fits(self, n_samples: int, full: bool) -> bool:
+        return n_samples * self._sweep.width(full) * self._workspace.c_dtype.itemsize <= KEPT_BYTES
 
-    def _trace(self, memory: np.ndarray, samples: slice, differentiable: bool) -> Trace:
-        """Where the states of some samples go, if the memory is for all; else its beginning."""
-        width = self._sweep.width(differentiable)
-        start = samples.start * width if len(memory) == self._n_samples * width else 0
-        return self._sweep.trace(memory[start : start + (samples.stop - samples.start) * width], differentiable)
+    def _lend(self, n_samples: int, full: bool) -> Loan:
+        return self._workspace.memory.lend(n_samples * self._sweep.width(full))
 
-    def _run_spread(self) -> np.ndarray:
-        self._shared = SharedTrace(
-            self._sweep, self._circuit.factors, self._n_samples, self._workers, self._workspace.shared_memory
-        )
-        return self._shared.forward()
+    def _trace(self, loan: Loan, samples: slice, full: bool, first: int) -> Trace:
+        """Where the states of some samples go, if the loan is for those from the first on."""
+        width = self._sweep.width(full)
+        return self._sweep.trace(loan.array[(samples.start - first) * width : (samples.stop - first) * width], full)
+
+    def _run_spread(self, keep: bool) -> np.ndarray:
+        full = keep and self._is_full
+        memory = self._workspace.shared_memory
+        shared = SharedTrace(self._sweep, self._circuit.factors, self._n_samples, full, self._workers, memory)
+        if keep:
+            self._shared = shared
+        return shared.forward()
 
     def _backward_spread(self, coefficients: np.ndarray) -> np.ndarray:
         if self._shared is None:
-            self._run_spread()
+            self._run_spread(keep=True)
         assert self._shared is not None
         return self._shared.backward(coefficients)
 

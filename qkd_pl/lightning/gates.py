@@ -122,6 +122,8 @@ class Gates:
         return template.flat
 
     def _add_constant(self, op: Operator, wires: tuple[Any, ...]) -> bool:
+        if not wires:  # a global phase
+            return True
         if len(wires) <= MAX_MATRIX_WIRES and op.has_matrix:
             self._append("QubitUnitary", wires, False, np.asarray(op.matrix(), dtype=np.complex128))
             return True

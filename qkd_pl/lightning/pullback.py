@@ -1,11 +1,12 @@
 """The backward sweep through the gates of a register.
 
-Only the cotangents are swept: the states after each segment that takes angles are those of the forward sweep. Angles
-of single-qubit gates get their derivatives from reduced cross matrices of states and cotangents, which serve all of a
-segment at once; those of gates on several wires from Lightning's own vector-Jacobian product.
+Angles of single-qubit gates get their derivatives from reduced cross matrices of states and cotangents, which serve all
+of a segment at once; those of other gates from Lightning's own vector-Jacobian product. Where the forward sweep kept
+the states after each segment that takes angles, only the cotangents are swept, else both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -32,26 +33,36 @@ class Pullback:
         self._of_gates = np.zeros(len(register.angles))
         self._precision = "C64" if register.c_dtype == np.complex64 else "C128"
         self._conjugated = np.empty((register.n_samples, 2**kernels.n_wires), dtype=register.c_dtype)
+        self._kets: Register | None = None
+        self._products: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
 
     def through(self, after: Mapping[int, np.ndarray], cotangents: np.ndarray, undo_all: bool) -> np.ndarray:
         """Sweep the cotangents of up to as many samples as the register holds.
 
         Args:
-            after: segment → amplitudes ``(n_samples, 2**n)`` after it, for segments that take angles.
-            cotangents: ``Σ_k g_kb O_k |final_b⟩`` of the same shape, for cotangents g of the expectation values of O_k.
+            after: segment → amplitudes ``(n_samples, 2**n)`` after it, at least for the last segment.
+            cotangents: shape ``(n_samples, 2**n)``, ``Σ_k g_kb O_k |final_b⟩`` for cotangents g of ⟨O_k⟩.
             undo_all: whether the result is needed.
 
         Returns:
-            U† of the cotangents for all gates U, of the same shape; the next call overwrites it.
+            with ``undo_all``, U† of the cotangents for all gates U, of the same shape; the next call overwrites it.
         """
+        takes_angles = [segment.takes_angles for segment in self._segments]
+        all_kept = all(i in after for i, takes in enumerate(takes_angles) if takes)
         bras = self._register.load(cotangents)
-        for i in reversed(range(len(self._segments))):
-            if self._segments[i].takes_angles:
-                self._differentiate(i, after[i], bras)
-            if i > 0 or undo_all:
-                self._register.undo(i)
-                if i == 0 or self._segments[i - 1].takes_angles:
-                    bras = self._register.read()
+        for i in reversed(range(len(takes_angles))):
+            if takes_angles[i]:
+                kets = after[i] if i in after else self._ket_register().read()[: len(cotangents)]
+                self._differentiate(i, kets, bras)
+            if not (undo_all or any(takes_angles[:i])):
+                break
+            self._register.undo(i)
+            if i == 0 or takes_angles[i - 1]:
+                bras = self._register.read()
+            if not all_kept:
+                if i in after:
+                    self._ket_register().load(after[i])
+                self._ket_register().undo(i)
         return bras[: len(cotangents)]
 
     def gradient(self) -> np.ndarray:
@@ -65,31 +76,29 @@ class Pullback:
                     crosses[run] = of_wires[register.kernels.run_positions[run]]
         return self._of_gates + runs.gradient(register.single_qubit_gates, crosses, len(register.angles))
 
+    def _ket_register(self) -> Register:
+        if self._kets is None:
+            self._kets = self._register.twin()
+        return self._kets
+
     def _differentiate(self, segment: int, kets: np.ndarray, bras: np.ndarray) -> None:
         if self._segments[segment].runs:
             np.conjugate(bras, out=self._conjugated)
             self._crosses[segment].add(kets, self._conjugated[: len(kets)])
-        else:
-            self._differentiate_gates(self._segments[segment].gates, kets, bras)
-
-    def _differentiate_gates(self, gates: Sequence[int], kets: np.ndarray, bras: np.ndarray) -> None:
-        register, kernels = self._register, self._register.kernels
-        state = register.new_state()
-        state.updateData(register.padded(kets).ravel())
+            return
+        kernels, gates = self._register.kernels, self._segments[segment].gates
+        if segment not in self._products:
+            self._products[segment] = self._lightning_product(gates)
         taken = [kernels.angle_of[gate] for gate in gates if gate in kernels.angle_of]
-        products = self._vjp()(state, self._operations(gates), bras.ravel(), list(range(len(taken))))
-        self._of_gates[taken] += 2 * products.real.astype(np.float64)
+        self._of_gates[taken] += self._products[segment](kets, bras)
 
-    def _vjp(self) -> Any:
-        return getattr(algorithms, f"VectorJacobianProduct{self._precision}")()
-
-    def _operations(self, gates: Sequence[int]) -> Any:
-        """The gates in the form that Lightning's algorithms take."""
+    def _lightning_product(self, gates: Sequence[int]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+        """Lightning's vector-Jacobian product for gates one after the other, of states after them and cotangents."""
         register, kernels = self._register, self._register.kernels
         absent = np.empty(0, dtype=register.c_dtype)
         matrices = [kernels.matrices[gate] for gate in gates]
         none: list[list[int]] = [[] for _ in gates]
-        return getattr(algorithms, f"create_ops_list{self._precision}")(
+        operations = getattr(algorithms, f"create_ops_list{self._precision}")(
             [kernels.names[gate] for gate in gates],
             [register.parameters(gate) for gate in gates],
             [register.wires(gate) for gate in gates],
@@ -98,3 +107,12 @@ class Pullback:
             none,
             none,
         )
+        product = getattr(algorithms, f"VectorJacobianProduct{self._precision}")()
+        every_angle = list(range(sum(gate in kernels.angle_of for gate in gates)))
+        return partial(self._product, product, register.new_state(), operations, every_angle)
+
+    def _product(
+        self, product: Any, state: Any, operations: Any, angles: list[int], kets: np.ndarray, bras: np.ndarray
+    ) -> np.ndarray:
+        state.updateData(self._register.padded(kets).ravel())
+        return 2 * product(state, operations, bras.ravel(), angles).real.astype(np.float64)

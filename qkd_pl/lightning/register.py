@@ -57,6 +57,10 @@ class Register:
         merged = kernels.runs.merged(self.single_qubit_gates).astype(self.c_dtype)
         self._calls = [self._calls_of(segment, merged) for segment in kernels.segments]
 
+    def twin(self) -> "Register":
+        """Another register with the same gates."""
+        return Register(self.kernels, self.angles, self.c_dtype, self._n_sample_wires)
+
     def new_state(self) -> Any:
         """A Lightning state vector of the register's size."""
         precision = "C64" if self.c_dtype == np.complex64 else "C128"

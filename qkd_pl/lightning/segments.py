@@ -1,4 +1,4 @@
-"""The order in which shared gates act: layers of merged single-qubit gates between gates on several wires."""
+"""The order in which shared gates act: layers of merged single-qubit gates between all other gates."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Segment:
-    """Gates on several wires, one after the other, and then merged single-qubit gates, each on a wire of its own.
+    """Gates that cannot be merged, one after the other, and then merged single-qubit gates, each on its own wire.
 
-    If the gates on several wires take angles, there are no others.
+    If those that cannot be merged take angles, there are no others.
 
     Attributes:
-        gates: indices of the gates on several wires.
+        gates: indices of the gates that cannot be merged, as a rule on several wires.
         runs: indices of the merged runs.
         takes_angles: whether any of them depends on one.
     """
@@ -45,7 +45,7 @@ def segments_of(
                 runs.append([])
             runs[open_run[on[0]]].append(gate)
         else:
-            level = max(1, *(reached[position] + (position in open_run) for position in on))
+            level = max([1, *(reached[position] + (position in open_run) for position in on)])
             gates_of[level].append(gate)
             for position in on:
                 reached[position] = level

@@ -11,10 +11,10 @@ from joblib import Parallel, delayed
 from qkd_pl.errors import WorkerLostError
 from qkd_pl.lightning.memory import SharedMemory
 from qkd_pl.lightning.preparation import chosen
-from qkd_pl.lightning.sweep import Sweep, Trace, samples_of
+from qkd_pl.lightning.sweep import Sweep, samples_of
 
-# Arrays from this size on reach the workers through files in memory.
-_MAPPED_BYTES = 2**20
+# Arguments from this size on reach the workers through files.
+_LARGE_BYTES = 2**20
 
 
 class SharedTrace:
@@ -24,15 +24,23 @@ class SharedTrace:
         sweep: what happens to every sample.
         factors: amplitudes of the groups of wires, see :class:`Sweep`.
         n_samples: in the batch.
+        full: whether the trace is.
         workers: number of processes.
         memory: where the trace is kept.
     """
 
-    def __init__(self, sweep: Sweep, factors: Sequence[np.ndarray], n_samples: int, workers: int, memory: SharedMemory):
+    def __init__(
+        self,
+        sweep: Sweep,
+        factors: Sequence[np.ndarray],
+        n_samples: int,
+        full: bool,
+        workers: int,
+        memory: SharedMemory,
+    ):
         self._sweep, self._factors = sweep, factors
-        self._n_samples, self._workers = n_samples, workers
-        self._n_amplitudes = n_samples * sweep.width(True)
-        self._path = memory.lend_file(self, self._n_amplitudes)
+        self._n_samples, self._full, self._workers = n_samples, full, workers
+        self._loan = memory.lend(n_samples * sweep.width(full))
 
     def forward(self) -> np.ndarray:
         """:meth:`Sweep.forward` on all samples."""
@@ -47,7 +55,9 @@ class SharedTrace:
     ) -> Sequence[np.ndarray]:
         n_samples = self._n_samples
         bounds = [n_samples * worker // self._workers for worker in range(self._workers + 1)]
-        mapped = partial(_mapped, self._sweep, self._path, self._n_amplitudes)
+        memory = self._loan.array
+        assert isinstance(memory, np.memmap)
+        run = partial(_run, method, self._sweep, self._full, str(memory.filename), len(memory))
         calls = []
         for first, last in pairwise(bounds):
             if first == last:
@@ -55,9 +65,9 @@ class SharedTrace:
             samples = slice(first, last)
             extra = () if coefficients is None else (coefficients[:, samples],)
             factors = [chosen(factor, samples, n_samples) for factor in self._factors]
-            calls.append(delayed(_on_mapped)(method, self._sweep, mapped, samples, factors, *extra))
+            calls.append(delayed(run)(samples, factors, *extra))
         try:
-            return Parallel(n_jobs=self._workers, backend="loky", max_nbytes=_MAPPED_BYTES)(calls)
+            return Parallel(n_jobs=self._workers, backend="loky", max_nbytes=_LARGE_BYTES)(calls)
         except BrokenProcessPool as error:
             raise WorkerLostError(
                 f"a worker process of qkd.lightning (workers={self._workers}) died, for example for lack of memory; "
@@ -65,22 +75,22 @@ class SharedTrace:
             ) from error
 
 
-def _mapped(sweep: Sweep, path: str, n_amplitudes: int) -> Trace:
-    return sweep.trace(_map(path, sweep.c_dtype)[:n_amplitudes], True)
-
-
-@lru_cache(maxsize=1)
-def _map(path: str, c_dtype: np.dtype) -> np.ndarray:
-    """The array in a file; mapping it anew in every step would take as long as a gate."""
-    return np.memmap(path, c_dtype, "r+")
-
-
-def _on_mapped(
+def _run(
     method: Callable[..., np.ndarray],
     sweep: Sweep,
-    mapped: Callable[[], Trace],
+    full: bool,
+    path: str,
+    n_amplitudes: int,
     samples: slice,
     factors: Sequence[np.ndarray],
     *extra: np.ndarray,
 ) -> np.ndarray:
-    return method(sweep, samples_of(mapped(), samples), factors, *extra)
+    """A method of the sweep on some samples of the trace in a file."""
+    trace = sweep.trace(_mapped(path, sweep.c_dtype)[:n_amplitudes], full)
+    return method(sweep, samples_of(trace, samples), factors, *extra)
+
+
+@lru_cache(maxsize=1)
+def _mapped(path: str, c_dtype: np.dtype) -> np.ndarray:
+    """The array in a file; mapping it anew in every step would take as long as a gate."""
+    return np.memmap(path, c_dtype, "r+")

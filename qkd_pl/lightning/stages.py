@@ -31,6 +31,12 @@ class Stage:
     n_groups: int
     kernels: Kernels
 
+    def kept(self, full: bool) -> list[int]:
+        """The segments after which the states are kept: all that take angles, and the last; or only the last."""
+        segments = self.kernels.segments
+        last = len(segments) - 1
+        return [i for i, segment in enumerate(segments) if i == last or (full and segment.takes_angles)]
+
 
 @dataclass
 class Entry:

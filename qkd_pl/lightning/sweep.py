@@ -39,19 +39,19 @@ class Sweep:
     c_dtype: np.dtype
     n_samples: int
 
-    def width(self, differentiable: bool) -> int:
-        """Amplitudes per sample of a trace; if it need not be differentiable, only those that each stage ends in."""
-        return sum(2**stage.kernels.n_wires * len(_kept(stage, differentiable)) for stage in self.stages)
+    def width(self, full: bool) -> int:
+        """Amplitudes per sample of a trace: after every segment that takes angles, or only what each stage ends in."""
+        return sum(2**stage.kernels.n_wires * len(stage.kept(full)) for stage in self.stages)
 
-    def trace(self, memory: np.ndarray, differentiable: bool) -> Trace:
+    def trace(self, memory: np.ndarray, full: bool) -> Trace:
         """An empty trace of n samples in an array ``(n * width,)``."""
-        n_samples = len(memory) // self.width(differentiable)
+        n_samples, filled = len(memory) // self.width(full), 0
         trace: Trace = []
         for stage in self.stages:
-            trace.append({})
-            for segment in _kept(stage, differentiable):
-                kept, memory = np.split(memory, [n_samples * 2**stage.kernels.n_wires])
-                trace[-1][segment] = kept.reshape(n_samples, -1)
+            size = n_samples * 2**stage.kernels.n_wires
+            starts = {segment: filled + i * size for i, segment in enumerate(stage.kept(full))}
+            trace.append({i: memory[start : start + size].reshape(n_samples, -1) for i, start in starts.items()})
+            filled += len(starts) * size
         return trace
 
     @cached_property
@@ -85,7 +85,7 @@ class Sweep:
         return values
 
     def backward(self, trace: Trace, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
-        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace.
+        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace, better a full one.
 
         With λ = Σ_k c_k O_k ψ after the last stage, every stage hands U†λ, projected on the states of the wires that
         entered with it, to the one before.
@@ -134,12 +134,6 @@ def _final(after: After) -> np.ndarray:
 def _length(trace: Trace) -> int:
     """How many samples a trace is for."""
     return len(_final(trace[-1]))
-
-
-def _kept(stage: Stage, differentiable: bool) -> list[int]:
-    """The segments of a stage after which the states are kept."""
-    segments = stage.kernels.segments
-    return [i for i, each in enumerate(segments) if (differentiable and each.takes_angles) or each is segments[-1]]
 
 
 def _halves(factors: Sequence[np.ndarray], c_dtype: np.dtype) -> list[np.ndarray]:
