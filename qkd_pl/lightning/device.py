@@ -43,6 +43,9 @@ class BatchedLightning(LightningQubit):
     projectors and small Hermitian matrices. Gradients need ``device_vjp=True`` in the QNode: one forward and one
     backward sweep then serve all samples and all observables. Everything else takes the path of ``lightning.qubit``.
 
+    States between the two sweeps take up to 384 MiB, which stay with the device for the next circuit; larger batches
+    are run in portions.
+
     Args:
         wires: number of wires, their labels, or None to take them from each circuit.
         c_dtype: ``np.complex128`` or ``np.complex64``, or its name. In complex64, expectation values are accurate to
