@@ -75,7 +75,7 @@ def figure4(
 ) -> None:
     """Figure 4: phases of a 15-qubit chain, students of one to three layers.
 
-    After the teachers (about five minutes), a seed takes about two minutes on two cores. Repeating the command
+    After data and teachers (about five minutes), a seed takes about half a minute on two cores. Repeating the command
     resumes it, and adds seeds.
     """
     with clear_errors():
@@ -120,8 +120,8 @@ def figure5(
 ) -> None:
     """Figure 5: MNIST digits 1 and 5 as bits of 15 principal components, students of four to eight layers.
 
-    After the teacher (about ten minutes), a seed takes about 15 minutes on two cores, of which depths 4 to 6, whose
-    outputs depend on 10 to 14 qubits only, take two. Repeating the command resumes it, and adds seeds.
+    After the teacher (about three minutes), a seed takes about eight minutes on two cores, of which depths 4 to 6,
+    whose outputs depend on 10 to 14 qubits only, take two. Repeating the command resumes it, and adds seeds.
     """
     with clear_errors():
         settings = Figure5Settings(
@@ -165,7 +165,7 @@ def figure6(
 ) -> None:
     """Figure 6: all ten digits in the amplitudes of 10 qubits, a teacher and students of the same size.
 
-    After the teacher (about ten minutes), a seed takes about 20 minutes on two cores. Repeating the command resumes
+    After the teacher (about five minutes), a seed takes about seven minutes on two cores. Repeating the command resumes
     it, and adds seeds.
     """
     with clear_errors():
@@ -200,7 +200,7 @@ def dark_knowledge(
     """What KD adds to the best logit scale, against the temperature and the teacher's quality.
 
     For Table 1's student (2), after the teachers (about fifteen seconds), a seed takes about five seconds on two cores;
-    for figure4 to figure6, one to ten minutes after half an hour. Repeating the command resumes it, and adds seeds.
+    for figure4 to figure6, one to two minutes after five to ten. Repeating the command resumes it, and adds seeds.
     """
     with clear_errors():
         if experiment not in PROBLEMS:
