@@ -40,14 +40,19 @@ class SharedTrace:
     ):
         self._sweep, self._factors = sweep, factors
         self._n_samples, self._full, self._workers = n_samples, full, workers
+        self._is_filled = False
         self._loan = memory.lend(n_samples * sweep.width(full))
 
     def forward(self) -> np.ndarray:
         """:meth:`Sweep.forward` on all samples."""
-        return np.concatenate(self._spread(Sweep.forward), axis=1)
+        values = np.concatenate(self._spread(Sweep.forward), axis=1)
+        self._is_filled = True
+        return values
 
     def backward(self, coefficients: np.ndarray) -> np.ndarray:
         """:meth:`Sweep.backward` on all samples."""
+        if not self._is_filled:
+            self.forward()
         return np.sum(self._spread(Sweep.backward, coefficients), axis=0)
 
     def _spread(
