@@ -230,7 +230,9 @@ def _control_rows(name: str, summary: Summary) -> Iterator[str]:
             temperature = max(teacher["kd"], key=lambda key: teacher["kd"][key]["mean"])
             arms = {"control": best.to_json()}
             arms |= {column: teacher[column][temperature] for column in ("kd", "kd - control")}
-            yield _control_row(name, f"{kind}, {teacher['test_accuracy']:.3f}", f"best T = {temperature}", arms)
+            yield _control_row(
+                name, f"{kind}, {teacher['test_accuracy']:.3f}", f"best T = {float(temperature):.3g}", arms
+            )
         return
     students = summary.get("students", {"self": summary.get("final")})
     teacher = f"{summary['teacher'].get('kind', 'qnn')}, {summary['teacher']['test_accuracy']:.3f}"

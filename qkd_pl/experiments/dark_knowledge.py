@@ -141,7 +141,10 @@ def format_dark_knowledge(summary: Mapping[str, Any]) -> str:
     lines.append(_row("no teacher", summary["control"]))
     for name, teacher in summary["teachers"].items():
         title = f"teacher {name}, {teacher['test_accuracy']:.3f}"
-        lines += ["", f"{title:<34}" + "".join(f"{f'T = {t}':>16}" for t in sorted(teacher["kd"], key=float))]
+        lines += [
+            "",
+            f"{title:<34}" + "".join(f"{f'T = {float(t):.3g}':>16}" for t in sorted(teacher["kd"], key=float)),
+        ]
         lines.append(_row("KD", teacher["kd"]))
         lines.append(_row(f"KD − scaled CE (s = {summary['best_scale']:g})", teacher["kd - control"]))
     return "\n".join(lines)
