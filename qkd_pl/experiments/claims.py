@@ -48,7 +48,7 @@ DARK_KNOWLEDGE = {
     "dark-knowledge": "Table 1, student (2)",
     "dark-knowledge-figure4": "Figure 4, 1 layer",
     "dark-knowledge-figure5": "Figure 5, 4 layers",
-    "dark-knowledge-figure6": "Figure 6, 4 epochs of 20,000 images",
+    "dark-knowledge-figure6": "Figure 6, short run",
 }
 
 

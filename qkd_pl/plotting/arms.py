@@ -5,6 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from qkd_pl.experiments.statistics import Estimate
 
@@ -138,6 +139,7 @@ def _draw_gains(axes: Axes, summary: Mapping[str, Any]) -> None:
         _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("1/T")
     axes.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
 
