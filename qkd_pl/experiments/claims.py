@@ -34,7 +34,6 @@ COMMANDS = {
     "dark-knowledge-figure5": f"qkd-pl reproduce dark-knowledge --experiment figure5 {_SINGLE}",
     "dark-knowledge-figure6": f"qkd-pl reproduce dark-knowledge --experiment figure6 {_SINGLE}",
     "figure4": "qkd-pl reproduce figure4",
-    "figure4-ensemble": "qkd-pl reproduce figure4 --layers 1 --teacher-candidates 5 --teachers 3",
     "figure5": f"qkd-pl reproduce figure5 {_SINGLE}",
     "figure5-mlp": f"qkd-pl reproduce figure5 --layers 4,5 --teacher mlp {_SINGLE}",
     "figure6": f"qkd-pl reproduce figure6 {_SINGLE}",
