@@ -1,10 +1,11 @@
 """Seconds per distillation step, ours against other simulators: JSON and a figure.
 
-python -m benchmarks.step [QUBITSxLAYERS ...]     by default 7x2 10x4 15x3 15x4 15x10
+python -m benchmarks.step [--max-seconds SECONDS] [QUBITSxLAYERS ...]     by default 7x2 10x4 15x3 15x4 15x10
 
 All contestants of a size are measured one after the other in one run; stored rows of other sizes are kept.
 """
 
+import argparse
 import json
 import os
 import platform
@@ -26,7 +27,6 @@ CONE = (15, 4)
 SIZES = [(7, 2), (10, 4), (15, 3), CONE, (15, 10)]
 # Beyond these sizes one step takes minutes, or more memory than most machines have.
 LARGEST = {"lightning.qubit": (10, 4), "default.qubit": (10, 4)}
-MAX_SECONDS = 900  # for a contestant to compile and to run a few steps
 SINGLE_PRECISION = ["qkd.lightning", "TensorCircuit-NG"]
 PACKAGES = ["pennylane", "pennylane-lightning", "tensorcircuit-ng", "jax", "mindquantum", "numpy"]
 
@@ -44,7 +44,7 @@ def _runs(n_qubits: int, n_layers: int) -> list[tuple[str, int, int, str, str, i
     return runs
 
 
-def _measure(run: tuple[str, int, int, str, str, int]) -> dict:
+def _measure(run: tuple[str, int, int, str, str, int], max_seconds: float) -> dict:
     environment = os.environ | {"OMP_NUM_THREADS": "1"} if run[0] == "qkd.lightning" else dict(os.environ)
     started = time.clock_gettime(time.CLOCK_MONOTONIC)
     command = [sys.executable, "-m", "benchmarks.one", *map(str, run), str(started)]
@@ -52,10 +52,10 @@ def _measure(run: tuple[str, int, int, str, str, int]) -> dict:
     row = dict(zip(keys, run, strict=True))
     try:
         finished = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=MAX_SECONDS
+            command, env=environment, capture_output=True, text=True, check=False, timeout=max_seconds
         )
     except subprocess.TimeoutExpired:
-        return row | {"error": f"not ready within {MAX_SECONDS} s"}
+        return row | {"error": f"not ready within {max_seconds:g} s"}
     if finished.returncode:
         return row | {"error": finished.stderr.strip().splitlines()[-1]}
     return row | json.loads(finished.stdout.strip().splitlines()[-1])
@@ -93,14 +93,14 @@ def _draw(rows: list[dict], path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def main(sizes: list[tuple[int, int]]) -> None:
+def main(sizes: list[tuple[int, int]], max_seconds: float) -> None:
     """Run all contestants one after the other; what was measured is stored after each size, and drawn at the end."""
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
     versions = {package: version(package) for package in PACKAGES}
     for size in sizes:
         rows = []
         for run in _runs(*size):
-            rows.append(_measure(run))
+            rows.append(_measure(run, max_seconds))
             print(*run, rows[-1].get("seconds_per_step", rows[-1].get("error")), flush=True)
         _check_agreement([row for row in rows if "loss" in row])
         rows = sorted([*_stored_rows(except_for=size), *rows], key=_size)
@@ -119,5 +119,9 @@ def _size(row: dict) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    chosen = [tuple(int(part) for part in size.split("x")) for size in sys.argv[1:]]
-    main(chosen or SIZES)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.step")
+    parser.add_argument("sizes", nargs="*", metavar="QUBITSxLAYERS")
+    parser.add_argument("--max-seconds", type=float, default=900, help="for a contestant to compile and run some steps")
+    arguments = parser.parse_args()
+    chosen = [tuple(int(part) for part in size.split("x")) for size in arguments.sizes]
+    main(chosen or SIZES, arguments.max_seconds)
