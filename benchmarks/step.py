@@ -71,7 +71,7 @@ def _check_agreement(rows: list[dict]) -> None:
 
 
 def _draw(rows: list[dict], path: Path) -> None:
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(13, 4), layout="constrained")
     titles = {"seconds_per_step": "one step, batch 64", "seconds_of_cold_training": "50 steps from a cold process"}
     measured = [row for row in rows if "loss" in row and row["entangler"] == "cnot"]
     sizes = sorted({(row["n_qubits"], row["n_layers"]) for row in measured})
@@ -88,7 +88,7 @@ def _draw(rows: list[dict], path: Path) -> None:
             axis.plot(places, [points[sizes[i]] for i in places], "o-" if "qkd" in label else "s--", label=label)
         axis.set(yscale="log", title=title, ylabel="seconds", xlabel="qubits × layers")
         axis.set_xticks(range(len(sizes)), [f"{n} × {layers}" for n, layers in sizes])
-    axes[1].legend(fontsize="x-small")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="x-small")
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
 
