@@ -52,8 +52,7 @@ def kl_divergence(
     Returns:
         the divergence in nats and its gradient with respect to ``student_logits``, shape ``(n, K)``.
     """
-    log_p = log_softmax(teacher_logits / temperature, axis=1)
-    log_q = log_softmax(student_logits / temperature, axis=1)
+    log_p, log_q = log_softmax(np.stack([teacher_logits, student_logits]) / temperature, axis=2)
     p, q = np.exp(log_p), np.exp(log_q)
     d = _log_ratio(log_p, log_q, (teacher_logits - student_logits) / temperature)
     near = np.abs(d) < 1.0  # beyond, e^-d may overflow where p vanishes, and p·e^-d is simply q
