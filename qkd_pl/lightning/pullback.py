@@ -31,7 +31,6 @@ class Pullback:
             Crosses(kernels.n_wires, [kernels.run_positions[run] for run in segment.runs]) for segment in self._segments
         ]
         self._of_gates = np.zeros(len(register.angles))
-        self._precision = "C64" if register.c_dtype == np.complex64 else "C128"
         self._conjugated = np.empty((register.n_samples, 2**kernels.n_wires), dtype=register.c_dtype)
         self._kets: Register | None = None
         self._products: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
@@ -98,7 +97,7 @@ class Pullback:
         absent = np.empty(0, dtype=register.c_dtype)
         matrices = [kernels.matrices[gate] for gate in gates]
         none: list[list[int]] = [[] for _ in gates]
-        operations = getattr(algorithms, f"create_ops_list{self._precision}")(
+        operations = getattr(algorithms, f"create_ops_list{register.precision}")(
             [kernels.names[gate] for gate in gates],
             [register.parameters(gate) for gate in gates],
             [register.wires(gate) for gate in gates],
@@ -107,7 +106,7 @@ class Pullback:
             none,
             none,
         )
-        product = getattr(algorithms, f"VectorJacobianProduct{self._precision}")()
+        product = getattr(algorithms, f"VectorJacobianProduct{register.precision}")()
         every_angle = list(range(sum(gate in kernels.angle_of for gate in gates)))
         return partial(self._product, product, register.new_state(), operations, every_angle)
 

@@ -42,12 +42,14 @@ class Register:
 
     Attributes:
         kernels, angles, c_dtype: as given.
+        precision: how the names of Lightning's classes end.
         n_samples: ``2**m``, the number of samples of a block.
         single_qubit_gates: matrices of the gates of the merged runs, shape ``(n_gates, 2, 2)`` complex128.
     """
 
     def __init__(self, kernels: Kernels, angles: np.ndarray, c_dtype: Any, n_sample_wires: int):
         self.kernels, self.angles, self.c_dtype = kernels, angles, np.dtype(c_dtype)
+        self.precision = "C64" if self.c_dtype == np.complex64 else "C128"
         self.n_samples = 2**n_sample_wires
         self._n_sample_wires = n_sample_wires
         self._shape = (self.n_samples, 2**kernels.n_wires)
@@ -63,8 +65,7 @@ class Register:
 
     def new_state(self) -> Any:
         """A Lightning state vector of the register's size."""
-        precision = "C64" if self.c_dtype == np.complex64 else "C128"
-        return getattr(lightning_qubit_ops, f"StateVector{precision}")(self._n_sample_wires + self.kernels.n_wires)
+        return getattr(lightning_qubit_ops, f"StateVector{self.precision}")(self._n_sample_wires + self.kernels.n_wires)
 
     def wires(self, gate: int) -> list[int]:
         """Wires of the register that a gate acts on."""

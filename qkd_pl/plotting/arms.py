@@ -101,12 +101,7 @@ def plot_dark_knowledge(summary: Mapping[str, Any]) -> Figure:
     scales = sorted(summary["control"], key=float)
     estimates = [Estimate.from_json(summary["control"][scale]) for scale in scales]
     _band(left, [float(s) for s in scales], estimates, color="tab:orange", label="scaled CE, no teacher", marker="s")
-    for name, colour in TEACHER_COLOURS.items():
-        teacher = summary["teachers"][name]
-        temperatures = sorted(teacher["kd"], key=float)
-        values = [Estimate.from_json(teacher["kd"][temperature]) for temperature in temperatures]
-        label = f"KD, teacher {name} ({teacher['test_accuracy']:.3f})"
-        _band(left, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
+    _draw_teachers(left, summary, "kd", "KD, teacher")
     _draw_gains(right, summary)
     left.set_xscale("log")
     left.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
@@ -131,17 +126,21 @@ def plot_dark_knowledge_gains(summaries: Mapping[str, Mapping[str, Any]]) -> Fig
 
 
 def _draw_gains(axes: Axes, summary: Mapping[str, Any]) -> None:
-    for name, colour in TEACHER_COLOURS.items():
-        teacher = summary["teachers"][name]
-        temperatures = sorted(teacher["kd - control"], key=float)
-        values = [Estimate.from_json(teacher["kd - control"][temperature]) for temperature in temperatures]
-        label = f"teacher {name} ({teacher['test_accuracy']:.3f})"
-        _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=label, marker="o")
+    _draw_teachers(axes, summary, "kd - control", "teacher")
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("1/T")
     axes.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
+
+
+def _draw_teachers(axes: Axes, summary: Mapping[str, Any], column: str, label: str) -> None:
+    for name, colour in TEACHER_COLOURS.items():
+        teacher = summary["teachers"][name]
+        temperatures = sorted(teacher[column], key=float)
+        values = [Estimate.from_json(teacher[column][temperature]) for temperature in temperatures]
+        full_label = f"{label} {name} ({teacher['test_accuracy']:.3f})"
+        _band(axes, [1 / float(t) for t in temperatures], values, color=colour, label=full_label, marker="o")
 
 
 def _band(axes: Axes, positions: Sequence[float], estimates: Sequence[Estimate], **line: Any) -> None:
