@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -104,9 +105,10 @@ class BatchedLightning(LightningQubit):
         native = [self._native(circuit, config) for circuit in circuits]
         others = [circuit for circuit, execution in zip(circuits, native, strict=True) if execution is None]
         stock = iter(_stock["execute"](self, others, config))
-        self._executed = [execution for execution in native if execution is not None]
         keep = _differentiable(config)
-        return tuple(next(stock) if execution is None else execution.run(keep) for execution in native)
+        results = tuple(next(stock) if execution is None else execution.run(keep) for execution in native)
+        self._executed = [execution for execution in native if keep and execution is not None]
+        return results
 
     def compute_vjp(
         self,
@@ -121,7 +123,7 @@ class BatchedLightning(LightningQubit):
             if (recognised := self.recognise(circuit, True)) is None:
                 gradients += _stock["compute_vjp"](self, (circuit,), (cotangent,), config)
             else:
-                gradients.append(self._executed_or_new(*recognised).vjp(cotangent, recognised[0].layout.trainable))
+                gradients.append(self._gradient(*recognised, cotangent))
         return tuple(gradients)
 
     def execute_and_compute_vjp(
@@ -161,12 +163,22 @@ class BatchedLightning(LightningQubit):
     def _execution(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
         return BatchedExecution(circuit, readout, self._workspace)
 
-    def _executed_or_new(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
-        """The execution that :meth:`execute` left for the backward sweep, if there is one."""
-        for execution in self._executed:
+    def _gradient(self, circuit: BatchedCircuit, readout: Readout, cotangent: Any) -> tuple[np.ndarray, ...]:
+        executed = self._take_executed(circuit, readout)
+        execution = executed or self._execution(circuit, readout)
+        gradient = execution.vjp(cotangent, circuit.layout.trainable)
+        if executed:
+            self._executed.append(executed)
+        return gradient
+
+    def _take_executed(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution | None:
+        """The execution that :meth:`execute` left for the backward sweep, if there is one; no other thread has it."""
+        for execution in tuple(self._executed):
             if execution.is_of(circuit, readout):
-                return execution
-        return self._execution(circuit, readout)
+                with suppress(ValueError):
+                    self._executed.remove(execution)
+                    return execution
+        return None
 
 
 @qml.transform

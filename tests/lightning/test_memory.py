@@ -1,12 +1,15 @@
 """Where states are kept between the sweeps, and what happens when they do not fit."""
 
 import copy
+import sys
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pennylane as qml
 import pytest
 from batched_circuits import assert_agrees, logits, random_states, state_circuit, template_circuit
+from pennylane.devices import ExecutionConfig
 
 from qkd_pl.lightning import BatchedLightning, batch
 from qkd_pl.lightning.memory import Memory, SharedMemory
@@ -85,3 +88,27 @@ def test_gates_without_wires_change_nothing(operation, causal_cone):
 
     angles = np.array([0.1, 0.2])
     np.testing.assert_allclose(circuit(angles), np.cos(angles), atol=1e-12)
+
+
+@pytest.fixture
+def _hasty_threads():
+    """Let threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
+def test_threads_with_the_same_circuit_do_not_disturb_each_other():
+    device, tape = BatchedLightning(wires=8), deep_tape(4, batch_size=64)
+    config = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
+    (expected,) = BatchedLightning(wires=8).compute_vjp((tape,), (np.ones(64),), config)
+
+    def gradient(_):
+        device.execute((tape,), config)
+        return device.compute_vjp((tape,), (np.ones(64),), config)[0]
+
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(gradient, range(40)):
+            np.testing.assert_allclose(found, expected, atol=1e-10)
