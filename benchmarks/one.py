@@ -65,8 +65,9 @@ class Watch:
         from qkd_pl.lightning.crosses import Crosses
         from qkd_pl.lightning.register import Register
 
-        for kind, name in [(Register, name) for name in ("run", "undo", "load", "read")] + [(Crosses, "add")]:
-            setattr(kind, name, self._timed(getattr(kind, name)))
+        for kind, names in {Register: ("run", "undo", "undo_on_bras", "load", "read"), Crosses: ("add",)}.items():
+            for name in names:
+                setattr(kind, name, self._timed(getattr(kind, name)))
 
     def _timed(self, method: Callable) -> Callable:
         def timed(owner, *arguments):

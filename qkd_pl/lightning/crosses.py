@@ -33,11 +33,11 @@ class Crosses:
             if any(position in positions for position in group)
         }
 
-    def add(self, kets: np.ndarray, conjugated_bras: np.ndarray) -> None:
-        """Add those of more samples, both of shape ``(n_samples, 2**n_wires)``."""
+    def add(self, kets: np.ndarray, bras: np.ndarray) -> None:
+        """Add those of more samples, amplitudes of shape ``(n_samples, 2**n_wires)``."""
         for group, total in self._sums.items():
             shape = (-1, len(total), 2 ** (self.n_wires - group.stop))
-            left, right = kets.reshape(shape), conjugated_bras.reshape(shape)
+            left, right = kets.reshape(shape), bras.reshape(shape)
             if group.stop == self.n_wires:
                 total += left[:, :, 0].T @ right[:, :, 0]
             else:

@@ -8,7 +8,7 @@ import numpy as np
 from qkd_pl.lightning.runs import Runs
 from qkd_pl.lightning.segments import Segment, segments_of
 from qkd_pl.lightning.single_qubit import PAULIS
-from qkd_pl.lightning.templates import FIXED, ROTATIONS
+from qkd_pl.lightning.templates import FIXED, REAL, ROTATIONS
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ class Kernels:
         return self._scheduled[0]
 
     @cached_property
+    def are_real(self) -> list[bool]:
+        """For each segment whether the matrices of its gates that cannot be merged are known to be real."""
+        return [all(map(self._is_real, segment.gates)) for segment in self.segments]
+
+    @cached_property
     def runs(self) -> Runs:
         """The single-qubit gates, merged per wire."""
         return Runs(self.names, self.inverses, self.matrices, self.angle_of, self._scheduled[1])
@@ -57,3 +62,7 @@ class Kernels:
 
     def _is_matrix(self, gate: int) -> bool:
         return self.names[gate] in PAULIS or self.names[gate] in FIXED or self.matrices[gate] is not None
+
+    def _is_real(self, gate: int) -> bool:
+        matrix = self.matrices[gate]
+        return self.names[gate] in REAL if matrix is None else not matrix.imag.any()

@@ -17,7 +17,7 @@ from pennylane.tape import QuantumScript
 from qkd_pl.causal_cone import DIAGONAL_GATES, Reach, measured_reach, needed_gates
 from qkd_pl.lightning.gates import ONE_ENTRY, Gates, Source
 from qkd_pl.lightning.preparation import Preparation, ProductStates
-from qkd_pl.lightning.stages import Entry, Stage, entries
+from qkd_pl.lightning.stages import Entry, Stage, Wires, entries
 from qkd_pl.lightning.templates import (
     FIXED,
     ROTATIONS,
@@ -90,7 +90,7 @@ class _Item:
 
     op: Operator
     source: Source
-    wires: tuple[Any, ...]
+    wires: Wires
     parameters: Sequence[int]
     name: str
     entry: int | None
@@ -164,7 +164,7 @@ def _is_filled_in(op: Operator) -> bool:
 def _split(
     operations: Sequence[Operator],
     trainable: frozenset[int],
-    measured: Sequence[tuple[Any, ...]],
+    measured: Sequence[Wires],
     reached: dict[Any, Reach] | None,
 ) -> Layout | None:
     """:func:`layout_of`, for given wires of the measurements and what they depend on; None for everything."""
@@ -195,7 +195,7 @@ def _split(
     unprepared = dict.fromkeys(wire for used in (*gates.wires, *measured) for wire in used if wire not in known)
     groups |= {(wire,): [] for wire in unprepared}
     (batch_size,) = sizes
-    order, stages = _stages(gates, list(groups), batch_size, reached is not None)
+    order, stages = _stages(gates, list(groups), batch_size, measured, reached is not None)
     wires = [wire for group in reversed(order) for wire in group]
     positions = {wire: position for position, wire in enumerate(wires)}
     acting = []
@@ -207,20 +207,28 @@ def _split(
     return Layout(batch_size, positions, states, gates, [parameters[i] for i in sorted(parameters)], acting)
 
 
-def _flagged(gates: Gates) -> list[tuple[tuple[Any, ...], bool]]:
+def _flagged(gates: Gates) -> list[tuple[Wires, bool]]:
     return [(on, name in DIAGONAL_GATES) for on, name in zip(gates.wires, gates.names, strict=True)]
 
 
 def _stages(
-    gates: Gates, groups: Sequence[tuple[Any, ...]], batch_size: int, staged: bool
-) -> tuple[list[tuple[Any, ...]], list[Entry]]:
-    """The groups in the order in which they enter, and the entries."""
+    gates: Gates, groups: Sequence[Wires], batch_size: int, measured: Sequence[Wires], staged: bool
+) -> tuple[list[Wires], list[Entry]]:
+    """The groups in the order in which they enter, and the entries.
+
+    Of those that enter together, the measured ones come last, hence first in the register: observables on the first
+    wires are the cheapest.
+    """
     if staged:
         found = entries(_flagged(gates), groups, batch_size)
     else:
         n_wires = sum(map(len, groups))
         found = [Entry(list(range(len(groups))), list(range(len(gates.names))), n_wires)]
-    return [groups[i] for entry in found for i in entry.groups], found
+    all_measured = {wire for used in measured for wire in used}
+    order: list[Wires] = []
+    for entry in found:
+        order += sorted((groups[i] for i in entry.groups), key=lambda group: not all_measured.isdisjoint(group))
+    return order, found
 
 
 def _items(operations: Iterable[Operator], trainable: frozenset[int]) -> Iterator[_Item]:
@@ -254,13 +262,11 @@ def _parts(op: Operator, source: Source) -> Iterator[_Item]:
         yield _Item(op, source, op.wires.labels, (), op.name, None, True)
 
 
-def _separate(
-    items: Sequence[_Item], trainable: frozenset[int]
-) -> tuple[dict[tuple[Any, ...], list[_Item]], list[_Item]] | None:
+def _separate(items: Sequence[_Item], trainable: frozenset[int]) -> tuple[dict[Wires, list[_Item]], list[_Item]] | None:
     """State preparations and gates up to the last broadcast one on their wire, and the gates that come after them."""
     last_broadcast = {item.wires[0]: i for i, item in enumerate(items) if item.broadcast}
-    prepared: dict[tuple[Any, ...], list[_Item]] = {}
-    owner: dict[Any, tuple[Any, ...]] = {}
+    prepared: dict[Wires, list[_Item]] = {}
+    owner: dict[Any, Wires] = {}
     touched: set[Any] = set()
     shared = []
     for i, item in enumerate(items):

@@ -3,6 +3,9 @@
 Angles of single-qubit gates get their derivatives from reduced cross matrices of states and cotangents, which serve all
 of a segment at once; those of other gates from Lightning's own vector-Jacobian product. Where the forward sweep kept
 the states after each segment that takes angles, only the cotangents are swept, else both.
+
+Cotangents are swept as bras ⟨λ|, whose amplitudes are the complex conjugates of those of |λ⟩: they are factors of the
+cross matrices as they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +20,7 @@ from qkd_pl.lightning.register import Register
 
 
 class Pullback:
-    """Sum over samples of the derivatives of ``2 Re ⟨cotangent|final state⟩`` with respect to the angles.
+    """Sum over samples of the derivatives of ``2 Re ⟨bra|final state⟩`` with respect to the angles.
 
     Args:
         register: the gates.
@@ -31,38 +34,38 @@ class Pullback:
             Crosses(kernels.n_wires, [kernels.run_positions[run] for run in segment.runs]) for segment in self._segments
         ]
         self._of_gates = np.zeros(len(register.angles))
-        self._conjugated = np.empty((register.n_samples, 2**kernels.n_wires), dtype=register.c_dtype)
         self._kets: Register | None = None
         self._products: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
 
-    def through(self, after: Mapping[int, np.ndarray], cotangents: np.ndarray, undo_all: bool) -> np.ndarray:
-        """Sweep the cotangents of up to as many samples as the register holds.
+    def through(self, after: Mapping[int, np.ndarray], bras: np.ndarray, undo_all: bool) -> np.ndarray:
+        """Sweep the bras of up to as many samples as the register holds.
 
         Args:
             after: segment → amplitudes ``(n_samples, 2**n)`` after it, at least for the last segment.
-            cotangents: shape ``(n_samples, 2**n)``, ``Σ_k g_kb O_k |final_b⟩`` for cotangents g of ⟨O_k⟩.
+            bras: shape ``(n_samples, 2**n)``, ``Σ_k g_kb ⟨final_b| O_k`` for cotangents g of ⟨O_k⟩.
             undo_all: whether the result is needed.
 
         Returns:
-            with ``undo_all``, U† of the cotangents for all gates U, of the same shape; the next call overwrites it.
+            with ``undo_all``, the bras times all gates, of the same shape; the next call overwrites it.
         """
+        n_samples = len(bras)
         takes_angles = [segment.takes_angles for segment in self._segments]
         all_kept = all(i in after for i, takes in enumerate(takes_angles) if takes)
-        bras = self._register.load(cotangents)
+        bras = self._register.load(bras)
         for i in reversed(range(len(takes_angles))):
             if takes_angles[i]:
-                kets = after[i] if i in after else self._ket_register().read()[: len(cotangents)]
+                kets = after[i] if i in after else self._ket_register().read()[:n_samples]
                 self._differentiate(i, kets, bras)
             if not (undo_all or any(takes_angles[:i])):
                 break
-            self._register.undo(i)
+            self._register.undo_on_bras(i)
             if i == 0 or takes_angles[i - 1]:
                 bras = self._register.read()
             if not all_kept:
                 if i in after:
                     self._ket_register().load(after[i])
                 self._ket_register().undo(i)
-        return bras[: len(cotangents)]
+        return bras[:n_samples]
 
     def gradient(self) -> np.ndarray:
         """The derivatives with respect to all angles, float64, of all samples swept so far."""
@@ -82,17 +85,16 @@ class Pullback:
 
     def _differentiate(self, segment: int, kets: np.ndarray, bras: np.ndarray) -> None:
         if self._segments[segment].runs:
-            np.conjugate(bras, out=self._conjugated)
-            self._crosses[segment].add(kets, self._conjugated[: len(kets)])
+            self._crosses[segment].add(kets, bras[: len(kets)])
             return
         kernels, gates = self._register.kernels, self._segments[segment].gates
         if segment not in self._products:
             self._products[segment] = self._lightning_product(gates)
         taken = [kernels.angle_of[gate] for gate in gates if gate in kernels.angle_of]
-        self._of_gates[taken] += self._products[segment](kets, bras)
+        self._of_gates[taken] += self._products[segment](kets, bras.conj())
 
     def _lightning_product(self, gates: Sequence[int]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-        """Lightning's vector-Jacobian product for gates one after the other, of states after them and cotangents."""
+        """Lightning's vector-Jacobian product for gates one after the other, of kets after them and cotangent kets."""
         register, kernels = self._register, self._register.kernels
         absent = np.empty(0, dtype=register.c_dtype)
         matrices = [kernels.matrices[gate] for gate in gates]
@@ -111,7 +113,7 @@ class Pullback:
         return partial(self._product, product, register.new_state(), operations, every_angle)
 
     def _product(
-        self, product: Any, state: Any, operations: Any, angles: list[int], kets: np.ndarray, bras: np.ndarray
+        self, product: Any, state: Any, operations: Any, angles: list[int], kets: np.ndarray, cotangents: np.ndarray
     ) -> np.ndarray:
         state.updateData(self._register.padded(kets).ravel())
-        return 2 * product(state, operations, bras.ravel(), angles).real.astype(np.float64)
+        return 2 * product(state, operations, cotangents.ravel(), angles).real.astype(np.float64)

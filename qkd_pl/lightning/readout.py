@@ -1,8 +1,8 @@
 """Expectation values of many observables on a block of states, and the sum of the observables applied to it.
 
 Every observable is a sum of products of a diagonal part and a dense matrix on a few wires. Diagonal observables need
-only the probabilities, and are evaluated together as one matrix product. The others are grouped by diagonal part and
-wires; each group shares one reduced density matrix per sample.
+only the probabilities of what the first wires give, and are evaluated together as one matrix product. The others are
+grouped by diagonal part and wires; each group shares one reduced density matrix per sample.
 """
 
 from collections.abc import Sequence
@@ -18,6 +18,8 @@ from pennylane.ops import Prod, SProd, Sum
 
 MAX_DENSE_WIRES = 6
 _MAX_BYTES = 2**28
+# Shorter stretches of equal weight are not worth a call of BLAS each.
+_MIN_STRETCH = 32
 _SINGLE_OBSERVABLES = (qml.Identity, qml.X, qml.Y, qml.Z, qml.Hadamard, qml.Hermitian, qml.Projector)
 _readouts: dict[Any, "Readout | None"] = {}
 _READOUTS_KEPT = 16
@@ -54,6 +56,50 @@ class _DenseGroup:
     matrices: np.ndarray
 
 
+class _Diagonals:
+    """Diagonal observables, as weights of stretches of the real and imaginary parts of a state's amplitudes.
+
+    Args:
+        terms: observable → its diagonal terms.
+        n_wires: of the register, without sample wires.
+
+    Attributes:
+        rows: the observables.
+        weights: shape ``(len(rows), n_stretches)`` float64.
+    """
+
+    def __init__(self, terms: dict[int, list[_Term]], n_wires: int):
+        self.rows = list(terms)
+        diagonals = np.zeros((len(terms), 2**n_wires))
+        last = -1
+        for row, of_row in zip(diagonals, terms.values(), strict=True):
+            for term in of_row:
+                row += term.coefficient * _diagonal(term.factors, n_wires).ravel()
+                last = max([last, *(position for factor in term.factors for position in factor.positions)])
+        stretch = 2 ** (n_wires - last)
+        self.weights = np.repeat(diagonals, 2, axis=1)[:, :: stretch if stretch >= _MIN_STRETCH else 1].copy()
+
+    def expectations(self, states: np.ndarray) -> np.ndarray:
+        """Shape ``(len(rows), n_samples)`` float64."""
+        stretches = self._stretches(states)
+        are_single = stretches.shape[-1] == 1
+        probabilities = np.square(stretches[:, :, 0]) if are_single else np.vecdot(stretches, stretches)
+        return self.weights @ probabilities.T
+
+    def applied(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """The sum of the observables with ``coefficients (len(rows), n_samples)``, a new array like the states."""
+        stretches = self._stretches(states)
+        weights = (coefficients.T @ self.weights).astype(stretches.dtype)
+        parts = (stretches * weights[:, :, None]).reshape(len(states), 2 * states.shape[1])
+        return parts.view(states.dtype)
+
+    def _stretches(self, states: np.ndarray) -> np.ndarray:
+        """Real and imaginary parts one after the other, ``(n_samples, n_stretches, length)``, without a copy."""
+        n_stretches = self.weights.shape[1]
+        parts = np.ascontiguousarray(states).view(states.real.dtype)
+        return parts.reshape(len(states), n_stretches, parts.shape[1] // n_stretches)
+
+
 class Readout:
     """Observables of one circuit, on the positions of its register.
 
@@ -64,19 +110,15 @@ class Readout:
 
     def __init__(self, observables: Sequence[Sequence[_Term]], n_wires: int):
         self.n_observables = len(observables)
-        self._diagonal_rows: list[int] = []
-        diagonals: dict[int, np.ndarray] = {}
+        diagonal: dict[int, list[_Term]] = {}
         self._groups: dict[Any, _DenseGroup] = {}
         for k, terms in enumerate(observables):
             for term in terms:
                 if all(factor.values.ndim == 1 for factor in term.factors):
-                    diagonals[k] = diagonals.get(k, 0) + term.coefficient * _diagonal(term.factors, n_wires).ravel()
+                    diagonal.setdefault(k, []).append(term)
                 else:
                     self._add_dense(k, term, n_wires)
-        self._diagonal_rows = list(diagonals)
-        # For the real and the imaginary part of each amplitude.
-        self._diagonals = np.repeat(np.array(list(diagonals.values())).reshape(-1, 2**n_wires), 2, axis=1)
-        self._single_diagonals = self._diagonals.astype(np.float32)
+        self._diagonals = _Diagonals(diagonal, n_wires)
 
     def _add_dense(self, k: int, term: _Term, n_wires: int) -> None:
         diagonal = [factor for factor in term.factors if factor.values.ndim == 1]
@@ -90,8 +132,7 @@ class Readout:
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, n_samples)`` float64, of states ``(n_samples, 2**n_wires)``."""
         values = np.zeros((self.n_observables, len(states)))
-        if self._diagonal_rows:
-            values[self._diagonal_rows] = self._diagonals @ np.square(_parts(states)).T
+        values[self._diagonals.rows] = self._diagonals.expectations(states)
         for group in self._groups.values():
             chosen = states[:, group.index]
             reduced = (chosen * group.weights) @ chosen.conj().transpose(0, 2, 1)
@@ -99,22 +140,13 @@ class Readout:
             values += (flat @ group.matrices.reshape(self.n_observables, -1).T).real.T
         return values
 
-    def apply(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """``Σ_k coefficients_kb O_k |state_b⟩``, shape ``(n_samples, 2**n_wires)``; coefficients have shape (k, b)."""
-        parts = _parts(states)
-        coefficients = coefficients.astype(parts.dtype)
-        diagonals = self._diagonals if parts.dtype == np.float64 else self._single_diagonals
-        weights = coefficients[self._diagonal_rows].T @ diagonals
-        applied = np.multiply(weights, parts, out=weights).view(states.dtype)
+    def bras(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """``Σ_k coefficients_kb ⟨state_b| O_k``, shape ``(n_samples, 2**n_wires)``; coefficients have shape (k, b)."""
+        kets = self._diagonals.applied(states, coefficients[self._diagonals.rows])
         for group in self._groups.values():
-            matrices = np.tensordot(coefficients.T, group.matrices.astype(states.dtype, copy=False), axes=1)
-            applied[:, group.index] += matrices @ (states[:, group.index] * group.weights)
-        return applied
-
-
-def _parts(states: np.ndarray) -> np.ndarray:
-    """Real and imaginary parts one after the other, shape ``(n_samples, 2 * 2**n_wires)``, without a copy."""
-    return np.ascontiguousarray(states).view(states.real.dtype)
+            matrices = np.tensordot(coefficients.T, group.matrices, axes=1).astype(states.dtype, copy=False)
+            kets[:, group.index] += matrices @ (states[:, group.index] * group.weights)
+        return np.conjugate(kets, out=kets)
 
 
 def readout_of(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]) -> Readout | None:

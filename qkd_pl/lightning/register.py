@@ -6,18 +6,18 @@ stay zero.
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from pennylane_lightning import lightning_qubit_ops
 
 from qkd_pl.lightning.kernels import Kernels
-from qkd_pl.lightning.segments import Segment
 
 # Registers of up to this size fit the cache, with a few more for the backward sweep, and are large enough to hide the
 # cost of calling a kernel.
-BEST_REGISTER_BYTES = 2**17
+BEST_REGISTER_BYTES = 2**18
 
 
 def sample_wires(n_wires: int, batch_size: int, c_dtype: Any) -> int:
@@ -28,6 +28,7 @@ def sample_wires(n_wires: int, batch_size: int, c_dtype: Any) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-batch_size // 2**m) * 2**m, -m))
 
 
+# One of Lightning's functions, the wires, whether inverted, and further arguments.
 Call = tuple[Callable[..., None], list[int], bool, tuple]
 
 
@@ -57,7 +58,9 @@ class Register:
         self._state = self.new_state()
         self.single_qubit_gates = kernels.runs.gates(angles)
         merged = kernels.runs.merged(self.single_qubit_gates).astype(self.c_dtype)
-        self._calls = [self._calls_of(segment, merged) for segment in kernels.segments]
+        self._gate_calls = [[self._gate_call(gate) for gate in segment.gates] for segment in kernels.segments]
+        self._run_calls = self._calls_of_runs(merged)
+        self._merged = merged
 
     def twin(self) -> "Register":
         """Another register with the same gates."""
@@ -84,15 +87,28 @@ class Register:
             after: segment → where those after it go.
         """
         self.load(states)
-        for segment, calls in enumerate(self._calls):
-            for call, wires, inverse, extra in calls:
+        for segment, (gates, runs) in enumerate(zip(self._gate_calls, self._run_calls, strict=True)):
+            for call, wires, inverse, extra in chain(gates, runs):
                 call(wires, inverse, *extra)
             if (kept := after.get(segment)) is not None:
                 self._keep(kept)
 
     def undo(self, segment: int) -> None:
-        """The inverse of a segment on the amplitudes in the register."""
-        for call, wires, inverse, extra in reversed(self._calls[segment]):
+        """The inverse of a segment on the amplitudes of kets in the register."""
+        for call, wires, inverse, extra in chain(self._run_calls[segment], reversed(self._gate_calls[segment])):
+            call(wires, not inverse, *extra)
+
+    def undo_on_bras(self, segment: int) -> None:
+        """⟨λ| → ⟨λ|U for the gates U of a segment, on the amplitudes of bras in the register."""
+        if not self.kernels.are_real[segment]:
+            self.load(self.read().conj())
+            self.undo(segment)
+            self.load(self.read().conj())
+            return
+        # On amplitudes of bras, a gate acts as its transpose, which is the inverse if it is real.
+        for call, wires, inverse, extra in self._transposed_run_calls[segment]:
+            call(wires, inverse, *extra)
+        for call, wires, inverse, extra in reversed(self._gate_calls[segment]):
             call(wires, not inverse, *extra)
 
     def load(self, states: np.ndarray) -> np.ndarray:
@@ -120,20 +136,23 @@ class Register:
         else:
             states[:] = self.read()[: len(states)]
 
-    def _calls_of(self, segment: Segment, merged: np.ndarray) -> list[Call]:
-        """Lightning's functions: what to call, on which wires, whether inverted, and further arguments."""
-        kernels, calls = self.kernels, list[Call]()
-        for gate in segment.gates:
-            wires, matrix, inverse = self.wires(gate), kernels.matrices[gate], kernels.inverses[gate]
-            if matrix is None:
-                kernel = getattr(self._state, kernels.names[gate])
-                calls.append((kernel, wires, inverse, (self.parameters(gate),)))
-            else:
-                calls.append((self._apply(matrix), wires, inverse, ()))
-        for run in segment.runs:
-            on = [self._n_sample_wires + kernels.run_positions[run]]
-            calls.append((self._apply(merged[run]), on, False, ()))
-        return calls
+    @cached_property
+    def _transposed_run_calls(self) -> list[list[Call]]:
+        return self._calls_of_runs(self._merged.transpose(0, 2, 1).copy())
+
+    def _gate_call(self, gate: int) -> Call:
+        kernels, wires = self.kernels, self.wires(gate)
+        if (matrix := kernels.matrices[gate]) is not None:
+            return self._apply(matrix), wires, kernels.inverses[gate], ()
+        return getattr(self._state, kernels.names[gate]), wires, kernels.inverses[gate], (self.parameters(gate),)
+
+    def _calls_of_runs(self, matrices: np.ndarray) -> list[list[Call]]:
+        """Calls for each segment, from the matrix of each run."""
+        first, positions = self._n_sample_wires, self.kernels.run_positions
+        return [
+            [(self._apply(matrices[run]), [first + positions[run]], False, ()) for run in segment.runs]
+            for segment in self.kernels.segments
+        ]
 
     def _apply(self, matrix: np.ndarray) -> Callable[..., None]:
         return partial(self._state.applyMatrix, matrix.astype(self.c_dtype, copy=False))

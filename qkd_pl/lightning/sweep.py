@@ -87,25 +87,26 @@ class Sweep:
     def backward(self, trace: Trace, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
         """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace, better a full one.
 
-        With λ = Σ_k c_k O_k ψ after the last stage, every stage hands U†λ, projected on the states of the wires that
-        entered with it, to the one before.
+        With ⟨λ| = Σ_k c_k ⟨ψ|O_k after the last stage, every stage hands ⟨λ|U, projected on the states of the wires
+        that entered with it, to the one before.
         """
         n_samples = _length(trace)
         gradient = np.zeros(len(self.angles))
-        cotangents = np.empty((0, 0))
+        bras = np.empty((0, 0))
         for stage, register, after, entering in reversed(list(self._walk(trace, factors))):
             is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
-            entered = np.ones((1, 1)) if is_first else product_states(entering, self.c_dtype)
-            before = np.empty((n_samples, 2**stage.kernels.n_wires // entered.shape[1]), dtype=self.c_dtype)
+            entered = product_states([] if is_first else entering, self.c_dtype)
+            before = np.empty((0 if is_first else n_samples, _width(after) // entered.shape[1]), dtype=self.c_dtype)
             pullback = Pullback(register)
-            for block in _blocks(register, n_samples):
+            # What the forward sweep kept last is the most likely to be in the cache still.
+            for block in reversed(list(_blocks(register, n_samples))):
                 kets = _of(block, after)
-                here = self.readout.apply(_final(kets), coefficients[:, block]) if is_last else cotangents[block]
+                here = self.readout.bras(_final(kets), coefficients[:, block]) if is_last else bras[block]
                 there = pullback.through(kets, here, undo_all=not is_first)
                 if not is_first:
-                    before[block] = _projected(there, chosen(entered, block, n_samples))
+                    _project(there, chosen(entered, block, n_samples), out=before[block])
             gradient[stage.kernels.angles] = pullback.gradient()
-            cotangents = before
+            bras = before
         return gradient
 
     def _walk(
@@ -136,16 +137,21 @@ def _length(trace: Trace) -> int:
     return len(_final(trace[-1]))
 
 
+def _width(after: After) -> int:
+    """How many amplitudes the states of a stage have."""
+    return _final(after).shape[1]
+
+
 def _halves(factors: Sequence[np.ndarray], c_dtype: np.dtype) -> list[np.ndarray]:
     """Products of the first and of the second half of the factors: small, and each block then needs but one more."""
     middle = len(factors) // 2
     return [product_states(half, c_dtype) for half in (factors[:middle], factors[middle:]) if half]
 
 
-def _projected(states: np.ndarray, entered: np.ndarray) -> np.ndarray:
-    """``(⟨entered| ⊗ 1)|state⟩`` for states ``(n, 2**(k+j))`` and ``(n or 1, 2**k)`` of the wires that entered last."""
-    split = states.reshape(len(states), entered.shape[1], -1)
-    return (entered.conj()[:, None, :] @ split)[:, 0, :]
+def _project(bras: np.ndarray, entered: np.ndarray, out: np.ndarray) -> None:
+    """``⟨bra|(|entered⟩ ⊗ 1)`` for bras ``(n, 2**(k+j))`` and kets ``(n or 1, 2**k)`` of wires that entered last."""
+    split = bras.reshape(len(bras), entered.shape[1], -1)
+    np.matmul(entered[:, None, :], split, out=out[:, None, :])
 
 
 def _blocks(register: Register, n_samples: int) -> Iterator[slice]:

@@ -18,6 +18,8 @@ ROTATIONS = frozenset(
 FIXED = frozenset(
     {"PauliX", "PauliY", "PauliZ", "Hadamard", "S", "T", "SX", "CNOT", "CY", "CZ", "SWAP", "CSWAP", "Toffoli"}
 )
+# Gates on several wires whose matrices have no imaginary parts.
+REAL = frozenset({"CNOT", "CZ", "SWAP", "CSWAP", "Toffoli", "CRY", "SingleExcitation", "DoubleExcitation"})
 
 
 @dataclass(frozen=True)

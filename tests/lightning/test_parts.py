@@ -250,4 +250,4 @@ def test_readout_agrees_with_the_matrix_of_an_observable(observable, seed):
     np.testing.assert_allclose(readout.expectations(states), exact, atol=1e-10)
     coefficients = rng.normal(size=(2, 3))
     applied = np.einsum("kb,kij,bj->bi", coefficients, matrices, states)
-    np.testing.assert_allclose(readout.apply(states, coefficients), applied, atol=1e-10)
+    np.testing.assert_allclose(readout.bras(states, coefficients), applied.conj(), atol=1e-10)

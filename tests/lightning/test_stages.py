@@ -11,7 +11,8 @@ from qkd_pl.lightning import BatchedLightning, layout, stages
 from qkd_pl.lightning.stages import entries
 
 N_WIRES = 5
-KINDS = [qml.RX, qml.RZ, qml.PhaseShift, qml.Hadamard, qml.CZ, qml.CNOT, qml.CRY, qml.IsingZZ, qml.SingleExcitation]
+KINDS = [qml.RX, qml.RZ, qml.PhaseShift, qml.Hadamard, qml.CZ, qml.CNOT, qml.CY, qml.ISWAP]
+KINDS += [qml.CRX, qml.CRY, qml.IsingZZ, qml.SingleExcitation]
 gates = st.lists(
     st.tuples(
         st.sampled_from(KINDS),
