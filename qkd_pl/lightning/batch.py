@@ -17,7 +17,7 @@ from qkd_pl.lightning.spread import SharedTrace
 from qkd_pl.lightning.sweep import Sweep
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
-PORTION = 2**20
+PORTION = 2**21
 # States up to this size wait for the backward sweep; of more, only the final ones do, and beyond that none.
 KEPT_BYTES = 3 * 2**27
 # Amplitudes times gates from which on spreading a batch over processes pays.

@@ -75,10 +75,11 @@ def chosen(factor: np.ndarray, samples: slice, batch_size: int) -> np.ndarray:
 
 
 def product_states(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
-    """Tensor products of factors of shape ``(n_samples or 1, 2**k)``, a new array ``(n_samples or 1, 2**n)``."""
+    """Tensor products of factors of shape ``(n_samples or 1, 2**k)``, an array ``(n_samples or 1, 2**n)``."""
+    *others, state = factors or [np.ones((1, 1))]
+    state = state.astype(dtype, copy=False)
     # From the right, so that numpy's innermost loops are long.
-    state = np.ones((1, 1), dtype=dtype)
-    for factor in reversed(factors):
+    for factor in reversed(others):
         factor = factor.astype(dtype, copy=False)
         state = (factor[:, :, None] * state[:, None, :]).reshape(max(len(factor), len(state)), -1)
     return state
