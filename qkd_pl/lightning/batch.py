@@ -13,7 +13,7 @@ from qkd_pl.lightning.layout import TrainableParameter
 from qkd_pl.lightning.local import LocalTrace
 from qkd_pl.lightning.memory import Workspace
 from qkd_pl.lightning.readout import Readout, readout_of
-from qkd_pl.lightning.spread import SharedTrace
+from qkd_pl.lightning.spread import SpreadTrace
 from qkd_pl.lightning.sweep import Sweep
 
 # So many amplitudes are prepared at once, or those of one block if that is more.
@@ -47,7 +47,7 @@ class BatchedExecution:
         portion = min(self._n_samples, max(1, PORTION // n_amplitudes))
         self._sweep = Sweep(layout.stages, circuit.angles, readout, workspace.c_dtype, portion)
         self._is_large = self._n_samples * n_amplitudes * len(layout.gates.names) >= SPREAD_UPDATES
-        self._trace: LocalTrace | SharedTrace | None = None
+        self._trace: LocalTrace | SpreadTrace | None = None
 
     def run(self, keep: bool) -> Any:
         """One array ``(batch_size,)`` float64 per measurement; a bare array if there is only one.
@@ -78,16 +78,16 @@ class BatchedExecution:
         """Whether this execution prepared and measured the same."""
         return self._readout is readout and self._circuit.prepares_same_state_as(circuit)
 
-    def _new_trace(self, differentiable: bool) -> LocalTrace | SharedTrace:
-        sweep, factors, workspace = self._sweep, self._circuit.factors, self._workspace
-        full = differentiable and self._fits(self._n_samples, full=True)
-        fits = self._fits(self._n_samples, full)
-        if fits and self._is_large and workspace.workers > 1:
-            return SharedTrace(sweep, factors, self._n_samples, full, workspace.workers, workspace.shared_memory)
-        is_kept = differentiable and fits
+    def _new_trace(self, differentiable: bool) -> LocalTrace | SpreadTrace:
+        sweep, factors, n_samples, workspace = self._sweep, self._circuit.factors, self._n_samples, self._workspace
+        full = differentiable and self._fits(n_samples, full=True)
+        is_kept = differentiable and self._fits(n_samples, full)
         if not is_kept:
             full = differentiable and self._fits(sweep.n_samples, full=True)
-        return LocalTrace(sweep, factors, self._n_samples, full, is_kept, workspace.memory)
+        if self._is_large and workspace.workers > 1:
+            workers, memory = workspace.workers, workspace.shared_memory
+            return SpreadTrace(sweep, factors, n_samples, full, is_kept, workers, memory)
+        return LocalTrace(sweep, factors, n_samples, full, is_kept, workspace.memory)
 
     def _fits(self, n_samples: int, full: bool) -> bool:
         return n_samples * self._sweep.width(full) * self._workspace.c_dtype.itemsize <= KEPT_BYTES

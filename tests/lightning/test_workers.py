@@ -29,7 +29,11 @@ def always_spread(monkeypatch):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 17])
 @pytest.mark.parametrize("observables", [logits, mixture])
-def test_results_do_not_depend_on_the_number_of_workers(always_spread, monkeypatch, batch_size, observables):
+@pytest.mark.parametrize("kept_bytes", [0, batch.KEPT_BYTES])
+def test_results_do_not_depend_on_the_number_of_workers(
+    always_spread, monkeypatch, batch_size, observables, kept_bytes
+):
+    monkeypatch.setattr(batch, "KEPT_BYTES", kept_bytes)
     monkeypatch.setattr(sweep, "sample_wires", lambda n_wires, batch_size, c_dtype: 1)
     rng = np.random.default_rng(0)
     inputs, weights = random_states(rng, batch_size), rng.uniform(0, 6, (2, 3, 3))
