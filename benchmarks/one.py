@@ -9,6 +9,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -42,42 +43,51 @@ def _adam_training(step: Step, problem: Problem, watch: "Watch") -> tuple[list[f
 
 
 class Watch:
-    """Adds up the time that the device spends in Lightning's bindings and in BLAS, step by step.
+    """Adds up the time that the device spends on amplitudes, step by step: in Lightning's bindings, BLAS and NumPy.
 
     Attributes:
-        seconds: of each step.
+        seconds: of each step, by library; the rest of a step is Python.
         n_wires: of the largest register.
     """
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.seconds: list[Counter[str]] = []
         self.n_wires = 0
-        self._current = 0.0
+        self._current: Counter[str] = Counter()
         self._is_inside = False
 
     def next(self) -> None:
         """Begin the next step."""
         self.seconds.append(self._current)
-        self._current = 0.0
+        self._current = Counter()
 
     def attach(self) -> None:
         """Watch all executions from now on."""
+        from qkd_pl.lightning import sweep
         from qkd_pl.lightning.crosses import Crosses
+        from qkd_pl.lightning.pullback import Pullback
+        from qkd_pl.lightning.readout import Readout
         from qkd_pl.lightning.register import Register
 
-        for kind, names in {Register: ("run", "undo", "undo_on_bras", "load", "read"), Crosses: ("add",)}.items():
-            for name in names:
-                setattr(kind, name, self._timed(getattr(kind, name)))
+        watched = {
+            "lightning": {Register: ("run", "undo", "undo_on_bras", "load", "read"), Pullback: ("_product",)},
+            "blas": {Crosses: ("add",), Readout: ("expectations",), sweep: ("_project",)},
+            "numpy": {Readout: ("bras",), sweep: ("product_states",)},
+        }
+        for library, places in watched.items():
+            for place, names in places.items():
+                for name in names:
+                    setattr(place, name, self._timed(library, getattr(place, name)))
 
-    def _timed(self, method: Callable) -> Callable:
-        def timed(owner, *arguments):
+    def _timed(self, library: str, function: Callable) -> Callable:
+        def timed(*arguments, **keywords):
             if self._is_inside:
-                return method(owner, *arguments)
+                return function(*arguments, **keywords)
             self._is_inside = True
-            self.n_wires = max(self.n_wires, getattr(owner, "kernels", owner).n_wires)
+            self.n_wires = max(self.n_wires, getattr(arguments[0], "n_wires", 0))
             start = time.perf_counter()
-            result = method(owner, *arguments)
-            self._current += time.perf_counter() - start
+            result = function(*arguments, **keywords)
+            self._current[library] += time.perf_counter() - start
             self._is_inside = False
             return result
 
@@ -106,8 +116,9 @@ def main(name: str, n_qubits: str, n_layers: str, entangler: str, precision: str
         "gradient_norm": float(np.linalg.norm(gradient)),
     }
     if is_watched:
-        share = sum(watch.seconds[2:]) / sum(seconds[2:])
-        result |= {"share_in_kernels": share, "wires_simulated": watch.n_wires}
+        watched = sum(watch.seconds[2:], Counter())
+        result |= {f"share_in_{library}": spent / sum(seconds[2:]) for library, spent in watched.items()}
+        result["wires_simulated"] = watch.n_wires
     print(json.dumps(result))
 
 

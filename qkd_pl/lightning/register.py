@@ -5,9 +5,8 @@ is computed from a register is linear in the samples' density matrices, so it ne
 stay zero.
 """
 
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -58,9 +57,9 @@ class Register:
         self._state = self.new_state()
         self.single_qubit_gates = kernels.runs.gates(angles)
         merged = kernels.runs.merged(self.single_qubit_gates).astype(self.c_dtype)
-        self._gate_calls = [[self._gate_call(gate) for gate in segment.gates] for segment in kernels.segments]
-        self._run_calls = self._calls_of_runs(merged)
-        self._merged = merged
+        self._runs, self._transposed_runs = list(merged), list(merged.transpose(0, 2, 1).copy())
+        self._run_wires = [[n_sample_wires + position] for position in kernels.run_positions]
+        self._calls = [[self._call(gate) for gate in segment.gates] for segment in kernels.segments]
 
     def twin(self) -> "Register":
         """Another register with the same gates."""
@@ -87,15 +86,17 @@ class Register:
             after: segment → where those after it go.
         """
         self.load(states)
-        for segment, (gates, runs) in enumerate(zip(self._gate_calls, self._run_calls, strict=True)):
-            for call, wires, inverse, extra in chain(gates, runs):
+        for segment, calls in enumerate(self._calls):
+            for call, wires, inverse, extra in calls:
                 call(wires, inverse, *extra)
+            self._apply_runs(segment, self._runs, False)
             if (kept := after.get(segment)) is not None:
                 self._keep(kept)
 
     def undo(self, segment: int) -> None:
         """The inverse of a segment on the amplitudes of kets in the register."""
-        for call, wires, inverse, extra in chain(self._run_calls[segment], reversed(self._gate_calls[segment])):
+        self._apply_runs(segment, self._runs, True)
+        for call, wires, inverse, extra in reversed(self._calls[segment]):
             call(wires, not inverse, *extra)
 
     def undo_on_bras(self, segment: int) -> None:
@@ -106,9 +107,8 @@ class Register:
             self.load(self.read().conj())
             return
         # On amplitudes of bras, a gate acts as its transpose, which is the inverse if it is real.
-        for call, wires, inverse, extra in self._transposed_run_calls[segment]:
-            call(wires, inverse, *extra)
-        for call, wires, inverse, extra in reversed(self._gate_calls[segment]):
+        self._apply_runs(segment, self._transposed_runs, False)
+        for call, wires, inverse, extra in reversed(self._calls[segment]):
             call(wires, not inverse, *extra)
 
     def load(self, states: np.ndarray) -> np.ndarray:
@@ -136,23 +136,13 @@ class Register:
         else:
             states[:] = self.read()[: len(states)]
 
-    @cached_property
-    def _transposed_run_calls(self) -> list[list[Call]]:
-        return self._calls_of_runs(self._merged.transpose(0, 2, 1).copy())
+    def _apply_runs(self, segment: int, matrices: Sequence[np.ndarray], inverse: bool) -> None:
+        apply, wires = self._state.applyMatrix, self._run_wires
+        for run in self.kernels.segments[segment].runs:
+            apply(matrices[run], wires[run], inverse)
 
-    def _gate_call(self, gate: int) -> Call:
+    def _call(self, gate: int) -> Call:
         kernels, wires = self.kernels, self.wires(gate)
-        if (matrix := kernels.matrices[gate]) is not None:
-            return self._apply(matrix), wires, kernels.inverses[gate], ()
-        return getattr(self._state, kernels.names[gate]), wires, kernels.inverses[gate], (self.parameters(gate),)
-
-    def _calls_of_runs(self, matrices: np.ndarray) -> list[list[Call]]:
-        """Calls for each segment, from the matrix of each run."""
-        first, positions = self._n_sample_wires, self.kernels.run_positions
-        return [
-            [(self._apply(matrices[run]), [first + positions[run]], False, ()) for run in segment.runs]
-            for segment in self.kernels.segments
-        ]
-
-    def _apply(self, matrix: np.ndarray) -> Callable[..., None]:
-        return partial(self._state.applyMatrix, matrix.astype(self.c_dtype, copy=False))
+        if (matrix := kernels.matrices[gate]) is None:
+            return getattr(self._state, kernels.names[gate]), wires, kernels.inverses[gate], (self.parameters(gate),)
+        return partial(self._state.applyMatrix, matrix.astype(self.c_dtype)), wires, kernels.inverses[gate], ()
