@@ -137,6 +137,6 @@ def test_help_names_the_commands(run):
 
 def test_the_command_line_imports_qiskit_only_for_jobs():
     """Its import takes seconds, which ``--help`` and the experiments do not need."""
-    program = "import sys, qkd_pl.cli; print(sorted({name.split('.')[0] for name in sys.modules} & {'qiskit', 'jax'}))"
+    program = "import sys, qkd_pl.cli; print('qiskit' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert finished.stdout.strip() == "[]"
+    assert finished.stdout.strip() == "False"
