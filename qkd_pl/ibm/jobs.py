@@ -1,7 +1,7 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -96,20 +96,28 @@ class Job:
             self._run(deadline)
         else:
             self._fetch(deadline)
-        return [self.ledger.result(part) or [] for part in self.receipt.parts]
+        parts = self.receipt.parts
+        for part in parts:
+            self._refuse_ended(part)
+        return [self.ledger.result(part) or [] for part in parts]
 
     def cancel(self, timeout: float = CALL_SECONDS) -> Status:
         """Cancel what has not ended, and return the status after that.
 
         Raises:
             ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
+            JobError: another process is still sending it.
         """
         deadline = Deadline(timeout)
-        for part in self._current_parts(deadline):
+        # Whoever is sending the job finishes first; what runs on a simulator is cancelled under its hands.
+        with self._working(deadline) if self._is_remote else nullcontext():
+            self._adopt_sent(deadline)
+            for part in self.receipt.parts:
+                if part.stage is not Stage.SUBMITTED:
+                    self.ledger.advance(part, Stage.CANCELLED, message="cancelled before it was sent")
+        for part in self.receipt.parts:
             if part.stage is Stage.SUBMITTED:
                 self._poll(lambda part=part: self._cancel_part(part, deadline), deadline)  # type: ignore[misc]
-            else:
-                self.ledger.advance(part, Stage.CANCELLED, message="cancelled before it was sent")
         return self.status(timeout)
 
     @property
@@ -124,10 +132,13 @@ class Job:
         """The parts, after asking the service about those that may have been sent without our knowing it."""
         if self._is_remote and any(part.stage is Stage.SENDING for part in self.receipt.parts):
             with self._working(deadline):
-                for part in self.receipt.parts:
-                    if part.stage is Stage.SENDING:
-                        submission.adopt(part, self.ledger, self._remote, deadline)
+                self._adopt_sent(deadline)
         return self.receipt.parts
+
+    def _adopt_sent(self, deadline: Deadline) -> None:
+        for part in self.receipt.parts:
+            if part.stage is Stage.SENDING:
+                submission.adopt(part, self.ledger, self._remote, deadline)
 
     def _part_status(self, part: Part, deadline: Deadline) -> Status:
         if part.stage is Stage.SUBMITTED:

@@ -137,11 +137,15 @@ class Ledger:
             )
 
     def store(self, part: Part, values: Sequence[np.ndarray]) -> None:
-        """Record the values of a part, one array for each PUB, and that it is done."""
+        """Record the values of a part, one array for each PUB, and that it is done; one that has ended stays so."""
         packed = _pack({f"pub{index:06d}": array for index, array in enumerate(values)})
-        change = (Stage.DONE.value, packed, _now(), part.job, part.index)
+        change = (Stage.DONE.value, packed, _now(), part.job, part.index, *_FINAL)
         with self._transaction() as database:
-            database.execute("UPDATE parts SET stage = ?, result = ?, updated = ? WHERE job = ? AND part = ?", change)
+            database.execute(
+                "UPDATE parts SET stage = ?, result = ?, updated = ?"
+                " WHERE job = ? AND part = ? AND stage NOT IN (?, ?, ?)",
+                change,
+            )
 
     @contextmanager
     def exclusive(self, job: str, seconds: float) -> Iterator[None]:

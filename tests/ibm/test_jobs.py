@@ -1,12 +1,19 @@
 """Jobs on the loopback service and on simulators: submit, come back, read, cancel."""
 
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import pytest
 from loopback import Server, respond
+from loopback.replies import Exchange
 from plans import LOGITS, FlatCost, make_plan
 
 from qkd_pl.errors import CostLimitError, JobCancelledError, JobTimeoutError, ServiceError, UnknownJobError
-from qkd_pl.ibm import polling
+from qkd_pl.ibm import polling, primitives
 from qkd_pl.ibm.jobs import attach, jobs, submit
 from qkd_pl.ibm.recombination import Recombination
 from qkd_pl.ibm.states import Stage, Status
@@ -148,3 +155,39 @@ def test_lists_newest_first() -> None:
 def test_unknown_ids_are_named() -> None:
     with pytest.raises(UnknownJobError, match="nonsense"):
         attach("nonsense")
+
+
+def test_cancelling_waits_for_whoever_is_sending(direct: Server) -> None:
+    """A job that is cancelled before its sender has connected must not stay with the service unseen."""
+    go_on = threading.Event()
+
+    def slowly(exchange: Exchange, perform: Callable[[], object]) -> None:
+        go_on.wait(30)
+        exchange.send(perform())
+
+    connecting = direct.break_on("POST", "/identity/token", slowly, times=1)
+    direct.service.polls_until_done = 10_000
+    with ThreadPoolExecutor(2) as threads:
+        sent = threads.submit(submit, make_plan())
+        assert connecting.hit.wait(30)
+        (job,) = jobs()
+        cancelled = threads.submit(attach(job.id).cancel)
+        time.sleep(0.5)
+        go_on.set()
+        assert sent.result(60).id == job.id
+        assert cancelled.result(60) is Status.CANCELLED
+    assert [stored.status for stored in direct.service.jobs.values()] == ["Cancelled"]
+    assert job.receipt.parts[0].service_id is not None
+
+
+def test_a_job_cancelled_while_its_simulator_runs_stays_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, values = submit(make_plan(remote=False)), primitives.values
+
+    def cancelled_meanwhile(*arguments: Any) -> Any:
+        assert attach(job.id).cancel() is Status.CANCELLED
+        return values(*arguments)
+
+    monkeypatch.setattr(primitives, "values", cancelled_meanwhile)
+    with pytest.raises(JobCancelledError, match=job.id):
+        job.result(timeout=30)
+    assert job.status() is Status.CANCELLED
