@@ -33,7 +33,8 @@ class DeviceSpec(BaseModel):
         seed: seed of a simulator's sampling when a model is evaluated; training draws from the trainer's seed instead.
         causal_cone: do not run gates that no measured observable depends on (exact).
         gradient_options: further keyword arguments of the differentiation, for example ``num_directions`` of SPSA.
-        max_qpu_seconds: jobs with a higher estimate are refused before anything is sent.
+        max_qpu_seconds: jobs with a higher estimate are refused before anything is sent; a limit for every single job,
+            of which a training on hardware sends one in each iteration.
         options: further keyword arguments of the PennyLane device; in ``devices.yaml`` they stand among the other keys.
 
     Raises:
@@ -130,6 +131,9 @@ class DeviceSpec(BaseModel):
         return causal_cone(node) if self.causal_cone and "causal_cone" not in _keywords(self.plugin) else node
 
 
+#: Exact simulation, whatever the registry's default is.
+EXACT = DeviceSpec(name="exact", plugin="qkd.lightning", diff_method="adjoint")
+
 _ENTRY_KEYS = tuple(key for key in DeviceSpec.model_fields if key not in ("name", "options"))
 
 
@@ -145,6 +149,9 @@ class DeviceRegistry(Mapping[str, DeviceSpec]):
         self.path = path
         self.default = default
         self._specs = specs
+
+    def __repr__(self) -> str:
+        return f"<DeviceRegistry {self.path}: {', '.join(self._specs)}; default {self.default}>"
 
     def __getitem__(self, name: str) -> DeviceSpec:
         try:
@@ -254,6 +261,8 @@ def _check_keywords(source: Path, spec: DeviceSpec) -> None:
         )
     elif spec.seed is not None and "seed" not in of_device:
         problem = f"seed: {spec.plugin} takes none; allowed: null"
+    elif spec.max_qpu_seconds is not None and "max_qpu_seconds" not in of_device:
+        problem = f"max_qpu_seconds: {spec.plugin} knows no such limit; allowed: null, or plugin qkd.ibm"
     else:
         return
     raise DeviceConfigError(f"{source}: device {spec.name!r}: {problem}")

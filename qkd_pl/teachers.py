@@ -7,6 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.models import TrainedQNN
+from qkd_pl.registry import EXACT
 
 
 @runtime_checkable
@@ -21,7 +23,7 @@ class Ensemble:
     """Several teachers whose logits are averaged.
 
     Attributes:
-        teachers: at least one; all with the same number of classes.
+        teachers: at least one of what :func:`as_teacher` takes; all with the same number of classes.
 
     Example:
         >>> from types import SimpleNamespace
@@ -30,15 +32,17 @@ class Ensemble:
         [[0.5, 0.5]]
     """
 
-    teachers: Sequence[Teacher]
+    teachers: Sequence[Any]
 
     def __post_init__(self) -> None:
         if not self.teachers:
             raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
+        for teacher in self.teachers:
+            as_teacher(teacher)
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """Mean of the teachers' logits, shape ``(n, K)``."""
-        return np.mean([teacher.logits(inputs) for teacher in self.teachers], axis=0)
+        return np.mean([as_teacher(teacher).logits(inputs) for teacher in self.teachers], axis=0)
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,15 @@ class ClassifierTeacher:
         """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample.
 
         Raises:
-            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take.
+            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take, or the classes are
+                not 0..K-1.
         """
+        classes = getattr(self.classifier, "classes_", None)
+        if classes is not None and not np.array_equal(classes, np.arange(len(classes))):
+            raise InvalidInputError(
+                f"the classifier's classes are {list(classes)[:10]}; fit it on labels 0 to {len(classes) - 1}, "
+                "like those of the student"
+            )
         features = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(features):
             raise InvalidInputError(
@@ -68,12 +79,39 @@ class ClassifierTeacher:
         return np.log(np.maximum(self.classifier.predict_proba(features), self.smallest))
 
 
+@dataclass(frozen=True)
+class _ExactTeacher:
+    """A trained QNN, simulated exactly whatever the default device is: teaching neither samples nor costs QPU time."""
+
+    model: TrainedQNN
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        return self.model.logits(inputs, device=EXACT)
+
+
+def as_teacher(teacher: Any) -> Teacher:
+    """A trained QNN, a fitted classifier with ``predict_proba``, or anything with ``logits(inputs)``, as a teacher.
+
+    Raises:
+        InvalidInputError: it gives no logits.
+    """
+    if isinstance(teacher, TrainedQNN):
+        return _ExactTeacher(teacher)
+    if isinstance(teacher, Teacher):
+        return teacher
+    if hasattr(teacher, "predict_proba"):
+        return ClassifierTeacher(teacher)
+    raise InvalidInputError(
+        f"teacher is a {type(teacher).__name__}; it needs logits(inputs) or predict_proba(inputs), or be an array"
+    )
+
+
 def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
-    """The logits that a teacher gives for a data set, computed once.
+    """The logits that a teacher gives for a data set, computed once; those of a trained QNN by exact simulation.
 
     Args:
-        teacher: a :class:`Teacher`, a fitted classifier with ``predict_proba``, or an array of logits ``(n, K)`` made
-            before (as is needed where teacher and student see different inputs).
+        teacher: what :func:`as_teacher` takes, or an array of logits ``(n, K)`` made before (as is needed where teacher
+            and student see different inputs, or for a teacher on a noisy device).
         inputs: n samples.
         n_classes: K of the student.
 
@@ -83,17 +121,9 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
     Raises:
         InvalidInputError: the teacher gives no logits, or they are not finite or not of shape ``(n, K)``.
     """
-    if isinstance(teacher, np.ndarray):
-        logits = teacher
-    elif isinstance(teacher, Teacher):
-        logits = teacher.logits(inputs)
-    elif hasattr(teacher, "predict_proba"):
-        logits = ClassifierTeacher(teacher).logits(inputs)
-    else:
-        raise InvalidInputError(
-            f"teacher is a {type(teacher).__name__}; it needs logits(inputs) or predict_proba(inputs), or be an array"
-        )
-    logits = np.asarray(logits, dtype=np.float64)
+    logits = np.asarray(
+        teacher if isinstance(teacher, np.ndarray) else as_teacher(teacher).logits(inputs), dtype=np.float64
+    )
     if logits.shape != (len(inputs), n_classes):
         raise InvalidInputError(
             f"the teacher's logits have shape {logits.shape}; the student needs {(len(inputs), n_classes)}"

@@ -89,6 +89,11 @@ def test_the_registry_is_a_mapping(write):
         registry["b"]
 
 
+def test_a_printed_registry_names_file_and_devices(write):
+    path = write("default: a\ndevices:\n  a: {plugin: default.qubit}\n  b: {plugin: lightning.qubit}\n")
+    assert repr(load_devices(path)) == f"<DeviceRegistry {path}: a, b; default a>"
+
+
 def test_specs_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         load_devices()["default"].shots = 5
@@ -185,6 +190,7 @@ def test_resolve_device(write, monkeypatch):
             ["gradient_options: spsa takes no directions", "num_directions"],
         ),
         ({"plugin": "qiskit.aer", "shots": 10, "seed": 5}, ["seed: qiskit.aer takes none"]),
+        ({"plugin": "lightning.qubit", "max_qpu_seconds": 5}, ["max_qpu_seconds: lightning.qubit", "plugin qkd.ibm"]),
         ({"name": "other", "plugin": "default.qubit"}, ["name: unknown key", "allowed: plugin"]),
     ],
     ids=str,

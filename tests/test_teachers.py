@@ -28,6 +28,26 @@ def test_an_ensemble_averages_logits(rng):
     np.testing.assert_allclose(Ensemble(models).logits(inputs), mean, atol=1e-14)
 
 
+def test_classifiers_and_networks_make_an_ensemble_and_others_do_not(blobs, rng):
+    inputs, labels = blobs
+    classifier, network = LogisticRegression().fit(inputs, labels), QNN(3, 1, embedding="angle")
+    model = trained(network, rng.uniform(0, 6, network.weights_shape))
+    mean = (classifier.predict_log_proba(inputs) + model.logits(inputs)) / 2
+    np.testing.assert_allclose(Ensemble([classifier, model]).logits(inputs), mean, atol=1e-12)
+    with pytest.raises(InvalidInputError, match="teacher is a SVC"):
+        Ensemble([classifier, SVC()])
+
+
+def test_a_network_teaches_exactly_whatever_the_default_device_is(rng, tmp_path, monkeypatch):
+    model = trained(QNN(2, 1), rng.uniform(0, 6, (2, 2, 3)))
+    exact = model.logits(np.eye(4))
+    (tmp_path / "devices.yaml").write_text("default: noisy\ndevices:\n  noisy: {plugin: default.qubit, shots: 1}\n")
+    monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "devices.yaml"))
+    assert np.abs(model.logits(np.eye(4)) - exact).max() > 1e-3
+    np.testing.assert_allclose(teacher_logits(model, np.eye(4), 2), exact, atol=1e-12)
+    np.testing.assert_allclose(Ensemble([model]).logits(np.eye(4)), exact, atol=1e-12)
+
+
 def test_ensembles_nest():
     assert Ensemble([constant(1.0), Ensemble([constant(0.0), constant(0.5)])]).logits([0])[0, 0] == 0.625
 
@@ -76,6 +96,7 @@ def test_trained_networks_and_ensembles_are_teachers():
         (constant(np.inf), "NaN or infinity"),
         ("a name", "teacher is a str"),
         (SVC(), "teacher is a SVC"),
+        (LogisticRegression().fit(np.eye(2), [1, 5]), r"classes are .*1.*5.*; fit it on labels 0 to 1"),
     ],
 )
 def test_what_cannot_teach_is_refused(teacher, message):
