@@ -39,6 +39,8 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
         >>> print(plan(model, np.eye(4), device="manila").cost.shots)
         16384
     """
+    if not isinstance(model, TrainedQNN):
+        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a TrainedQNN")
     spec = resolve_device(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")

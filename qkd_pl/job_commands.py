@@ -7,6 +7,7 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
 
 import numpy as np
 import typer
@@ -15,8 +16,9 @@ from qkd_pl.console import clear_errors
 from qkd_pl.datasets import topological_phases
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.ibm.deadline import CALL_SECONDS
-from qkd_pl.ibm.states import Stage
+from qkd_pl.ibm.states import combine
 from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
+from qkd_pl.registry import EXACT
 
 if TYPE_CHECKING:
     from qkd_pl.ibm.jobs import Job
@@ -51,7 +53,7 @@ def submit_command(
         planned = plan(network, inputs, device, labels)
         if not as_json:
             print(f"plan:    {planned.cost}")
-        job = submit(replace(planned, exact_logits=network.logits(inputs)))
+        job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
         return
@@ -123,27 +125,28 @@ def _inputs(
         if n_qubits < 3:
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
-    return (inputs if compressor is None else compressor.compress(inputs)), labels
+    return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
 
 
 def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such data file")
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return stored["inputs"][:samples], stored["labels"][:samples]
-    except (KeyError, ValueError, EOFError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
         raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
 def _describe(job: "Job") -> dict[str, Any]:
-    """A job as the ledger knows it, JSON-able; of several parts, the one that is least far."""
+    """A job as the ledger knows it, JSON-able."""
     receipt = job.receipt
-    order = list(Stage)
     return {
         "id": job.id,
         "created": receipt.created,
         "device": receipt.target["device"]["name"],
         "backend": receipt.target["backend"],
-        "stage": min((part.stage for part in receipt.parts), key=order.index),
+        "stage": combine([part.stage for part in receipt.parts]),
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
     }
@@ -166,7 +169,9 @@ def _format(report: dict[str, Any]) -> str:
 
     cost = report["cost"]
     lines = [f"job      {report['id']}: {report['samples']} samples on {report['backend']} ({report['device']})"]
-    if "accuracy" in report:
+    if "accuracy" not in report:
+        lines.append("accuracy unknown: the job has no labels; --json prints the logits")
+    else:
         exact = f", exact {report['exact_accuracy']:.4f}" if "exact_accuracy" in report else ""
         lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
     if "mean_logit_error" in report:

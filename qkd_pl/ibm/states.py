@@ -1,6 +1,8 @@
 """What can become of a job."""
 
+from collections.abc import Sequence
 from enum import StrEnum
+from typing import TypeVar
 
 
 class Stage(StrEnum):
@@ -30,12 +32,17 @@ class Status(StrEnum):
 
 
 # A job of several parts is as far as the first of these that applies to any of its parts.
-_PRECEDENCE = (Status.FAILED, Status.CANCELLED, Status.UNSENT, Status.RUNNING, Status.QUEUED, Status.DONE)
+_PRECEDENCE = (
+    *(Status.FAILED, Status.CANCELLED),
+    *(Stage.PREPARED, Stage.SENDING, Status.UNSENT),
+    *(Stage.SUBMITTED, Status.RUNNING, Status.QUEUED, Status.DONE),
+)
+T = TypeVar("T", Stage, Status)
 
 
-def combine(parts: list[Status]) -> Status:
-    """Status of a job from those of its parts."""
-    return next(status for status in _PRECEDENCE if status in parts)
+def combine(parts: Sequence[T]) -> T:
+    """Status, or stage, of a job from those of its parts."""
+    return min(parts, key=_PRECEDENCE.index)
 
 
 def from_service(text: str) -> Status:

@@ -130,6 +130,12 @@ def test_no_inputs_or_other_labels_are_refused(inputs: np.ndarray, labels: np.nd
         plan(make_model(2), inputs, EXACT, labels)
 
 
+def test_only_classifiers_are_planned() -> None:
+    qae = QAE(2, 1, 1)
+    with pytest.raises(InvalidInputError, match="model is a TrainedQAE"):
+        plan(trained(qae, np.zeros(qae.weights_shape)), np.eye(4), "aer")  # type: ignore[arg-type]
+
+
 def test_other_plugins_are_refused() -> None:
     with pytest.raises(DeviceConfigError, match=r"default\.qubit"):
         plan(make_model(2), np.eye(4), "default")

@@ -12,9 +12,11 @@ from plans import make_plan
 from typer.testing import CliRunner
 
 from qkd_pl.architectures import QAE, QNN
-from qkd_pl.ibm.jobs import jobs, submit
+from qkd_pl.datasets import topological_phases
+from qkd_pl.ibm.jobs import attach, jobs, submit
 from qkd_pl.job_commands import app
-from qkd_pl.models import trained
+from qkd_pl.models import load_model, trained
+from qkd_pl.registry import EXACT
 
 RUN = "import sys; from qkd_pl.job_commands import app; app(sys.argv[1:])"
 
@@ -90,11 +92,21 @@ def test_own_data_and_autoencoder(model: Path, tmp_path: Path) -> None:
         (("submit", "missing.safetensors"), "missing.safetensors"),
         (("submit", "{model}", "--device", "lightning"), "qkd.ibm"),
         (("submit", "{model}", "--data", "{model}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{array}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{truncated}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{folder}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "missing.npz"), "missing.npz: no such data file"),
         (("submit", "{model}", "--autoencoder", "{model}"), "not an autoencoder"),
     ],
 )
 def test_errors_are_one_line(arguments: tuple[str, ...], message: str, model: Path) -> None:
-    finished = CliRunner().invoke(app, [each.format(model=model) for each in arguments])
+    paths = {"model": model, "folder": model.parent}
+    paths |= {name: model.parent / f"{name}.npz" for name in ("array", "truncated")}
+    np.save(model.parent / "array.npy", np.eye(8))
+    (model.parent / "array.npy").rename(paths["array"])
+    np.savez(paths["truncated"], inputs=np.eye(8), labels=np.zeros(8, dtype=int))
+    paths["truncated"].write_bytes(paths["truncated"].read_bytes()[:300])
+    finished = CliRunner().invoke(app, [each.format(**paths) for each in arguments])
     assert finished.exit_code == 1
     assert message in finished.stderr
     assert finished.stderr.startswith("error: ")
@@ -108,3 +120,15 @@ def test_a_refused_submission_names_its_receipt(model: Path, direct: Server, mon
     assert finished.exit_code == 1
     (job,) = jobs()
     assert job.id in finished.stderr
+
+
+def test_exact_logits_are_exact_whatever_the_default_device_is(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = "  noisy: {plugin: default.qubit, shots: 1}\n  aer: {plugin: qkd.ibm, backend: aer, shots: 8}\n"
+    (tmp_path / "devices.yaml").write_text(f"default: noisy\ndevices:\n{entries}")
+    monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "devices.yaml"))
+    submitted = json.loads(run("submit", model, "--device", "aer", "--samples", 4, "--seed", 0, "--json"))
+    arrays = attach(submitted["id"]).ledger.arrays(submitted["id"])
+    _, (inputs, _) = topological_phases(3, 0, 4, seed=0)
+    np.testing.assert_allclose(arrays["exact_logits"], load_model(model).logits(inputs, EXACT), atol=1e-12)

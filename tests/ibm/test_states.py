@@ -33,9 +33,13 @@ def test_words_of_the_service(word: str, status: Status) -> None:
         ([Status.UNSENT, Status.RUNNING], Status.UNSENT),
         ([Status.CANCELLED, Status.UNSENT], Status.CANCELLED),
         ([Status.DONE, Status.FAILED], Status.FAILED),
+        ([Stage.DONE, Stage.SENDING], Stage.SENDING),
+        ([Stage.SUBMITTED, Stage.PREPARED], Stage.PREPARED),
+        ([Stage.SUBMITTED, Stage.FAILED], Stage.FAILED),
+        ([Stage.DONE, Stage.DONE], Stage.DONE),
     ],
 )
-def test_a_job_is_as_far_as_its_parts(parts: list[Status], status: Status) -> None:
+def test_a_job_is_as_far_as_its_parts(parts: list, status: Status | Stage) -> None:
     assert combine(parts) is status
 
 
