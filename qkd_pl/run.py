@@ -19,7 +19,7 @@ class Run:
     Attributes:
         architecture: what is trained.
         device: where its circuits run.
-        settings: the trainer's settings, JSON-able.
+        settings: the trainer's settings and the name of the loss, JSON-able.
         iterations: how many iterations the run will have.
         weights: current weights in radians, float64, of shape ``architecture.weights_shape``.
         optimizer: PennyLane's Adam with its moments.

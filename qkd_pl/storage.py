@@ -37,7 +37,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` as indented JSON, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, default=_plain)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def checksum(tensors: Mapping[str, np.ndarray], manifest: str = "") -> str:
@@ -61,7 +62,7 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, np.ndarray], mani
     """
     # safetensors stores an array's raw buffer, so that a transposed view would come back scrambled.
     contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    text = json.dumps({"kind": kind, **manifest}, sort_keys=True)
+    text = json.dumps({"kind": kind, **manifest}, sort_keys=True, default=_plain)
     metadata = {_MANIFEST_KEY: text, _CHECKSUM_KEY: checksum(contiguous, text)}
     with atomic_path(path) as temporary:
         save_file(contiguous, temporary, metadata=metadata)
@@ -91,3 +92,10 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str
     if (found := manifest.pop("kind", None)) != kind:
         raise FileFormatError(f"{path}: holds a {found}, expected a {kind}")
     return tensors, manifest
+
+
+def _plain(value: Any) -> Any:
+    """Settings may be NumPy's numbers, such as the seeds of ``for seed in np.arange(5)``."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be stored as JSON")

@@ -81,7 +81,8 @@ class KDTrainer:
 
         Args:
             architecture: a :class:`QNN` or :class:`QAE`.
-            train: ``(inputs, labels)``; for a QAE the labels are not used and may be None.
+            train: ``(inputs, labels)``; the labels may be None where they are not used, for a QAE, and for distillation
+                with ``alpha=1``.
             teacher: None for cross-entropy (Eq. 4), else what :func:`qkd_pl.teachers.teacher_logits` takes (Eq. 7).
             initial_weights: radians, of shape ``architecture.weights_shape``, to start from instead.
             callbacks: watch the run.
@@ -93,8 +94,9 @@ class KDTrainer:
             TrainingDivergedError: the loss or its gradient is no longer finite.
             FileFormatError: the checkpoint is damaged or belongs to another run.
         """
-        self._check_settings()
-        inputs, labels = train
+        self.check_settings()
+        check_count("checkpoint_every", checkpoint_every)
+        inputs, labels = _checked(architecture, train)
         batch = architecture.encode(inputs)
         objective, targets = self._objective(architecture, inputs, labels, teacher)
         run = self._start(architecture, batch, targets, initial_weights)
@@ -119,12 +121,14 @@ class KDTrainer:
             if teacher is not None:
                 raise InvalidInputError("teacher: an autoencoder is trained by fidelity, without a teacher")
             return lambda outputs, indices: infidelity(outputs), {}
+        if labels is None and teacher is not None and self.alpha == 1:
+            labels = np.zeros(len(inputs), dtype=np.int64)  # with α = 1 no label enters the loss
         labels = _check_labels(labels, len(inputs), architecture.n_classes)
         if teacher is None:
             return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
                 "labels": labels
             }
-        targets = teacher_logits(teacher, inputs, architecture.n_classes)
+        targets = _targets(teacher, inputs, architecture.n_classes)
 
         def distil(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:
             return distillation(
@@ -159,7 +163,8 @@ class KDTrainer:
                     f"initial_weights have shape {weights.shape}; {architecture} needs {architecture.weights_shape}"
                 )
         device = resolve_device(self.device)
-        settings = {**asdict(self), "device": device.model_dump()}
+        loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
+        settings = {**asdict(self), "device": device.model_dump(), "loss": loss}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         fingerprint = {"settings": settings, "architecture": to_manifest(architecture), "data": checksum(data)}
         optimizer = qml.AdamOptimizer(self.learning_rate)
@@ -189,9 +194,15 @@ class KDTrainer:
             }
         )
 
-    def _check_settings(self) -> None:
+    def check_settings(self) -> None:
+        """Refuse settings that no training can have; :meth:`fit` begins with it.
+
+        Raises:
+            InvalidInputError: names the setting and what is allowed.
+        """
         for name in ("iterations", "batch_size", "lr_step"):
             check_count(name, getattr(self, name))
+        check_count("seed", self.seed, 0)
         for name in ("learning_rate", "lr_decay", "logit_scale", "temperature"):
             check_number(name, getattr(self, name), 0, above=True)
         check_number("weight_decay", self.weight_decay, 0)
@@ -200,9 +211,28 @@ class KDTrainer:
             raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
 
 
+def _checked(architecture: Architecture, train: Any) -> tuple[np.ndarray, np.ndarray | None]:
+    """Inputs and labels."""
+    if not isinstance(architecture, QNN | QAE):
+        raise InvalidInputError(f"architecture is a {type(architecture).__name__}; it must be a QNN or QAE")
+    if not isinstance(train, tuple | list) or len(train) != 2:
+        raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
+    return train[0], train[1]
+
+
+def _targets(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
+    try:
+        return teacher_logits(teacher, inputs, n_classes)
+    except InvalidInputError as error:
+        error.add_note("The teacher is given the student's inputs; if it takes others, give an array of its logits.")
+        raise
+
+
 def _check_labels(labels: np.ndarray | None, n_samples: int, n_classes: int) -> np.ndarray:
     if labels is None:
-        raise InvalidInputError("labels are None; only an autoencoder is trained without labels")
+        raise InvalidInputError(
+            "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
+        )
     labels = np.asarray(labels)
     if labels.shape != (n_samples,):
         raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")

@@ -138,8 +138,8 @@ def test_the_teacher_is_part_of_the_run(tmp_path):
     data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
     trainer = KDTrainer(iterations=1, device="default")
     trainer.fit(ARCHITECTURE, data, teacher=np.zeros((4, 2)), checkpoint=tmp_path / "run")
-    for teacher in (None, np.ones((4, 2))):
-        with pytest.raises(FileFormatError, match="differs in data"):
+    for teacher, changes in ((None, r"settings \(loss\) and data"), (np.ones((4, 2)), "data")):
+        with pytest.raises(FileFormatError, match=f"differs in {changes}"):
             trainer.fit(ARCHITECTURE, data, teacher=teacher, checkpoint=tmp_path / "run")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 
-from qkd_pl import QAE, QNN, DeviceSpec, Ensemble, KDTrainer
+from qkd_pl import QAE, QNN, DeviceSpec, Ensemble, KDTrainer, load_model
 from qkd_pl import trainer as trainer_module
 from qkd_pl.callbacks import Callback
 from qkd_pl.errors import DeviceConfigError, InvalidInputError, TrainingDivergedError
@@ -259,6 +259,8 @@ def test_a_batch_larger_than_the_data_is_the_data():
         ("iterations", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
         ("lr_step", 0, "at least 1"),
+        ("seed", -1, "at least 0"),
+        ("seed", None, "at least 0"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("lr_decay", -0.5, "above 0"),
@@ -286,6 +288,8 @@ def test_wrong_settings_are_named_when_fitting(setting, value, allowed):
         ((INPUTS[:0], LABELS[:0]), {}, "no samples"),
         ((INPUTS[:, :1], LABELS), {}, r"inputs have shape \(10, 1\)"),
         (DATA, {"teacher": TEACHER[:4]}, r"teacher's logits have shape \(4, 2\)"),
+        (INPUTS, {}, r"train: must be a pair \(inputs, labels\)"),
+        (DATA, {"checkpoint_every": 0}, "checkpoint_every=0"),
         (DATA, {"initial_weights": np.zeros(3)}, r"initial_weights have shape \(3,\).*\(2, 2, 3\)"),
     ],
 )
@@ -309,3 +313,35 @@ def test_without_a_device_the_registrys_default_is_used(tmp_path, monkeypatch):
     (tmp_path / "devices.yaml").write_text("default: mine\ndevices:\n" + entry)
     monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "devices.yaml"))
     assert KDTrainer(iterations=1).fit(ARCHITECTURE, DATA).training["device"]["name"] == "mine"
+
+
+def test_only_architectures_are_trained():
+    model = KDTrainer(iterations=1, device="default").fit(ARCHITECTURE, DATA)
+    with pytest.raises(InvalidInputError, match="architecture is a TrainedQNN"):
+        KDTrainer(device="default").fit(model, DATA)
+
+
+def test_distillation_alone_needs_no_labels():
+    trainer = KDTrainer(iterations=3, device="default")
+    unlabelled = trainer.fit(ARCHITECTURE, (INPUTS, None), teacher=TEACHER)
+    np.testing.assert_array_equal(unlabelled.weights, trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER).weights)
+    with pytest.raises(InvalidInputError, match="distillation with alpha=1"):
+        KDTrainer(alpha=0.5, device="default").fit(ARCHITECTURE, (INPUTS, None), teacher=TEACHER)
+
+
+def test_a_model_tells_by_which_loss_it_was_trained():
+    trainer = KDTrainer(iterations=1, device="default")
+    assert trainer.fit(ARCHITECTURE, DATA).training["loss"] == "cross-entropy"
+    assert trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER).training["loss"] == "distillation"
+    assert trainer.fit(QAE(2, 1, 1), (np.eye(4), None)).training["loss"] == "fidelity"
+
+
+def test_numpys_numbers_are_settings_and_are_stored_as_numbers(tmp_path):
+    network = QNN(n_qubits=np.int64(2), n_layers=np.int32(1), embedding="angle")
+    trainer = KDTrainer(iterations=np.int64(2), learning_rate=np.float32(0.25), seed=np.int64(1), device="default")
+    model = trainer.fit(network, DATA, checkpoint=tmp_path / "run", checkpoint_every=np.int64(1))
+    model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    assert loaded.architecture == ARCHITECTURE
+    assert loaded.training["learning_rate"] == 0.25
+    assert trainer.fit(network, DATA, checkpoint=tmp_path / "run").history == loaded.history

@@ -17,6 +17,7 @@ from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 from tqdm import tqdm
 
+from qkd_pl.checks import check_count
 from qkd_pl.datasets.cache import cached
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.errors import InvalidInputError
@@ -71,7 +72,7 @@ def topological_phases(
             "use datasets.ground_states() for unlabelled states at other couplings"
         )
     fields = np.random.default_rng(seed).uniform(*h1, size=n_train + n_test)
-    key = {"n_qubits": n_qubits, "n": [n_train, n_test], "seed": seed, "h1": [float(h) for h in h1], "h2": h2}
+    key = {"n_qubits": n_qubits, "n": [n_train, n_test], "seed": int(seed), "h1": [float(h) for h in h1], "h2": h2}
     stored = cached(
         "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
     )
@@ -121,8 +122,7 @@ def _check(n_qubits: int, n_train: int, n_test: int, seed: int, h1: tuple[float,
     for name, count in (("n_train", n_train), ("n_test", n_test)):
         if count < 0:
             raise InvalidInputError(f"{name}={count}: the number of states cannot be negative")
-    if not isinstance(seed, int) or seed < 0:  # NumPy takes None for a random draw, which a cache must not keep
-        raise InvalidInputError(f"seed={seed}: must be an integer, not negative")
+    check_count("seed", seed, 0)  # NumPy takes None for a random draw, which a cache must not keep
     if len(h1) != 2 or not 0 <= h1[0] <= h1[1]:
         raise InvalidInputError(f"h1={h1}: expected an interval (low, high) with 0 <= low <= high")
 

@@ -136,6 +136,7 @@ def test_progress_is_shown_for_long_computations_only(capsys, monkeypatch):
         ({"n_test": -2}, "n_test=-2"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": None}, "seed=None"),
+        ({"seed": 1.5}, "seed=1.5: must be a whole number"),
         ({"h1": (1.0, 0.5)}, r"h1=\(1.0, 0.5\)"),
         ({"h1": (-1.0, 0.5)}, "h1="),
         ({"h1": (0.0, float("nan"))}, "h1="),
@@ -150,3 +151,8 @@ def test_wrong_arguments_are_named(arguments, message):
 def test_ground_states_checks_the_length_of_the_chain():
     with pytest.raises(InvalidInputError, match="n_qubits=1"):
         ground_states(1, np.array([0.5]))
+
+
+def test_seeds_may_be_numpys_integers():
+    for ours, theirs in zip(topological_phases(3, 4, 2, np.int64(3)), topological_phases(3, 4, 2, 3), strict=True):
+        np.testing.assert_array_equal(ours.inputs, theirs.inputs)
