@@ -20,7 +20,7 @@ _TOLERANCE = 1e-6  # how far from normalised, Hermitian or positive an input sta
 _NEGLIGIBLE = 1e-12  # eigenvalues of a density matrix below this weight are rounding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Preparations:
     """Pure-state preparations of a batch, r per sample, whose results are averaged with weights.
 

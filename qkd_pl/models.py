@@ -26,7 +26,7 @@ _PACKAGES = ("pennylane", "pennylane-lightning", "numpy", "scikit-learn")
 _PREPROCESSING = "preprocessing."  # prefix of the pipeline's tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedNetwork:
     """What trained QNNs and QAEs share.
 
@@ -38,9 +38,9 @@ class TrainedNetwork:
     """
 
     architecture: Architecture
-    weights: np.ndarray
-    training: Mapping[str, Any] = field(default_factory=dict)
-    history: Sequence[Mapping[str, Any]] = ()
+    weights: np.ndarray = field(repr=False)
+    training: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    history: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if self.weights.shape != self.architecture.weights_shape:
@@ -84,7 +84,7 @@ class TrainedNetwork:
         return None, {}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedQNN(TrainedNetwork):
     """A trained quantum neural network: a classifier. ``KDTrainer.fit`` and ``load_model`` return it.
 
@@ -158,16 +158,23 @@ class TrainedQNN(TrainedNetwork):
         return self.logits(inputs, device).argmax(axis=1)
 
     def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
-        """Accuracy, from 0 to 1; ``labels`` has shape ``(n,)``."""
-        if np.shape(labels) != (len(inputs),):
-            raise InvalidInputError(f"labels have shape {np.shape(labels)}; {len(inputs)} inputs need ({len(inputs)},)")
+        """Accuracy, from 0 to 1, for class indices ``labels`` of shape ``(n,)``, at least one.
+
+        Raises:
+            InvalidInputError: there are no inputs, or the labels are not one integer for each.
+        """
+        labels = np.asarray(labels)
+        if labels.shape != (len(inputs),) or labels.size == 0:
+            raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
+        if labels.dtype.kind not in "biu":
+            raise InvalidInputError(f"labels are {labels.dtype}; they must be integers, the indices of the classes")
         return float(np.mean(self.predict(inputs, device) == labels))
 
     def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:
         return (None, {}) if self.preprocessing is None else pipeline_state(self.preprocessing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainedQAE(TrainedNetwork):
     """A trained quantum autoencoder: compresses states to ``n_latent`` qubits.
 

@@ -240,3 +240,23 @@ def test_a_score_needs_one_label_per_input():
     model = trained(QNN(2, 1), np.zeros(QNN(2, 1).weights_shape))
     with pytest.raises(InvalidInputError, match=r"labels have shape \(1,\); 4 inputs need \(4,\)"):
         model.score(np.eye(4), np.array([0]))
+
+
+def test_models_are_compared_and_hashed_by_identity(rng):
+    model, other = (random_model(QNN(2, 1), rng) for _ in range(2))
+    assert model in [other, model]
+    assert len({model, other, model}) == 2
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels", "message"),
+    [(np.eye(4), list("abab"), "must be integers"), (np.empty((0, 4)), np.empty(0, dtype=int), r"shape \(0,\)")],
+)
+def test_accuracy_needs_inputs_and_class_indices(inputs, labels, message, rng):
+    with pytest.raises(InvalidInputError, match=message):
+        random_model(QNN(2, 1), rng).score(inputs, labels)
+
+
+def test_a_printed_model_is_short(rng):
+    assert repr(random_model(QNN(2, 1), rng, history=[{"loss": 1.0}] * 100)).startswith("TrainedQNN(architecture=QNN(")
+    assert len(repr(random_model(QNN(2, 1), rng, history=[{"loss": 1.0}] * 100))) < 300

@@ -12,7 +12,7 @@ from qkd_pl.ibm.payload import Payload
 from qkd_pl.ibm.recombination import Recombination
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Plan:
     """Jobs that are ready to be sent.
 

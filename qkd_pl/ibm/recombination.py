@@ -8,7 +8,7 @@ import numpy as np
 from qkd_pl.errors import JobResultError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Recombination:
     """Which circuit belongs to which sample, and with what weight; stored with the job's receipt.
 
