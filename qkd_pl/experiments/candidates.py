@@ -10,11 +10,13 @@ from sklearn.neural_network import MLPClassifier
 
 from qkd_pl.architectures import QNN
 from qkd_pl.datasets import mnist_images
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.experiments.arms import fit_and_save, load_data, prepare_data, training_unit
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQNN, load_model
 from qkd_pl.storage import read_tensors, write_tensors
 from qkd_pl.teachers import ClassifierTeacher, Ensemble
+from qkd_pl.trainer import KDTrainer
 
 TeacherKind = Literal["qnn", "mlp"]
 _LOGITS = "teacher_logits.safetensors"
@@ -45,6 +47,21 @@ class TeacherPlan:
     chosen: int
     temperature: float
     candidates_in: str | None = None
+
+    def __post_init__(self) -> None:
+        QNN(**self.architecture)
+        check_training(self.trainer, self.candidates, self.chosen)
+
+
+def check_training(trainer: Mapping[str, Any], candidates: int, chosen: int) -> None:
+    """Refuse, before anything is trained, what would be refused or ignored later.
+
+    Raises:
+        InvalidInputError: a setting of the trainer is wrong, or more teachers are asked for than are trained.
+    """
+    KDTrainer(**trainer).check_settings()
+    if not 1 <= chosen <= candidates:
+        raise InvalidInputError(f"teachers={chosen}: must be 1 to {candidates}, the number of teacher candidates")
 
 
 def prepare_teacher(plan: TeacherPlan, directory: Path, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from qkd_pl.experiments.statistics import Estimate
 
 Summary = Mapping[str, Any]
 Verdict = Callable[[Sequence[Estimate], Summary], str]
-HOLDS, WEAKLY, FAILS = "holds", "holds weakly", "does not hold"
+HOLDS, UNSURE, FAILS, UNKNOWN = "holds", "not significant", "does not hold", "cannot be told"
 _FIRST_BIT = 0.9196  # test accuracy of MNIST's first principal component alone, as a bit, on digits 1 and 5
 _NEAR = 0.01
 
@@ -19,8 +19,8 @@ _INTRODUCTION = """\
 Test accuracies and differences are means with 95 % confidence intervals (Student's t) over seeds; p is that of the
 two-sided paired t-test: the arms of a seed share initial weights and batches. *Scaled CE* is the control: the same
 student, trained by cross-entropy on scaled logits, without a teacher. A claim *holds* if the whole interval says so,
-and *holds weakly* if only the mean does. `qkd-pl reproduce claims` writes this page from the `summary.json` of each
-directory; the raw results stand beside it."""
+and is *not significant* if only the mean does; it *cannot be told* where a figure is missing. `qkd-pl reproduce claims`
+writes this page from the `summary.json` of each directory; the raw results stand beside it."""
 
 _SINGLE = "--device lightning-complex64"
 _SHORT = f"--epochs 4 --train-size 20000 {_SINGLE}"
@@ -72,7 +72,7 @@ def positive(estimates: Sequence[Estimate], summary: Summary) -> str:
     """All differences are above zero: with their whole intervals, or at least on average."""
     if all(estimate.low > 0 for estimate in estimates):
         return HOLDS
-    return WEAKLY if all(estimate.mean > 0 for estimate in estimates) else FAILS
+    return UNSURE if all(estimate.mean > 0 for estimate in estimates) else FAILS
 
 
 def negative(estimates: Sequence[Estimate], summary: Summary) -> str:
@@ -168,6 +168,7 @@ def results_page(summaries: Mapping[str, Summary]) -> str:
             "|---|---|---|---|---|---|---|---|",
             *(row for name, summary in summaries.items() for row in _control_rows(name, summary)),
             "",
+            "Of several temperatures and scales the best by test accuracy stands here, which favours both sides alike.",
             "Against the temperature, for teachers of different quality:",
             "",
             "![KD − scaled CE against 1/T](dark-knowledge.png)",
@@ -190,7 +191,8 @@ def _claim_row(claim: Claim, summary: Summary | None) -> str:
     if claim.verdict is above_teacher:
         figures += f" (teacher {summary['teacher']['test_accuracy']:.3f})"
     estimates = [Estimate.from_json(value) for value in found.values() if value is not None]
-    verdict = claim.verdict(estimates, summary) if estimates else "cannot be told"
+    is_known = len(estimates) == len(found) and all(estimate.n > 1 for estimate in estimates)
+    verdict = claim.verdict(estimates, summary) if is_known else UNKNOWN
     return f"| {claim.text} | {figures} | **{verdict}** | {_link(claim.source)}, {summary['seeds']} seeds |"
 
 

@@ -57,8 +57,12 @@ def run_units(
     finished = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)
     for _ in tqdm(finished, desc=title, total=len(units), initial=len(units) - len(missing), disable=not missing):
         pass
-    results = [_stored(unit, directory) for unit in units]
-    return [result for result in results if result is not None]
+    results = []
+    for unit in units:
+        if (result := _stored(unit, directory)) is None:
+            raise InvalidInputError(f"{directory}: the result of {unit.name} was computed, but is not there now")
+        results.append(result)
+    return results
 
 
 def _path(unit: Unit, directory: Path) -> Path:

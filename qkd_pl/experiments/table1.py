@@ -23,7 +23,7 @@ from qkd_pl.experiments.arms import (
     training_unit,
     values_of,
 )
-from qkd_pl.experiments.candidates import best_candidates, load_teachers, teacher_units
+from qkd_pl.experiments.candidates import best_candidates, check_training, load_teachers, teacher_units
 from qkd_pl.experiments.sweep import Unit, run_units
 from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.storage import read_tensors, write_json, write_tensors
@@ -73,6 +73,14 @@ class Table1Settings:
     qae_lr_decay: float = 0.8
     qae_candidates: int = 5
     device: str = "lightning"
+
+    def __post_init__(self) -> None:
+        QAE(self.n_qubits, self.student_qubits, self.qae_layers)
+        for n_layers in (self.teacher_layers, self.thin_layers):
+            QNN(self.n_qubits, n_layers)
+        QNN(self.student_qubits, self.student_layers)
+        trainer = {key: getattr(self, key) for key in ("iterations", "learning_rate", "temperature", "logit_scale")}
+        check_training(trainer, self.teacher_candidates, self.teachers)
 
 
 def run_table1(settings: Table1Settings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
@@ -135,18 +143,18 @@ def train_autoencoder(
     return {
         "train_fidelity": float(qae.fidelity(train.inputs, trainer["device"]).mean()),
         "test_fidelity": float(qae.fidelity(test.inputs, trainer["device"]).mean()),
-        "best_subspace_weight": best_subspace_weight(train.inputs, test.inputs, 2 ** architecture["n_latent"]),
+        "best_subspace_weight": best_subspace_weight(test.inputs, 2 ** architecture["n_latent"]),
     }
 
 
-def best_subspace_weight(train: np.ndarray, test: np.ndarray, dimension: int) -> float:
-    """Mean weight of test states in the best subspace for the training states: no autoencoder's fidelity exceeds it.
+def best_subspace_weight(states: np.ndarray, dimension: int) -> float:
+    """Largest mean weight of states in any subspace of a dimension: no autoencoder's mean fidelity on them exceeds it.
 
     Decoding gives states within the image of A ⊗ |0⟩ under U†, a subspace of that dimension, so that the fidelity of a
-    state is at most its weight in it; the principal subspace of the training states has the largest mean weight there.
+    state is at most its weight in it; the principal subspace holds the most, the largest squared singular values.
     """
-    _, _, principal = np.linalg.svd(train, full_matrices=False)
-    return float((np.abs(test @ principal[:dimension].conj().T) ** 2).sum(axis=1).mean())
+    singular_values = np.linalg.svd(states, compute_uv=False)
+    return float((singular_values[:dimension] ** 2).sum() / len(states))
 
 
 def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> dict[str, float]:

@@ -14,7 +14,9 @@ from qkd_pl.experiments.claims import (
     DARK_KNOWLEDGE,
     FAILS,
     HOLDS,
-    WEAKLY,
+    UNKNOWN,
+    UNSURE,
+    _claim_row,
     above_plateau,
     above_teacher,
     negative,
@@ -37,15 +39,15 @@ def interval(mean, half_width=0.0):
     ("verdict", "estimates", "expected"),
     [
         (positive, [interval(0.2, 0.1)], HOLDS),
-        (positive, [interval(0.2, 0.1), interval(0.2, 0.3)], WEAKLY),
+        (positive, [interval(0.2, 0.1), interval(0.2, 0.3)], UNSURE),
         (positive, [interval(0.2, 0.1), interval(-0.1, 0.3)], FAILS),
         (negative, [interval(-200, 100)], HOLDS),
-        (negative, [interval(-200, 300)], WEAKLY),
+        (negative, [interval(-200, 300)], UNSURE),
         (negative, [interval(200, 300)], FAILS),
         (nothing, [interval(0.2, 0.3)], HOLDS),
         (nothing, [interval(-0.2, 0.1)], FAILS),
         (above_teacher, [interval(0.95, 0.01)], HOLDS),
-        (above_teacher, [interval(0.95, 0.1)], WEAKLY),
+        (above_teacher, [interval(0.95, 0.1)], UNSURE),
         (above_teacher, [interval(0.85, 0.1)], FAILS),
         (plateau, [interval(0.92), interval(0.915)], HOLDS),
         (plateau, [interval(0.92), interval(0.94)], FAILS),
@@ -60,6 +62,17 @@ def test_verdicts(verdict, estimates, expected):
 def test_claims_without_results_are_listed_as_not_run():
     page = results_page({})
     assert page.count("not run") == len(CLAIMS)
+
+
+@pytest.mark.parametrize("missing", ["figure", "spread"])
+def test_what_is_missing_leaves_a_claim_open(missing):
+    """A single run, or a figure that some runs did not reach, is no evidence for the rest of the claim."""
+    known = interval(200.0, 10.0)
+    other = None if missing == "figure" else known._replace(low=float("nan"), high=float("nan"), n=1).to_json()
+    iterations = {"0.5": {"kd - no_kd": known.to_json()}, "0.6": {"kd - no_kd": other}}
+    summary = {"seeds": 1, "iterations_to": iterations, "teacher": {"test_accuracy": 0.9}, "final": {}}
+    claim = next(claim for claim in CLAIMS if "0.6" in str(claim.figures))
+    assert f"**{UNKNOWN}**" in _claim_row(claim, summary)
 
 
 def test_the_committed_page_says_what_the_committed_results_say():

@@ -243,3 +243,18 @@ def test_an_ensemble_is_made_of_the_scaled_teachers(dark):
 def test_format_names_every_teacher(dark):
     _, summary = dark
     assert format_dark_knowledge(summary).count("KD − scaled CE") == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Figure4Settings(teachers=4), "teachers=4: must be 1 to 3"),
+        (Figure5Settings(learning_rate=-1.0), "learning_rate=-1.0"),
+        (Figure6Settings(n_layers=0), "n_layers=0"),
+    ],
+)
+def test_wrong_settings_are_refused_before_anything_is_trained(settings, message, tmp_path):
+    run = run_figure6 if isinstance(settings, Figure6Settings) else run_depth
+    with pytest.raises(InvalidInputError, match=message):
+        run(settings, 1, tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -135,3 +135,10 @@ def test_progress_is_shown_only_if_there_is_work(tmp_path, capsys):
 if __name__ == "__main__":
     deadly = int(sys.argv[2])
     run_units([*units(deadly), Unit(f"squares/{deadly}", die, {"value": deadly})], Path(sys.argv[1]))
+
+
+def test_a_result_that_has_vanished_is_named(tmp_path):
+    """Results are taken by position: one that is missing must not let the others move up."""
+    unmade = Unit("two", square, {"value": 2}, artifact="never made")
+    with pytest.raises(InvalidInputError, match="the result of two was computed, but is not there"):
+        run_units([*units(2), unmade], tmp_path)
