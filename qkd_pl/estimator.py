@@ -17,7 +17,7 @@ from qkd_pl.embeddings import EMBEDDINGS
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.losses import KLScale
 from qkd_pl.registry import DeviceSpec
-from qkd_pl.teachers import Teacher, teacher_logits
+from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
 from qkd_pl.trainer import KDTrainer
 
 _LARGEST_SEED = np.iinfo(np.int32).max
@@ -194,4 +194,6 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
             )
         if hasattr(teacher, "classes_") and not np.array_equal(teacher.classes_, self.classes_):
             raise InvalidInputError(f"the teacher's classes are {teacher.classes_}, but y has {self.classes_}")
+        if not isinstance(teacher, Teacher):
+            teacher = ClassifierTeacher(teacher, classes=self.classes_)
         return teacher_logits(teacher, features, len(self.classes_))

@@ -50,33 +50,43 @@ class ClassifierTeacher:
     """A fitted scikit-learn classifier; its log-probabilities are its logits.
 
     Attributes:
-        classifier: has ``predict_proba``; its classes must be 0..K-1 in that order.
+        classifier: has ``predict_proba``.
         smallest: probabilities are raised to this before the logarithm, so that a certain classifier stays finite.
+        classes: the classifier's name for each of the student's classes 0..K-1; by default the same numbers.
     """
 
     classifier: Any
     smallest: float = 1e-12
+    classes: Sequence[Any] | None = None
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample.
 
         Raises:
-            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take, or the classes are
-                not 0..K-1.
+            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take, or the classifier has
+                other classes.
         """
-        classes = getattr(self.classifier, "classes_", None)
-        if classes is not None and not np.array_equal(classes, np.arange(len(classes))):
-            raise InvalidInputError(
-                f"the classifier's classes are {list(classes)[:10]}; fit it on labels 0 to {len(classes) - 1}, "
-                "like those of the student"
-            )
         features = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(features):
             raise InvalidInputError(
                 "a classical classifier cannot take complex amplitudes; compute its logits from what it was trained "
                 "on, for example measured probabilities, and give the array as teacher"
             )
-        return np.log(np.maximum(self.classifier.predict_proba(features), self.smallest))
+        probabilities = self.classifier.predict_proba(features)[:, self._columns()]
+        return np.log(np.maximum(probabilities, self.smallest))
+
+    def _columns(self) -> list[int] | slice:
+        """Which probability belongs to which of the student's classes."""
+        if not hasattr(self.classifier, "classes_"):
+            return slice(None)
+        theirs = np.asarray(self.classifier.classes_).tolist()
+        ours = list(range(len(theirs))) if self.classes is None else np.asarray(self.classes).tolist()
+        if {*theirs} != {*ours}:
+            raise InvalidInputError(
+                f"the classifier's classes are {theirs[:10]}, the student's {ours[:10]}; fit it on the student's labels, "
+                "or name its classes in the student's order: ClassifierTeacher(classifier, classes=...)"
+            )
+        return [theirs.index(name) for name in ours]
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,14 @@ def test_a_classifiers_log_probabilities_are_its_logits(blobs):
     np.testing.assert_allclose(teacher_logits(classifier, inputs, 2), classifier.predict_log_proba(inputs))
 
 
+def test_named_classes_are_put_in_the_students_order(blobs):
+    inputs, labels = blobs
+    classifier = LogisticRegression().fit(inputs, np.array(["b", "a"])[labels])
+    logits = ClassifierTeacher(classifier, classes=["b", "a"]).logits(inputs)
+    np.testing.assert_allclose(logits, classifier.predict_log_proba(inputs)[:, ::-1])
+    assert np.mean(logits.argmax(axis=1) == labels) > 0.8
+
+
 def test_a_certain_classifier_stays_finite():
     certain = SimpleNamespace(predict_proba=lambda features: np.tile([1.0, 0.0], (len(features), 1)))
     np.testing.assert_allclose(ClassifierTeacher(certain).logits(np.zeros((2, 3))), [[0.0, np.log(1e-12)]] * 2)
@@ -96,7 +104,7 @@ def test_trained_networks_and_ensembles_are_teachers():
         (constant(np.inf), "NaN or infinity"),
         ("a name", "teacher is a str"),
         (SVC(), "teacher is a SVC"),
-        (LogisticRegression().fit(np.eye(2), [1, 5]), r"classes are .*1.*5.*; fit it on labels 0 to 1"),
+        (LogisticRegression().fit(np.eye(2), [1, 5]), r"classes are \[1, 5\], the student's \[0, 1\]"),
     ],
 )
 def test_what_cannot_teach_is_refused(teacher, message):
