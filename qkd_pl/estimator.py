@@ -195,5 +195,5 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
         if hasattr(teacher, "classes_") and not np.array_equal(teacher.classes_, self.classes_):
             raise InvalidInputError(f"the teacher's classes are {teacher.classes_}, but y has {self.classes_}")
         if not isinstance(teacher, Teacher):
-            teacher = ClassifierTeacher(teacher, classes=self.classes_)
+            teacher = ClassifierTeacher(teacher, classes=self.classes_.tolist())
         return teacher_logits(teacher, features, len(self.classes_))

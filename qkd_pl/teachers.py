@@ -63,16 +63,17 @@ class ClassifierTeacher:
         """log p, shape ``(n, K)``; inputs of more than two dimensions are flattened per sample.
 
         Raises:
-            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take, or the classifier has
-                other classes.
+            InvalidInputError: the inputs are complex, which scikit-learn's classifiers do not take, or the classifier
+                has other classes.
         """
+        columns = self._columns()
         features = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(features):
             raise InvalidInputError(
                 "a classical classifier cannot take complex amplitudes; compute its logits from what it was trained "
                 "on, for example measured probabilities, and give the array as teacher"
             )
-        probabilities = self.classifier.predict_proba(features)[:, self._columns()]
+        probabilities = self.classifier.predict_proba(features)[:, columns]
         return np.log(np.maximum(probabilities, self.smallest))
 
     def _columns(self) -> list[int] | slice:
@@ -83,8 +84,8 @@ class ClassifierTeacher:
         ours = list(range(len(theirs))) if self.classes is None else np.asarray(self.classes).tolist()
         if {*theirs} != {*ours}:
             raise InvalidInputError(
-                f"the classifier's classes are {theirs[:10]}, the student's {ours[:10]}; fit it on the student's labels, "
-                "or name its classes in the student's order: ClassifierTeacher(classifier, classes=...)"
+                f"the classifier's classes are {theirs[:10]}, the student's {ours[:10]}; fit it on the student's "
+                "labels, or name its classes in the student's order: ClassifierTeacher(classifier, classes=...)"
             )
         return [theirs.index(name) for name in ours]
 

@@ -62,6 +62,11 @@ def _advice(source: Path | str) -> str:
     return f"; remove {source} to download it again" if isinstance(source, Path) else ""
 
 
+def _chosen_directory() -> str:
+    chosen = os.environ.get("QKD_PL_DATA")
+    return f", or into $QKD_PL_DATA, which is {chosen}" if chosen else ", or name its directory in $QKD_PL_DATA"
+
+
 def _download(path: Path) -> Path:
     print("downloading MNIST (about 15 MB) from openml.org; reading it takes about a minute", file=sys.stderr)
     # The parser "liac-arff" is slower than pandas, which is not among this package's dependencies.
@@ -70,7 +75,7 @@ def _download(path: Path) -> Path:
     except (OSError, HTTPException, ValueError) as error:
         raise DownloadError(
             f"MNIST cannot be downloaded from openml.org ({error}); put {_NAME}, with x_train, y_train, x_test and "
-            f"y_test, into $QKD_PL_DATA or {path.parent}"
+            f"y_test, into {path.parent}{_chosen_directory()}"
         ) from error
     images = np.asarray(fetched.data).astype(np.uint8).reshape(-1, 28, 28)
     labels = np.asarray(fetched.target).astype(np.uint8)

@@ -78,7 +78,8 @@ class Job:
         They are checked and stored, so that a second call needs no network.
 
         Args:
-            timeout: seconds; ``None`` waits as long as the service says that the job is under way.
+            timeout: seconds; ``None`` waits as long as the service says that the job is under way. A simulator runs
+                here and now, and is not interrupted.
 
         Raises:
             JobTimeoutError: the time is over; the job goes on and the call may be repeated.
