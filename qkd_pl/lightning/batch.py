@@ -8,8 +8,8 @@ import numpy as np
 from pennylane.tape import QuantumScript
 from pennylane.wires import Wires
 
-from qkd_pl.lightning.circuit import BatchedCircuit, split
-from qkd_pl.lightning.layout import TrainableParameter
+from qkd_pl.lightning.circuit import BatchedCircuit
+from qkd_pl.lightning.layout import Layout, TrainableParameter, layout_of
 from qkd_pl.lightning.local import LocalTrace
 from qkd_pl.lightning.memory import Workspace
 from qkd_pl.lightning.readout import Readout, readout_of
@@ -25,7 +25,7 @@ SPREAD_UPDATES = 2**25
 
 Recognised = tuple[BatchedCircuit, Readout] | None
 # PennyLane asks about the same tape several times on its way to the device.
-_recognised: WeakKeyDictionary[QuantumScript, tuple[Any, Recognised]] = WeakKeyDictionary()
+_recognised: WeakKeyDictionary[QuantumScript, tuple[Any, tuple[Layout, Readout] | None]] = WeakKeyDictionary()
 
 
 class BatchedExecution:
@@ -103,18 +103,22 @@ def recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: b
         causal_cone: whether to drop what no measurement depends on.
     """
     key = (tuple(tape.trainable_params), device_wires, differentiable, causal_cone)
-    if (known := _recognised.get(tape)) and known[0] == key:
-        return known[1]
-    recognised = _recognise(tape, device_wires, differentiable, causal_cone)
-    _recognised[tape] = (key, recognised)
-    return recognised
+    if (known := _recognised.get(tape)) is None or known[0] != key:
+        known = key, _recognise(tape, device_wires, differentiable, causal_cone)
+        _recognised[tape] = known
+    if known[1] is None:
+        return None
+    layout, readout = known[1]
+    # The numbers are read whenever it is run: they may have changed in place.
+    return BatchedCircuit(layout, tape.operations), readout
 
 
-def _recognise(tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool) -> Recognised:
-    if tape.shots or (circuit := split(tape, differentiable, causal_cone)) is None:
+def _recognise(
+    tape: QuantumScript, device_wires: Wires | None, differentiable: bool, causal_cone: bool
+) -> tuple[Layout, Readout] | None:
+    if tape.shots or (layout := layout_of(tape, differentiable, causal_cone)) is None:
         return None
-    wires = circuit.layout.wires
-    if device_wires is not None and not wires.keys() <= device_wires.toset():
+    if device_wires is not None and not layout.wires.keys() <= device_wires.toset():
         return None
-    readout = readout_of(tape.measurements, wires)
-    return None if readout is None else (circuit, readout)
+    readout = readout_of(tape.measurements, layout.wires)
+    return None if readout is None else (layout, readout)

@@ -6,9 +6,8 @@ from functools import cached_property
 
 import numpy as np
 from pennylane.operation import Operator
-from pennylane.tape import QuantumScript
 
-from qkd_pl.lightning.layout import Layout, layout_of
+from qkd_pl.lightning.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,6 @@ class BatchedCircuit:
         return self.layout is other.layout and (
             self.operations is other.operations or all(map(_same_data, self.operations, other.operations))
         )
-
-
-def split(tape: QuantumScript, differentiable: bool, causal_cone: bool) -> BatchedCircuit | None:
-    """Split a broadcast tape; None if it is not of this form. See :func:`~qkd_pl.lightning.layout.layout_of`."""
-    layout = layout_of(tape, differentiable, causal_cone)
-    return None if layout is None else BatchedCircuit(layout, tape.operations)
 
 
 def _same_data(first: Operator, second: Operator) -> bool:

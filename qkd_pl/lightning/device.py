@@ -10,6 +10,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.devices import ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
+from pennylane.math.interface_utils import Interface
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
@@ -186,7 +187,9 @@ def _expand_unless_native(
     tape: QuantumScript, device: BatchedLightning, stock: Callable[[], CompilePipeline], config: ExecutionConfig
 ) -> tuple[QuantumScriptBatch, PostprocessingFn]:
     """Leave a natively broadcast circuit as it is, after decomposition if necessary; otherwise apply ``stock()``."""
-    whole_jacobian = bool(config.use_device_gradient) and not config.use_device_jacobian_product
+    # PennyLane asks for whole Jacobians under jax.jit, whatever it has said before.
+    asks_for_products = config.use_device_jacobian_product and config.interface is not Interface.JAX_JIT
+    whole_jacobian = bool(config.use_device_gradient) and not asks_for_products
     if not (whole_jacobian and tape.trainable_params) and device.recognise(tape, _differentiable(config)):
         return (tape,), _only_result
     tapes, postprocessing = stock()((tape,))

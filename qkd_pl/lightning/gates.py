@@ -10,7 +10,16 @@ from pennylane.operation import Operator
 from pennylane.ops.op_math import Adjoint
 
 from qkd_pl.lightning.kernels import Kernels
-from qkd_pl.lightning.templates import FIXED, ROTATIONS, Template, concatenated, decomposed, is_scalar, template_of
+from qkd_pl.lightning.templates import (
+    FIXED,
+    ROTATIONS,
+    Template,
+    concatenated,
+    decomposed,
+    is_number,
+    is_scalar,
+    template_of,
+)
 
 MAX_MATRIX_WIRES = 3
 NO_ENTRIES, ONE_ENTRY = np.empty(0, dtype=int), np.zeros(1, dtype=int)
@@ -124,8 +133,10 @@ class Gates:
     def _add_constant(self, op: Operator, wires: tuple[Any, ...]) -> bool:
         if not wires:  # a global phase
             return True
+        if not all(map(is_number, op.data)):
+            return False
         if len(wires) <= MAX_MATRIX_WIRES and op.has_matrix:
             self._append("QubitUnitary", wires, False, np.asarray(op.matrix(), dtype=np.complex128))
             return True
-        parts = decomposed(op) if op.has_decomposition else [None]
-        return all(part is not None and self.add(part, part, part.wires.labels, False) is not None for part in parts)
+        parts = decomposed(op)
+        return parts is not None and all(self.add(part, part, part.wires.labels, False) is not None for part in parts)

@@ -17,12 +17,14 @@ from pennylane.tape import QuantumScript
 from qkd_pl.causal_cone import DIAGONAL_GATES, Reach, measured_reach, needed_gates
 from qkd_pl.lightning.gates import ONE_ENTRY, Gates, Source
 from qkd_pl.lightning.preparation import Preparation, ProductStates
+from qkd_pl.lightning.remembered import remembered
 from qkd_pl.lightning.stages import Entry, Stage, Wires, entries
 from qkd_pl.lightning.templates import (
     FIXED,
     ROTATIONS,
     decomposed,
     embedding_template_of,
+    is_number,
     is_scalar,
     shapes_of,
     structure_of,
@@ -122,11 +124,7 @@ def layout_of(tape: QuantumScript, differentiable: bool, causal_cone: bool) -> L
     if None in operations:
         return _split(tape.operations, trainable, measured, reached)
     key = (operations, trainable, measured, None if reached is None else tuple(reached.items()))
-    if key not in _layouts:
-        if len(_layouts) >= _LAYOUTS_KEPT:
-            _layouts.clear()
-        _layouts[key] = _split(tape.operations, trainable, measured, reached)
-    return _layouts[key]
+    return remembered(_layouts, key, _LAYOUTS_KEPT, lambda: _split(tape.operations, trainable, measured, reached))
 
 
 def _key(op: Operator) -> Any:
@@ -141,16 +139,12 @@ def _key(op: Operator) -> Any:
         return None
     if isinstance(op, qml.StatePrep):
         return *structure, op.is_sparse
-    if structure not in _are_filled_in:
-        if len(_are_filled_in) >= _LAYOUTS_KEPT:
-            _are_filled_in.clear()
-        _are_filled_in[structure] = _is_filled_in(op)
-    if _are_filled_in[structure]:
+    if remembered(_are_filled_in, structure, _LAYOUTS_KEPT, lambda: _is_filled_in(op)):
         return structure
     # Other constants become part of the layout as they are.
-    constants = [np.asarray(data) for data in op.data]
-    if any(constant.dtype.kind not in "biufc" for constant in constants):
+    if not all(map(is_number, op.data)):
         return None
+    constants = [np.asarray(data) for data in op.data]
     return *structure, tuple((constant.dtype.str, constant.tobytes()) for constant in constants)
 
 
@@ -238,7 +232,8 @@ def _items(operations: Iterable[Operator], trainable: frozenset[int]) -> Iterato
         parameters = range(first, first + len(op.data))
         first += len(op.data)
         broadcast = _batch_size(op) is not None
-        if not broadcast or len(op.wires) < 2 or isinstance(op, StatePrepBase) or not trainable.isdisjoint(parameters):
+        is_whole = isinstance(op, StatePrepBase) or (len(op.wires) < 2 and op.has_matrix)
+        if not broadcast or is_whole or not trainable.isdisjoint(parameters):
             yield _Item(op, index, op.wires.labels, parameters, op.name, None, broadcast)
         else:
             yield from _parts(op, index)
@@ -252,8 +247,8 @@ def _parts(op: Operator, source: Source) -> Iterator[_Item]:
         for name, wires in zip(template.names, template.wires, strict=True):
             rotates = name in ROTATIONS
             yield _Item(op, source, wires, (), name, next(entries) if rotates else None, rotates, is_part=True)
-    elif op.has_decomposition:
-        for part in decomposed(op):
+    elif (parts := decomposed(op)) is not None:
+        for part in parts:
             if _batch_size(part) is None or len(part.wires) < 2:
                 yield _Item(part, part, part.wires.labels, (), part.name, None, _batch_size(part) is not None)
             else:
@@ -264,6 +259,8 @@ def _parts(op: Operator, source: Source) -> Iterator[_Item]:
 
 def _separate(items: Sequence[_Item], trainable: frozenset[int]) -> tuple[dict[Wires, list[_Item]], list[_Item]] | None:
     """State preparations and gates up to the last broadcast one on their wire, and the gates that come after them."""
+    if any(item.broadcast and not item.wires for item in items):
+        return None
     last_broadcast = {item.wires[0]: i for i, item in enumerate(items) if item.broadcast}
     prepared: dict[Wires, list[_Item]] = {}
     owner: dict[Any, Wires] = {}

@@ -94,9 +94,11 @@ def _prepared(
     for step in steps:
         name, first = step[0].name, resolve(step[0].source, operations)
         if isinstance(first, qml.StatePrep):
-            return [np.atleast_2d(first.data[0])]
+            state = np.atleast_2d(first.data[0])[None]
+            continue
         if isinstance(first, StatePrepBase):
-            return [np.reshape(first.state_vector(), (1, -1))]
+            state = np.reshape(first.state_vector(), (1, 1, -1))
+            continue
         if name in PAULIS:
             matrices = rotations(PAULIS[name], np.stack([gate.angles(operations) for gate in step]))
         elif name in FIXED:

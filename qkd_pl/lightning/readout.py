@@ -16,6 +16,8 @@ from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Prod, SProd, Sum
 
+from qkd_pl.lightning.remembered import remembered
+
 MAX_DENSE_WIRES = 6
 _MAX_BYTES = 2**28
 # Shorter stretches of equal weight are not worth a call of BLAS each.
@@ -159,12 +161,7 @@ def readout_of(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]
     specs = [_spec(m.obs, wires) if isinstance(m, ExpectationMP) and m.obs is not None else None for m in measurements]
     if None in specs or not specs:
         return None
-    key = (len(wires), tuple(specs))
-    if key not in _readouts:
-        if len(_readouts) >= _READOUTS_KEPT:
-            _readouts.clear()
-        _readouts[key] = _build(measurements, wires)
-    return _readouts[key]
+    return remembered(_readouts, (len(wires), tuple(specs)), _READOUTS_KEPT, lambda: _build(measurements, wires))
 
 
 def _build(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]) -> Readout | None:

@@ -1,13 +1,18 @@
 """Operations that Lightning's kernels implement, and templates that copy a tensor of angles into such operations."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import is_
 from typing import Any
 
 import numpy as np
 import pennylane as qml
+from pennylane.exceptions import DecompositionUndefinedError
 from pennylane.operation import Operator
 from pennylane.ops.op_math import Adjoint, SymbolicOp
+
+from qkd_pl.lightning.remembered import remembered
 
 _EXCITATIONS = {f"{kind}Excitation{sign}" for kind in ("Single", "Double") for sign in ("", "Plus", "Minus")}
 ROTATIONS = frozenset(
@@ -62,12 +67,7 @@ def embedding_template_of(op: Operator) -> Template | None:
 def _template(op: Operator, shapes: tuple[tuple[int, ...], ...]) -> Template | None:
     if isinstance(op, SymbolicOp) or not op.has_decomposition or (structure := structure_of(op)) is None:
         return None
-    key = (structure, shapes)
-    if key not in _templates:
-        if len(_templates) >= _TEMPLATES_KEPT:
-            _templates.clear()
-        _templates[key] = _learn_template(op, shapes)
-    return _templates[key]
+    return remembered(_templates, (structure, shapes), _TEMPLATES_KEPT, lambda: _learn_template(op, shapes))
 
 
 def _learn_template(op: Operator, shapes: Sequence[tuple[int, ...]]) -> Template | None:
@@ -97,16 +97,28 @@ def _kernels(op: Operator) -> Iterator[tuple[str, tuple[Any, ...], bool, float |
         yield base.name, op.wires.labels, inverse, None
     elif base.name in ROTATIONS and is_scalar(op.data[0]):
         yield base.name, op.wires.labels, inverse, float(op.data[0])
-    elif op.has_decomposition:
-        for part in decomposed(op):
+    elif (parts := decomposed(op)) is not None:
+        for part in parts:
             yield from _kernels(part)
     else:
         yield "", op.wires.labels, inverse, None
 
 
-def decomposed(op: Operator) -> list[Operator]:
-    with qml.QueuingManager.stop_recording():
+def decomposed(op: Operator) -> list[Operator] | None:
+    """What an operation consists of; None if PennyLane does not know, as of some that are broadcast."""
+    if not op.has_decomposition:
+        return None
+    with qml.QueuingManager.stop_recording(), suppress(DecompositionUndefinedError):
         return list(op.decomposition())
+    return None
+
+
+def is_number(data: Any) -> bool:
+    """Whether a parameter is known: not the tracer of an autodifferentiation framework."""
+    try:
+        return np.asarray(data).dtype.kind in "biufc"
+    except TypeError:
+        return False
 
 
 def is_scalar(data: Any) -> bool:
@@ -114,8 +126,15 @@ def is_scalar(data: Any) -> bool:
 
 
 def structure_of(op: Operator) -> tuple[Any, ...] | None:
-    """Type, wires, hyperparameters and shapes of an operation; None if they cannot be the key of a dictionary."""
-    structure = type(op), op._flatten()[1], shapes_of(op)
+    """Type, wires, hyperparameters and shapes of an operation.
+
+    None if they cannot be the key of a dictionary, or are not all of it beside its parameters: composite operations
+    hold others.
+    """
+    leaves, metadata = op._flatten()
+    if len(leaves) != len(op.data) or not all(map(is_, leaves, op.data)):
+        return None
+    structure = type(op), metadata, shapes_of(op)
     try:
         hash(structure)
     except TypeError:
