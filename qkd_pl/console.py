@@ -1,12 +1,15 @@
-"""What the commands of ``qkd-pl`` share: how errors are reported."""
+"""What all commands of ``qkd-pl`` share: how errors are reported, and that they can print JSON."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Annotated
 
 import typer
 
 from qkd_pl.errors import QKDError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 
 
 @contextmanager

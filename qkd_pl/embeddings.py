@@ -175,7 +175,10 @@ def encode(embedding: str, inputs: np.ndarray, n_qubits: int) -> Preparations:
     Raises:
         InvalidInputError: wrong shape, not finite, not numeric, or not what the embedding takes.
     """
-    inputs = np.asarray(inputs)
+    try:
+        inputs = np.asarray(inputs)
+    except ValueError as error:
+        raise InvalidInputError(f"inputs is a {type(inputs).__name__}, not one array of samples ({error})") from error
     if inputs.dtype.kind not in "biufc":
         raise InvalidInputError(f"inputs have dtype {inputs.dtype}; expected numbers")
     if embedding != "state" and inputs.dtype.kind == "c":

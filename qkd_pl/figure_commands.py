@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 from matplotlib.figure import Figure
 
-from qkd_pl.console import clear_errors
+from qkd_pl.console import Json, clear_errors
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.experiments.candidates import TeacherKind
 from qkd_pl.experiments.claims import DARK_KNOWLEDGE, read_summaries, results_page
@@ -38,7 +38,6 @@ Dask = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="Device to train on, a name in devices.yaml.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 Qubits = Annotated[int, typer.Option(min=2, help="Qubits of teacher and students.")]
 Layers = Annotated[str, typer.Option(help="Layers of the students, separated by commas.")]
 TeacherLayers = Annotated[int, typer.Option(min=1, help="Layers of the teacher.")]
@@ -94,7 +93,7 @@ def figure4(
             n_test=test_size,
             device=device,
         )
-        _run("figure4", run_depth, settings, (seeds, out, workers, dask), plot_depths, format_depth, as_json)
+        run_experiment("figure4", run_depth, settings, (seeds, out, workers, dask), plot_depths, format_depth, as_json)
 
 
 @app.command()
@@ -140,7 +139,7 @@ def figure5(
             n_test=test_size,
             device=device,
         )
-        _run("figure5", run_depth, settings, (seeds, out, workers, dask), plot_depths, format_depth, as_json)
+        run_experiment("figure5", run_depth, settings, (seeds, out, workers, dask), plot_depths, format_depth, as_json)
 
 
 @app.command()
@@ -183,7 +182,8 @@ def figure6(
             n_test=test_size,
             device=device,
         )
-        _run("figure6", run_figure6, settings, (seeds, out, workers, dask), plot_curves, format_figure6, as_json)
+        where = (seeds, out, workers, dask)
+        run_experiment("figure6", run_figure6, settings, where, plot_curves, format_figure6, as_json)
 
 
 @app.command("dark-knowledge")
@@ -210,7 +210,7 @@ def dark_knowledge(
         if teacher_candidates is not None:
             settings = replace(settings, teacher_candidates=teacher_candidates)
         where = (seeds, out, workers, dask)
-        _run(
+        run_experiment(
             "dark-knowledge",
             run_dark_knowledge,
             settings,
@@ -242,7 +242,7 @@ def claims(
     print(f"{results / 'README.md'}: {len(summaries)} experiments")
 
 
-def _run(
+def run_experiment(
     name: str,
     experiment: Callable[..., dict[str, Any]],
     settings: Any,
@@ -251,6 +251,15 @@ def _run(
     describe: Callable[[Mapping[str, Any]], str],
     as_json: bool,
 ) -> None:
+    """Run or resume an experiment, draw its figure beside its results, and print its summary.
+
+    Args:
+        name: of the figure's file.
+        experiment, settings: what is run.
+        where: seeds, directory of the results, worker processes, and address of a Dask scheduler or None.
+        plot, describe: from the summary to the figure and the text.
+        as_json: print the summary itself instead.
+    """
     seeds, out, workers, dask = where
     load_devices()[settings.device]
     with dask_cluster(dask):

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import typer
 
-from qkd_pl.console import clear_errors
+from qkd_pl.console import Json, clear_errors
 from qkd_pl.datasets import topological_phases
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.ibm.deadline import CALL_SECONDS
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
 
 

@@ -105,6 +105,23 @@ def test_an_unknown_device_is_refused_before_anything_is_made(run, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--qubits", "4", "--student-qubits", "4"], "n_latent=4"),
+        (["--temperature", "0"], "temperature=0.0"),
+        (["--teachers", "3", "--teacher-candidates", "2"], "teachers=3: must be 1 to 2"),
+    ],
+)
+def test_wrong_settings_are_one_line_before_anything_is_trained(run, options, message, tmp_path):
+    result = run("distill", *options, "--out", tmp_path / "run")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("error: ")
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--iterations", "0"], ["--qubits", "x"], ["--no-such"]])
 def test_wrong_options_are_refused_by_name(run, arguments):
     result = run("distill", *arguments)
