@@ -4,7 +4,7 @@ They hold the derivatives of all single-qubit gates that act between the same ga
 with BLAS over a group of neighbouring wires passes over the two states once for all of them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -15,27 +15,28 @@ _MAX_GROUP = 4
 
 
 class Crosses:
-    """Sums of cross matrices over samples.
+    """Sums of cross matrices over samples, after each segment of a circuit.
 
     Args:
         n_wires: of the states.
-        positions: the wires that are asked for.
+        positions: for each segment the wires that are asked for.
 
     Attributes:
         n_wires: as given.
     """
 
-    def __init__(self, n_wires: int, positions: Collection[int]):
+    def __init__(self, n_wires: int, positions: Sequence[Collection[int]]):
         self.n_wires = n_wires
         self._sums = {
-            group: np.zeros((2 ** len(group), 2 ** len(group)), dtype=np.complex128)
+            group: np.zeros((len(positions), 2 ** len(group), 2 ** len(group)), dtype=np.complex128)
             for group in _groups(n_wires)
-            if any(position in positions for position in group)
         }
+        self._asked = [[group for group in self._sums if not set(group).isdisjoint(wires)] for wires in positions]
 
-    def add(self, kets: np.ndarray, bras: np.ndarray) -> None:
+    def add(self, segment: int, kets: np.ndarray, bras: np.ndarray) -> None:
         """Add those of more samples, amplitudes of shape ``(n_samples, 2**n_wires)``."""
-        for group, total in self._sums.items():
+        for group in self._asked[segment]:
+            total = self._sums[group][segment]
             shape = (-1, len(total), 2 ** (self.n_wires - group.stop))
             left, right = kets.reshape(shape), bras.reshape(shape)
             if group.stop == self.n_wires:
@@ -43,13 +44,12 @@ class Crosses:
             else:
                 total += (left @ right.transpose(0, 2, 1)).sum(axis=0)
 
-    def of_wires(self) -> dict[int, np.ndarray]:
-        """Position → matrix ``(2, 2)`` complex128, for the wires asked for and others."""
-        return {
-            position: matrix
-            for group, total in self._sums.items()
-            for position, matrix in zip(group, total.ravel()[_entries(len(group))].sum(axis=-1), strict=True)
-        }
+    def of_wires(self) -> np.ndarray:
+        """The matrices, shape ``(n_segments, n_wires, 2, 2)`` complex128; those not asked for may be missing terms."""
+        found = [
+            total.reshape(len(total), -1)[:, _entries(len(group))].sum(axis=-1) for group, total in self._sums.items()
+        ]
+        return np.concatenate(found, axis=1)
 
 
 @cache

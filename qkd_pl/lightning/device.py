@@ -105,7 +105,7 @@ class BatchedLightning(LightningQubit):
         self._executed = []
         native = [self._native(circuit, config) for circuit in circuits]
         others = [circuit for circuit, execution in zip(circuits, native, strict=True) if execution is None]
-        stock = iter(_stock["execute"](self, others, config))
+        stock = iter(_stock["execute"](self, others, config) if others else ())
         keep = _differentiable(config)
         results = tuple(next(stock) if execution is None else execution.run(keep) for execution in native)
         self._executed = [execution for execution in native if keep and execution is not None]

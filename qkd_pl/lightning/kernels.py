@@ -56,6 +56,12 @@ class Kernels:
         return [self.positions[run[0]][0] for run in self._scheduled[1]]
 
     @cached_property
+    def run_segments(self) -> list[int]:
+        """Segment that each merged run belongs to."""
+        segment_of = {run: i for i, segment in enumerate(self.segments) for run in segment.runs}
+        return [segment_of[run] for run in range(self.runs.n_runs)]
+
+    @cached_property
     def _scheduled(self) -> tuple[list[Segment], list[list[int]]]:
         merge = [len(on) == 1 and self._is_matrix(gate) for gate, on in enumerate(self.positions)]
         return segments_of(self.positions, merge, self.angle_of.keys())

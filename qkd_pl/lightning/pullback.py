@@ -30,9 +30,9 @@ class Pullback:
         self._register = register
         kernels = register.kernels
         self._segments = kernels.segments
-        self._crosses = [
-            Crosses(kernels.n_wires, [kernels.run_positions[run] for run in segment.runs]) for segment in self._segments
-        ]
+        self._crosses = Crosses(
+            kernels.n_wires, [[kernels.run_positions[run] for run in segment.runs] for segment in self._segments]
+        )
         self._of_gates = np.zeros(len(register.angles))
         self._kets: Register | None = None
         self._products: dict[int, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {}
@@ -69,14 +69,9 @@ class Pullback:
 
     def gradient(self) -> np.ndarray:
         """The derivatives with respect to all angles, float64, of all samples swept so far."""
-        register, runs = self._register, self._register.kernels.runs
-        crosses = np.zeros((runs.n_runs, 2, 2), dtype=np.complex128)
-        for segment, found in zip(self._segments, self._crosses, strict=True):
-            if segment.takes_angles and segment.runs:
-                of_wires = found.of_wires()
-                for run in segment.runs:
-                    crosses[run] = of_wires[register.kernels.run_positions[run]]
-        return self._of_gates + runs.gradient(register.single_qubit_gates, crosses, len(register.angles))
+        register, kernels = self._register, self._register.kernels
+        crosses = self._crosses.of_wires()[kernels.run_segments, kernels.run_positions]
+        return self._of_gates + kernels.runs.gradient(register.single_qubit_gates, crosses, len(register.angles))
 
     def _ket_register(self) -> Register:
         if self._kets is None:
@@ -85,7 +80,7 @@ class Pullback:
 
     def _differentiate(self, segment: int, kets: np.ndarray, bras: np.ndarray) -> None:
         if self._segments[segment].runs:
-            self._crosses[segment].add(kets, bras[: len(kets)])
+            self._crosses.add(segment, kets, bras[: len(kets)])
             return
         kernels, gates = self._register.kernels, self._segments[segment].gates
         if segment not in self._products:

@@ -14,9 +14,9 @@ from pennylane_lightning import lightning_qubit_ops
 
 from qkd_pl.lightning.kernels import Kernels
 
-# Registers of up to this size fit the cache, with a few more for the backward sweep, and are large enough to hide the
-# cost of calling a kernel.
-BEST_REGISTER_BYTES = 2**18
+# Registers of up to this size fit a core's cache, with what is read from them. Smaller ones are swept no faster, and
+# need more calls of kernels.
+BEST_REGISTER_BYTES = 2**19
 
 
 def sample_wires(n_wires: int, batch_size: int, c_dtype: Any) -> int:

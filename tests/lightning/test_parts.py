@@ -219,13 +219,14 @@ def test_cross_matrices_are_partial_traces(n_wires, n_samples, seed, data):
     rng = np.random.default_rng(seed)
     kets, bras = (random_states(rng, n_samples, n_wires) for _ in range(2))
     positions = data.draw(st.lists(st.integers(0, n_wires - 1), min_size=1))
-    crosses = Crosses(n_wires, positions)
+    crosses = Crosses(n_wires, [[], positions])
     for sample in range(n_samples):
-        crosses.add(kets[[sample]], bras[[sample]].conj())
+        crosses.add(1, kets[[sample]], bras[[sample]].conj())
+    assert not crosses.of_wires()[0].any()
     for position in positions:
         left, right = (np.moveaxis(states.reshape(-1, *[2] * n_wires), position + 1, 0) for states in (kets, bras))
         expected = left.reshape(2, -1) @ right.reshape(2, -1).conj().T
-        np.testing.assert_allclose(crosses.of_wires()[position], expected, atol=1e-12)
+        np.testing.assert_allclose(crosses.of_wires()[1, position], expected, atol=1e-12)
 
 
 observables = st.recursive(
