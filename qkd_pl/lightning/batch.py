@@ -31,7 +31,7 @@ _recognised: WeakKeyDictionary[QuantumScript, tuple[Any, tuple[Layout, Readout] 
 class BatchedExecution:
     """One broadcast circuit on the simulator.
 
-    States, and the space for them, take up to 384 MiB, and beside them a few times 2**20 amplitudes, or those of one
+    States, and the space for them, take up to 384 MiB, and beside them a few times 2**21 amplitudes, or those of one
     sample if that is more.
 
     Args:
