@@ -17,6 +17,9 @@ from pennylane.workflow.interfaces.autograd import autograd_execute
 from qkd_pl.embeddings import Preparations
 
 Pullback = Callable[[np.ndarray], np.ndarray]
+_DEVICE_PRODUCTS = ExecutionConfig(
+    gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True
+)
 
 
 def evaluate(qnode: qml.QNode, weights: np.ndarray, batch: Preparations) -> np.ndarray:
@@ -57,8 +60,7 @@ def _by_device(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tup
         return None
     tape = make_qscript(qnode.func)(inputs, weights)
     tape.trainable_params = [i for i, p in enumerate(tape.get_parameters(trainable_only=False)) if p is weights]
-    asked = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
-    config = qnode.device.setup_execution_config(asked, tape)
+    config = qnode.device.setup_execution_config(_DEVICE_PRODUCTS, tape)
     tapes, _ = qnode.device.preprocess_transforms(config)((tape,))
     if len(tapes) != 1 or tapes[0] is not tape:
         return None
