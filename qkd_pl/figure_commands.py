@@ -199,7 +199,7 @@ def dark_knowledge(
 ) -> None:
     """What KD adds to the best logit scale, against the temperature and the teacher's quality.
 
-    For Table 1's student (2), after the teachers (about fifteen seconds), a seed takes about five seconds on two cores;
+    For Table 1's student (2), after the teachers (about ten seconds), a seed takes about two seconds on two cores;
     for figure4 to figure6, one to two minutes after five to ten. Repeating the command resumes it, and adds seeds.
     """
     with clear_errors():
