@@ -47,7 +47,9 @@ def topological_phases(
 
     Args:
         n_qubits: length of the chain, 3 to 20.
-        n_train, n_test: number of states in either split.
+        n_train, n_test: number of states in either split. Both are cut from one sequence of fields, the test states
+            after the training states: with another ``n_train`` the test states are others. Compare models that were
+            trained on different numbers of states on a test set of another seed.
         seed: seed of the draw of h1; the same arguments give the same bytes.
         h1: interval of the transverse field, in units of J.
         h2: strength of the Ising coupling, in units of J. The position of the transition is known for h2 = 0 only,
