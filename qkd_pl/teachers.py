@@ -133,7 +133,7 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
         InvalidInputError: the teacher gives no logits, or they are not finite or not of shape ``(n, K)``.
     """
     logits = np.asarray(
-        teacher if isinstance(teacher, np.ndarray) else as_teacher(teacher).logits(inputs), dtype=np.float64
+        teacher if isinstance(teacher, np.ndarray) else _answers(as_teacher(teacher), inputs), dtype=np.float64
     )
     if logits.shape != (len(inputs), n_classes):
         raise InvalidInputError(
@@ -142,3 +142,14 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
     if not np.isfinite(logits).all():
         raise InvalidInputError("the teacher's logits contain NaN or infinity")
     return logits
+
+
+def _answers(teacher: Teacher, inputs: np.ndarray) -> np.ndarray:
+    try:
+        return teacher.logits(inputs)
+    except InvalidInputError as error:
+        error.add_note(
+            "It is the teacher that says this. It is given the student's inputs; where it takes others, give an "
+            "array of its logits."
+        )
+        raise

@@ -128,7 +128,7 @@ class KDTrainer:
             return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
                 "labels": labels
             }
-        targets = _targets(teacher, inputs, architecture.n_classes)
+        targets = teacher_logits(teacher, inputs, architecture.n_classes)
 
         def distil(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:
             return distillation(
@@ -218,14 +218,6 @@ def _checked(architecture: Architecture, train: Any) -> tuple[np.ndarray, np.nda
     if not isinstance(train, tuple | list) or len(train) != 2:
         raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
     return train[0], train[1]
-
-
-def _targets(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
-    try:
-        return teacher_logits(teacher, inputs, n_classes)
-    except InvalidInputError as error:
-        error.add_note("The teacher is given the student's inputs; if it takes others, give an array of its logits.")
-        raise
 
 
 def _check_labels(labels: np.ndarray | None, n_samples: int, n_classes: int) -> np.ndarray:

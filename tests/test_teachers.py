@@ -48,6 +48,16 @@ def test_a_network_teaches_exactly_whatever_the_default_device_is(rng, tmp_path,
     np.testing.assert_allclose(Ensemble([model]).logits(np.eye(4)), exact, atol=1e-12)
 
 
+def test_an_error_about_the_inputs_says_that_it_comes_from_the_teacher():
+    model = trained(QNN(3, 1), np.zeros((2, 3, 3)))
+    with pytest.raises(InvalidInputError, match=r"inputs have shape \(4, 4\)") as caught:
+        KDTrainer(iterations=1).fit(QNN(2, 1), (np.eye(4), np.zeros(4, dtype=int)), teacher=model)
+    assert "array of its logits" in caught.value.__notes__[0]
+    with pytest.raises(InvalidInputError, match="teacher is a SVC") as caught:
+        KDTrainer(iterations=1).fit(QNN(2, 1), (np.eye(4), np.zeros(4, dtype=int)), teacher=SVC())
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_ensembles_nest():
     assert Ensemble([constant(1.0), Ensemble([constant(0.0), constant(0.5)])]).logits([0])[0, 0] == 0.625
 
