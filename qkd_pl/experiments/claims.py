@@ -168,7 +168,7 @@ def results_page(summaries: Mapping[str, Summary]) -> str:
             "|---|---|---|---|---|---|---|---|",
             *(row for name, summary in summaries.items() for row in _control_rows(name, summary)),
             "",
-            "Of several temperatures and scales the best by test accuracy stands here, which favours both sides alike.",
+            "Of several temperatures and scales the best by test accuracy stands here, which flatters both sides.",
             "Against the temperature, for teachers of different quality:",
             "",
             "![KD − scaled CE against 1/T](dark-knowledge.png)",
