@@ -72,14 +72,19 @@ class Sweep:
         """Fill a trace; return expectation values ``(k, n_samples)``."""
         n_samples = _length(trace)
         values = np.empty((self.readout.n_observables, n_samples))
-        states = np.ones((n_samples, 1), dtype=self.c_dtype)
+        states = np.empty((0, 0))
         for stage, register, after, entering in self._walk(trace, factors):
-            final = _final(after)
-            halves = _halves(entering, self.c_dtype)
+            is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
+            if is_first:
+                # Two halves of the wires are small, and each block then needs but one product.
+                middle = len(entering) // 2
+                states = product_states(entering[middle:], self.c_dtype)
+                states, entering = np.broadcast_to(states, (n_samples, states.shape[1])), entering[:middle]
+            entered, final = product_states(entering, self.c_dtype), _final(after)
             for block in _blocks(register, n_samples):
-                entered = [chosen(factor, block, n_samples) for factor in halves]
-                register.run(product_states([*entered, states[block]], self.c_dtype), _of(block, after))
-                if stage is self.stages[-1]:
+                parts = chosen(entered, block, n_samples), states[block]
+                register.run(product_states(parts, self.c_dtype), _of(block, after))
+                if is_last:
                     values[:, block] = self.readout.expectations(final[block])
             states = final
         return values
@@ -140,12 +145,6 @@ def _length(trace: Trace) -> int:
 def _width(after: After) -> int:
     """How many amplitudes the states of a stage have."""
     return _final(after).shape[1]
-
-
-def _halves(factors: Sequence[np.ndarray], c_dtype: np.dtype) -> list[np.ndarray]:
-    """Products of the first and of the second half of the factors: small, and each block then needs but one more."""
-    middle = len(factors) // 2
-    return [product_states(half, c_dtype) for half in (factors[:middle], factors[middle:]) if half]
 
 
 def _project(bras: np.ndarray, entered: np.ndarray, out: np.ndarray) -> None:
