@@ -21,7 +21,6 @@ from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
 from qkd_pl.trainer import KDTrainer
 
 _LARGEST_SEED = np.iinfo(np.int32).max
-_EMBEDDINGS = sorted(set(EMBEDDINGS) - {"state"})  # scikit-learn's arrays are real
 
 
 class QNNClassifier(ClassifierMixin, BaseEstimator):
@@ -134,8 +133,9 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """softmax(s·z) with the logit scale s, shape ``(n, K)``, in the order of ``classes_``."""
-        return softmax(self.logit_scale * self.logits(X), axis=1)
+        """softmax(s·z) with the logit scale s of the training, shape ``(n, K)``, in the order of ``classes_``."""
+        logits = self.logits(X)
+        return softmax(self.model_.training["logit_scale"] * logits, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The label of the largest logit, shape ``(n,)``."""
@@ -153,9 +153,10 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
         return {field.name: getattr(self, field.name) for field in fields(owner) if hasattr(self, field.name)}
 
     def _choose_qubits(self) -> int:
-        if self.embedding not in _EMBEDDINGS:
+        of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
+        if self.embedding not in of_real_numbers:
             raise InvalidInputError(
-                f"embedding={self.embedding!r}: must be one of {_EMBEDDINGS}; quantum states are for KDTrainer"
+                f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
             )
         n_features = self.n_features_in_
         needed = ceil(log2(n_features)) if self.embedding == "amplitude" else n_features

@@ -15,6 +15,7 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from qkd_pl import QNN, KDTrainer, QNNClassifier
+from qkd_pl.embeddings import EMBEDDINGS
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 
@@ -55,6 +56,20 @@ def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
     np.testing.assert_array_equal(fitted.model_.weights, model.weights)
     np.testing.assert_array_equal(fitted.logits(features), model.logits(features))
     np.testing.assert_allclose(fitted.predict_proba(features), model.predict_proba(features))
+
+
+def test_settings_count_when_it_is_fitted_the_next_time(blobs):
+    classifier = quick().fit(*blobs)
+    before = classifier.predict_proba(blobs[0])
+    classifier.set_params(logit_scale=1.0)
+    np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
+
+
+def test_an_embedding_that_was_added(blobs, monkeypatch):
+    monkeypatch.setitem(EMBEDDINGS, "also_angle", EMBEDDINGS["angle"])
+    features, labels = blobs
+    added, angle = quick(embedding="also_angle").fit(features, labels), quick(embedding="angle").fit(features, labels)
+    np.testing.assert_array_equal(added.logits(features), angle.logits(features))
 
 
 def test_decision_function_of_two_classes_is_the_difference_of_the_logits(fitted, blobs):
