@@ -18,7 +18,7 @@ from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.ibm.deadline import CALL_SECONDS
 from qkd_pl.ibm.states import combine
 from qkd_pl.models import TrainedQAE, TrainedQNN, load_model
-from qkd_pl.registry import EXACT
+from qkd_pl.registry import EXACT, resolve_device
 
 if TYPE_CHECKING:
     from qkd_pl.ibm.jobs import Job
@@ -37,6 +37,7 @@ def submit_command(
         Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
     as_json: Json = False,
 ) -> None:
@@ -49,7 +50,8 @@ def submit_command(
         if not isinstance(network, TrainedQNN):
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
         inputs, labels = _inputs(network, samples, data, autoencoder, seed)
-        planned = plan(network, inputs, device, labels)
+        spec = resolve_device(device)
+        planned = plan(network, inputs, spec if shots is None else spec.model_copy(update={"shots": shots}), labels)
         if not as_json:
             print(f"plan:    {planned.cost}")
         job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))

@@ -50,6 +50,12 @@ def test_rehearsal_in_separate_processes(model: Path) -> None:
     assert submitted["shots"] == again["cost"]["shots"] == 16 * 4096
 
 
+def test_submit_with_fewer_shots_than_the_device_has(model: Path) -> None:
+    submitted = json.loads(run("submit", model, "--samples", 2, "--shots", 128, "--json"))
+    assert submitted["shots"] == 2 * 128
+    assert jobs()[0].receipt.target["device"]["shots"] == 128
+
+
 def test_submit_says_what_to_do_next(model: Path) -> None:
     printed = run("submit", model, "--samples", 2)
     (job,) = jobs()
