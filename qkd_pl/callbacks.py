@@ -104,6 +104,19 @@ class Accuracy(Callback):
         return model
 
 
+def check_callbacks(callbacks: Sequence[Callback]) -> None:
+    """Refuse anything but a sequence of callbacks.
+
+    Raises:
+        InvalidInputError: names what was found instead.
+    """
+    if not isinstance(callbacks, Sequence):
+        raise InvalidInputError(f"callbacks: must be a list of callbacks, not a {type(callbacks).__name__}")
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise InvalidInputError(f"callbacks: {callback!r} is not an instance of qkd_pl.callbacks.Callback")
+
+
 @contextmanager
 def watching(callbacks: Sequence[Callback], run: Run) -> Iterator[None]:
     """Call ``on_train_begin`` and, whatever happens, ``on_train_end``."""

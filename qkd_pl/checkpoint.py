@@ -6,11 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.errors import FileFormatError
+from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.run import Run
 from qkd_pl.storage import read_tensors, write_tensors
 
 _KIND = "checkpoint"
+
+
+def checkpoint_path(path: str | Path) -> Path:
+    """Where a checkpoint is, or will be.
+
+    Raises:
+        InvalidInputError: there is a directory.
+    """
+    if Path(path).is_dir():
+        raise InvalidInputError(f"checkpoint={str(path)!r} is a directory; give the path of a file")
+    return Path(path)
 
 
 def save_checkpoint(run: Run, path: Path) -> None:
@@ -32,7 +43,8 @@ def restore_checkpoint(run: Run, path: Path) -> None:
     """Set ``run`` to where :func:`save_checkpoint` left off.
 
     Raises:
-        FileFormatError: the file is damaged, or belongs to a run with other settings or data.
+        FileFormatError: the file is damaged, or belongs to a run with other settings or data, or has gone further than
+            this one will.
     """
     tensors, manifest = read_tensors(path, _KIND)
     if manifest["fingerprint"] != run.fingerprint:
@@ -40,6 +52,11 @@ def restore_checkpoint(run: Run, path: Path) -> None:
         raise FileFormatError(
             f"{path}: the checkpoint belongs to another run, which differs in {changes}. "
             "Give another path, or remove the file to start afresh"
+        )
+    if manifest["iteration"] > run.iterations:
+        raise FileFormatError(
+            f"{path}: the checkpoint stands after iteration {manifest['iteration']}, and this run has only "
+            f"{run.iterations}. Give another path, or remove the file to start afresh"
         )
     run.iteration = manifest["iteration"]
     run.weights = tensors["weights"]

@@ -9,8 +9,8 @@ import numpy as np
 import pennylane as qml
 
 from qkd_pl.architectures import QAE, QNN, Architecture, to_manifest
-from qkd_pl.callbacks import Callback, watching
-from qkd_pl.checkpoint import restore_checkpoint, save_checkpoint
+from qkd_pl.callbacks import Callback, check_callbacks, watching
+from qkd_pl.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
 from qkd_pl.checks import check_count, check_number
 from qkd_pl.embeddings import Preparations
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
@@ -86,21 +86,23 @@ class KDTrainer:
             teacher: None for cross-entropy (Eq. 4), else what :func:`qkd_pl.teachers.teacher_logits` takes (Eq. 7).
             initial_weights: radians, of shape ``architecture.weights_shape``, to start from instead.
             callbacks: watch the run.
-            checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit.
+            checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
+                checkpoint of a finished run serves for one with more iterations, too.
             checkpoint_every: iterations between writes of that file.
 
         Raises:
-            InvalidInputError: a setting, the data or the teacher does not fit.
+            InvalidInputError: a setting, the data, the teacher, a callback or the checkpoint's path does not fit.
             TrainingDivergedError: the loss or its gradient is no longer finite.
             FileFormatError: the checkpoint is damaged or belongs to another run.
         """
         self.check_settings()
         check_count("checkpoint_every", checkpoint_every)
+        check_callbacks(callbacks)
+        path = None if checkpoint is None else checkpoint_path(checkpoint)
         inputs, labels = _checked(architecture, train)
         batch = architecture.encode(inputs)
         objective, targets = self._objective(architecture, inputs, labels, teacher)
         run = self._start(architecture, batch, targets, initial_weights)
-        path = None if checkpoint is None else Path(checkpoint)
         if path is not None and path.is_file():
             restore_checkpoint(run, path)
         qnode = run.device.qnode(architecture.circuit, architecture.wires, run.random["device"])
@@ -166,7 +168,9 @@ class KDTrainer:
         loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
         settings = {**asdict(self), "device": device.model_dump(), "loss": loss}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
-        fingerprint = {"settings": settings, "architecture": to_manifest(architecture), "data": checksum(data)}
+        # A longer run begins like a shorter one.
+        determining = {name: value for name, value in settings.items() if name != "iterations"}
+        fingerprint = {"settings": determining, "architecture": to_manifest(architecture), "data": checksum(data)}
         optimizer = qml.AdamOptimizer(self.learning_rate)
         return Run(architecture, device, settings, self.iterations, weights, optimizer, random, fingerprint)
 

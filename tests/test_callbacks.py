@@ -37,6 +37,18 @@ def test_hooks_are_called_in_order():
     assert recorder.events == ["begin 0", "1 of 2: 1", "2 of 2: 2", "end 2"]
 
 
+@pytest.mark.parametrize(
+    ("callbacks", "message"),
+    [
+        (Recorder(), "must be a list of callbacks, not a Recorder"),
+        ([Recorder], "<class '.*Recorder'> is not an instance of qkd_pl.callbacks.Callback"),
+    ],
+)
+def test_anything_but_a_list_of_callbacks_is_refused(callbacks, message):
+    with pytest.raises(InvalidInputError, match=message):
+        KDTrainer(iterations=1, device="default").fit(ARCHITECTURE, (INPUTS, LABELS), callbacks=callbacks)
+
+
 def test_the_end_is_reported_after_an_error_too():
     first, second = Recorder(fail_at=2), Recorder()
     with pytest.raises(RuntimeError, match="stopped"):

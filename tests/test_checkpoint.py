@@ -11,7 +11,7 @@ import pytest
 
 from qkd_pl import QAE, QNN, DeviceSpec, KDTrainer
 from qkd_pl.callbacks import Callback
-from qkd_pl.errors import FileFormatError
+from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.models import trained
 
 DEVICES = {
@@ -118,7 +118,7 @@ def test_a_finished_run_is_returned_without_training(tmp_path):
     ("changes", "named"),
     [
         ({"learning_rate": 0.1}, r"settings \(learning_rate\)"),
-        ({"iterations": 9, "seed": 2}, r"settings \(iterations, seed\)"),
+        ({"lr_step": 3, "seed": 2}, r"settings \(lr_step, seed\)"),
         ({"data_seed": 1}, r"differs in data\."),
         ({"architecture": QNN(2, 1, embedding="angle", entangler="cnot")}, r"architecture \(entangler\)"),
         ({"architecture": QNN(2, 2, embedding="angle")}, r"architecture \(n_layers\)"),
@@ -132,6 +132,22 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, changes, named
     with pytest.raises(FileFormatError, match=f"{path}.*another run.*{named}"):
         fit(**{"device": "default", "checkpoint": path, **changes})
     assert path.read_bytes() == before
+
+
+def test_a_finished_run_can_be_made_longer_but_not_shorter(tmp_path):
+    path = tmp_path / "run"
+    fit("default", path)
+    longer, untouched = fit("default", path, iterations=9), fit("default", iterations=9)
+    assert longer.weights.tobytes() == untouched.weights.tobytes()
+    assert longer.history == untouched.history
+    assert longer.training["iterations"] == 9
+    with pytest.raises(FileFormatError, match=f"{path}.*after iteration 9, and this run has only 6"):
+        fit("default", path)
+
+
+def test_a_directory_is_no_checkpoint(tmp_path):
+    with pytest.raises(InvalidInputError, match=f"checkpoint='{tmp_path}' is a directory"):
+        fit("default", tmp_path)
 
 
 def test_the_teacher_is_part_of_the_run(tmp_path):
