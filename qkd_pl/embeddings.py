@@ -101,11 +101,13 @@ def _encode_amplitudes(inputs: np.ndarray, n_qubits: int) -> Preparations:
         raise InvalidInputError(
             f"inputs have shape {inputs.shape}; the amplitude embedding of {n_qubits} qubits takes (n, 1..{dimension})"
         )
-    norms = np.linalg.norm(inputs, axis=1)
-    if (zero := np.flatnonzero(norms == 0.0)).size:
+    largest = np.abs(inputs).max(axis=1)
+    if (zero := np.flatnonzero(largest == 0.0)).size:
         raise InvalidInputError(f"inputs[{zero[0]}] is all zeros and cannot be normalised to a quantum state")
+    # Multiplied by powers of two, which is exact, so that squares neither overflow nor vanish.
+    inputs = np.ldexp(inputs, -np.frexp(largest)[1][:, None])
     states = np.zeros((len(inputs), dimension), dtype=np.complex128)
-    states[:, : inputs.shape[1]] = inputs / norms[:, None]
+    states[:, : inputs.shape[1]] = inputs / np.linalg.norm(inputs, axis=1, keepdims=True)
     return Preparations.pure(states)
 
 
@@ -185,4 +187,4 @@ def encode(embedding: str, inputs: np.ndarray, n_qubits: int) -> Preparations:
         raise InvalidInputError(f"inputs are complex; the {embedding} embedding takes real numbers")
     if not np.isfinite(inputs).all():
         raise InvalidInputError("inputs contain NaN or infinity")
-    return EMBEDDINGS[embedding].encode(inputs, n_qubits)
+    return EMBEDDINGS[embedding].encode(inputs.astype(np.result_type(inputs, np.float64), copy=False), n_qubits)

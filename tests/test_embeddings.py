@@ -198,3 +198,17 @@ PURE = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])
 def test_wrong_inputs_are_named(embedding, inputs, message):
     with pytest.raises(InvalidInputError, match=message):
         encode(embedding, inputs, 2)
+
+
+@pytest.mark.parametrize("scale", [1e-180, 1e200])
+def test_amplitudes_of_any_size_are_normalised(scale, rng):
+    features = rng.normal(size=(3, 4))
+    expected = encode("amplitude", features, 2).rows
+    np.testing.assert_allclose(encode("amplitude", features * scale, 2).rows, expected, rtol=1e-12)
+
+
+def test_amplitudes_in_half_precision(rng):
+    pixels = rng.integers(1, 256, (3, 16))
+    rows = [encode("amplitude", pixels.astype(dtype), 4).rows for dtype in (np.float16, np.float64, np.uint8)]
+    np.testing.assert_array_equal(rows[0], rows[1])
+    np.testing.assert_array_equal(rows[2], rows[1])
