@@ -142,6 +142,23 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
         winners = self.logits(X).argmax(axis=1)
         return self.classes_[winners]
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters; those of the teacher are not among them, since it is used as it is."""
+        return super().get_params(deep=False)
+
+    def set_params(self, **params: Any) -> "QNNClassifier":
+        """Set parameters, which count from the next fit on.
+
+        Raises:
+            InvalidInputError: a parameter of the teacher is among them.
+        """
+        if of_teacher := [name for name in params if name.startswith("teacher__")]:
+            raise InvalidInputError(
+                f"{of_teacher[0]}: a teacher is used as it is; a grid over teachers takes fitted ones, each wrapped "
+                "in sklearn.frozen.FrozenEstimator"
+            )
+        return super().set_params(**params)
+
     def __sklearn_clone__(self) -> "QNNClassifier":
         """An unfitted copy; the teacher stays fitted."""
         copy = super().__sklearn_clone__()

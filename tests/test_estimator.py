@@ -147,6 +147,15 @@ def test_a_teacher_survives_a_cross_validation_and_frozen_a_grid(fitted, blobs):
     assert search.cv_results_["mean_test_score"].min() > 0.9
 
 
+def test_parameters_of_the_teacher_are_not_those_of_the_student(blobs):
+    teacher = LogisticRegression(C=1.0).fit(*blobs)
+    student = quick(teacher=teacher)
+    assert not any(name.startswith("teacher__") for name in student.get_params())
+    with pytest.raises(InvalidInputError, match="teacher__C: a teacher is used as it is"):
+        GridSearchCV(student, {"teacher__C": [0.01, 100.0]}, cv=2, error_score="raise").fit(*blobs)
+    assert teacher.C == 1.0
+
+
 def test_seeds(blobs):
     one, same, other = (quick(random_state=np.random.RandomState(seed), iterations=2).fit(*blobs) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.model_.weights, same.model_.weights)
