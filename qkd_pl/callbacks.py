@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 from tqdm import tqdm
 
+from qkd_pl.checks import check_count
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.models import TrainedQNN
 from qkd_pl.run import Run
@@ -79,6 +80,9 @@ class Accuracy(Callback):
         name: key in the history's records.
         every: iterations between evaluations; the last iteration is always evaluated.
 
+    Raises:
+        InvalidInputError: ``every`` is no number of iterations.
+
     Example:
         >>> from qkd_pl.architectures import QNN
         >>> from qkd_pl.trainer import KDTrainer
@@ -90,6 +94,7 @@ class Accuracy(Callback):
     """
 
     def __init__(self, inputs: np.ndarray, labels: np.ndarray, name: str = "accuracy", every: int = 1) -> None:
+        check_count("every", every)
         self.inputs, self.labels = inputs, labels
         self.name, self.every = name, every
 

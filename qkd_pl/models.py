@@ -205,7 +205,10 @@ class TrainedQAE(TrainedNetwork):
         return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
 
     def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
-        """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``, from 0 to 1."""
+        """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``, from 0 to 1.
+
+        With shots or noise, by their error beyond.
+        """
         return fidelity(self.outputs(states, device))
 
     def decode(self, compressed: np.ndarray) -> np.ndarray:

@@ -82,7 +82,7 @@ class ClassifierTeacher:
             return slice(None)
         theirs = np.asarray(self.classifier.classes_).tolist()
         ours = list(range(len(theirs))) if self.classes is None else np.asarray(self.classes).tolist()
-        if {*theirs} != {*ours}:
+        if {*theirs} != {*ours} or len(theirs) != len(ours):
             raise InvalidInputError(
                 f"the classifier's classes are {theirs[:10]}, the student's {ours[:10]}; fit it on the student's "
                 "labels, or name its classes in the student's order: ClassifierTeacher(classifier, classes=...)"
@@ -130,11 +130,12 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
         ``(n, K)`` float64.
 
     Raises:
-        InvalidInputError: the teacher gives no logits, or they are not finite or not of shape ``(n, K)``.
+        InvalidInputError: the teacher gives no logits, or they are not real, not finite or not of shape ``(n, K)``.
     """
-    logits = np.asarray(
-        teacher if isinstance(teacher, np.ndarray) else _answers(as_teacher(teacher), inputs), dtype=np.float64
-    )
+    logits = np.asarray(teacher if isinstance(teacher, np.ndarray) else _answers(as_teacher(teacher), inputs))
+    if np.iscomplexobj(logits):
+        raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
+    logits = logits.astype(np.float64)
     if logits.shape != (len(inputs), n_classes):
         raise InvalidInputError(
             f"the teacher's logits have shape {logits.shape}; the student needs {(len(inputs), n_classes)}"

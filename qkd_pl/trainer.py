@@ -180,12 +180,12 @@ class KDTrainer:
         outputs, pullback = vjp(qnode, run.weights, batch.take(indices))
         loss, cotangent = objective(outputs, indices)
         gradient = pullback(cotangent) + self.weight_decay * run.weights
+        run.optimizer.stepsize = self.learning_rate * self.lr_decay ** (run.iteration // self.lr_step)
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             raise TrainingDivergedError(
                 f"iteration {run.iteration + 1}: loss {loss}, largest gradient {np.abs(gradient).max()}; "
                 f"learning rate {run.optimizer.stepsize:g}, device {run.device.name!r}"
             )
-        run.optimizer.stepsize = self.learning_rate * self.lr_decay ** (run.iteration // self.lr_step)
         weights = qml.numpy.array(run.weights, requires_grad=True)
         run.weights = np.array(run.optimizer.apply_grad((gradient,), (weights,))[0])
         run.iteration += 1

@@ -97,6 +97,11 @@ def test_accuracy_is_recorded_every_so_often_and_at_the_end(every, recorded):
     assert model.history[-1]["test"] == model.score(INPUTS, LABELS, "default")
 
 
+def test_accuracy_needs_a_number_of_iterations():
+    with pytest.raises(InvalidInputError, match="every=0"):
+        Accuracy(INPUTS, LABELS, every=0)
+
+
 def test_accuracy_does_not_change_the_training():
     assert fit(Accuracy(INPUTS, LABELS)).weights.tobytes() == fit().weights.tobytes()
 

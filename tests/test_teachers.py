@@ -112,6 +112,11 @@ def test_trained_networks_and_ensembles_are_teachers():
         (np.zeros((3, 4)), r"shape \(3, 4\)"),
         (np.full((3, 2), np.nan), "NaN or infinity"),
         (constant(np.inf), "NaN or infinity"),
+        (np.full((3, 2), 1j), "are complex"),
+        (
+            ClassifierTeacher(LogisticRegression().fit(np.eye(5)[:2], [0, 1]), classes=[1, 0, 0]),
+            r"classes are \[0, 1\], the student's \[1, 0, 0\]",
+        ),
         ("a name", "teacher is a str"),
         (SVC(), "teacher is a SVC"),
         (LogisticRegression().fit(np.eye(2), [1, 5]), r"classes are \[1, 5\], the student's \[0, 1\]"),

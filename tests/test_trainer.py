@@ -238,6 +238,12 @@ def test_an_infinite_gradient_stops_the_training():
         trainer.fit(ARCHITECTURE, DATA, initial_weights=weights)
 
 
+def test_the_learning_rate_of_the_iteration_that_diverged_is_named():
+    trainer = KDTrainer(iterations=3, device="default", learning_rate=0.5, lr_step=2, lr_decay=0.1)
+    with pytest.raises(TrainingDivergedError, match=r"iteration 3: .*learning rate 0\.05"):
+        trainer.fit(ARCHITECTURE, DATA, callbacks=[Poison(after=2)])
+
+
 def test_initial_weights_are_used_and_left_alone():
     start = np.ones(ARCHITECTURE.weights_shape)
     spy = Spy()

@@ -74,7 +74,8 @@ def topological_phases(
             "use datasets.ground_states() for unlabelled states at other couplings"
         )
     fields = np.random.default_rng(seed).uniform(*h1, size=n_train + n_test)
-    key = {"n_qubits": n_qubits, "n": [n_train, n_test], "seed": int(seed), "h1": [float(h) for h in h1], "h2": h2}
+    sizes = {"n_qubits": int(n_qubits), "n": [int(n_train), int(n_test)]}
+    key = {**sizes, "seed": int(seed), "h1": [float(h) for h in h1], "h2": float(h2)}
     stored = cached(
         "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
     )
@@ -119,13 +120,13 @@ def ground_states(
 
 
 def _check(n_qubits: int, n_train: int, n_test: int, seed: int, h1: tuple[float, float]) -> None:
+    check_count("n_qubits", n_qubits)
     if not 3 <= n_qubits <= _MAX_QUBITS:
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
-    for name, count in (("n_train", n_train), ("n_test", n_test)):
-        if count < 0:
-            raise InvalidInputError(f"{name}={count}: the number of states cannot be negative")
+    check_count("n_train", n_train, 0)
+    check_count("n_test", n_test, 0)
     check_count("seed", seed, 0)  # NumPy takes None for a random draw, which a cache must not keep
-    if len(h1) != 2 or not 0 <= h1[0] <= h1[1]:
+    if len(h1) != 2 or not 0 <= h1[0] <= h1[1] < np.inf:
         raise InvalidInputError(f"h1={h1}: expected an interval (low, high) with 0 <= low <= high")
 
 

@@ -132,7 +132,11 @@ def test_progress_is_shown_for_long_computations_only(capsys, monkeypatch):
     [
         ({"n_qubits": 2}, "n_qubits=2: the chain needs 3 to 20"),
         ({"n_qubits": 21}, "n_qubits=21"),
+        ({"n_qubits": 3.5}, "n_qubits=3.5: must be a whole number"),
         ({"n_train": -1}, "n_train=-1"),
+        ({"n_train": 2.5}, "n_train=2.5: must be a whole number"),
+        ({"n_test": "3"}, "n_test='3': must be a whole number"),
+        ({"h1": (0.0, float("inf"))}, "h1="),
         ({"n_test": -2}, "n_test=-2"),
         ({"seed": -1}, "seed=-1"),
         ({"seed": None}, "seed=None"),
@@ -153,6 +157,7 @@ def test_ground_states_checks_the_length_of_the_chain():
         ground_states(1, np.array([0.5]))
 
 
-def test_seeds_may_be_numpys_integers():
-    for ours, theirs in zip(topological_phases(3, 4, 2, np.int64(3)), topological_phases(3, 4, 2, 3), strict=True):
+def test_numbers_may_be_numpys_integers():
+    numbers = (3, 4, 2, 3)
+    for ours, theirs in zip(topological_phases(*map(np.int64, numbers)), topological_phases(*numbers), strict=True):
         np.testing.assert_array_equal(ours.inputs, theirs.inputs)
