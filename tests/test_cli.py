@@ -132,15 +132,15 @@ def test_wrong_options_are_refused_by_name(run, arguments):
 def test_reproduce_table1_uses_the_settings_of_the_paper(run, monkeypatch, tmp_path):
     seen = {}
 
-    def record(settings, seeds, directory, *, workers):
-        seen.update(settings=settings, seeds=seeds)
+    def record(settings, seeds, directory, *, data_sets, workers):
+        seen.update(settings=settings, seeds=seeds, data_sets=data_sets)
         raise FileNotFoundError("enough")
 
-    monkeypatch.setattr("qkd_pl.cli.run_table1", record)
-    arguments = ["--seeds", "3", "--iterations", "300", "--teachers", "5", "--out", tmp_path]
+    monkeypatch.setattr("qkd_pl.cli.run_over_data_sets", record)
+    arguments = ["--seeds", "4", "--data-sets", "6", "--iterations", "300", "--teachers", "5", "--out", tmp_path]
     assert run("reproduce", "table1", *arguments).exit_code == 1
     settings = seen["settings"]
-    assert (seen["seeds"], settings.iterations, settings.teachers) == (3, 300, 5)
+    assert (seen["seeds"], seen["data_sets"], settings.iterations, settings.teachers) == (4, 6, 300, 5)
     assert (settings.n_qubits, settings.teacher_layers, settings.student_qubits) == (7, 2, 2)
     assert (settings.teacher_candidates, settings.teacher_iterations, settings.n_train) == (20, 50, 500)
     assert (settings.learning_rate, settings.temperature, settings.logit_scale) == (0.3, 0.5, 30.0)

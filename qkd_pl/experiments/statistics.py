@@ -6,17 +6,24 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import ttest_1samp
 
+from qkd_pl.errors import InvalidInputError
+
 _EQUAL = 1e-12  # values that differ by less are equal up to rounding, and the t-test has no spread to work with
 
 
 class Estimate(NamedTuple):
-    """A mean over seeds with its 95 % confidence interval (Student's t) and the two-sided p-value of mean = 0."""
+    """A mean over runs with its 95 % confidence interval (Student's t) and the two-sided p-value of mean = 0."""
 
     mean: float
     low: float
     high: float
     p_value: float
     n: int
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether there was a spread to make an interval of."""
+        return not np.isnan(self.low)
 
     @property
     def half_width(self) -> float:
@@ -33,7 +40,7 @@ class Estimate(NamedTuple):
         return cls(*(float("nan") if stored[name] is None else stored[name] for name in cls._fields))  # type: ignore[arg-type]
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} ± {self.half_width:.3f}" if self.n > 1 else f"{self.mean:.3f}"
+        return f"{self.mean:.3f} ± {self.half_width:.3f}" if self.has_interval else f"{self.mean:.3f}"
 
 
 def estimate(values: Sequence[float]) -> Estimate:
@@ -55,5 +62,22 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """Mean of ``first - second``, run by run: both lists hold the same seeds in the same order."""
-    return estimate(np.subtract(first, second).tolist())
+    """Mean of ``first - second``, run by run: both lists hold the same seeds in the same order.
+
+    Differences that are all equal, but not zero, have no spread to test against: interval and p-value are unknown then.
+    Accuracies on a few hundred samples do this by chance.
+
+    Raises:
+        InvalidInputError: the lists are not of the same length.
+
+    Example:
+        >>> str(paired_difference([0.9, 0.8, 0.9], [0.5, 0.5, 0.4]))
+        '0.400 ± 0.248'
+    """
+    if len(first) != len(second):
+        raise InvalidInputError(f"{len(first)} and {len(second)} values cannot be compared run by run")
+    result = estimate(np.subtract(first, second).tolist())
+    if result.p_value == 0.0 and result.low == result.high:
+        nan = float("nan")
+        return result._replace(low=nan, high=nan, p_value=nan)
+    return result

@@ -118,10 +118,6 @@ def run_table1(settings: Table1Settings, seeds: int, directory: Path, *, workers
 def format_table1(summary: Mapping[str, Any]) -> str:
     """The summary as text, in the form of the paper's Table 1: test accuracy, mean ± 95 % confidence interval."""
     settings, teacher, qae = summary["settings"], summary["teacher"], summary["autoencoder"]
-    sizes = {
-        "few_qubits": f"student (1), {settings['student_qubits']} qubits × {settings['student_layers']} layers, QAE",
-        "few_layers": f"student (2), {settings['n_qubits']} qubits × {settings['thin_layers']} layers",
-    }
     lines = [
         f"teacher, {settings['n_qubits']} qubits × {settings['teacher_layers']} layers: "
         f"test accuracy {teacher['test_accuracy']:.3f} ({len(teacher['chosen'])} of {settings['teacher_candidates']})",
@@ -129,8 +125,17 @@ def format_table1(summary: Mapping[str, Any]) -> str:
         f"{qae['test_fidelity']:.3f}; no subspace of that size allows more than {qae['best_subspace_weight']:.5f}",
         "",
     ]
-    rows = {sizes[student]: arms for student, arms in summary["students"].items()}
+    names = student_names(settings)
+    rows = {names[student]: arms for student, arms in summary["students"].items()}
     return "\n".join([*lines, *format_arms(f"test accuracy, {summary['seeds']} seeds", rows)])
+
+
+def student_names(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The students as the paper numbers them, with their sizes."""
+    return {
+        "few_qubits": f"student (1), {settings['student_qubits']} qubits × {settings['student_layers']} layers, QAE",
+        "few_layers": f"student (2), {settings['n_qubits']} qubits × {settings['thin_layers']} layers",
+    }
 
 
 def train_autoencoder(

@@ -59,7 +59,7 @@ def test_results_are_sorted_by_student_and_arm(units):
 
 
 def test_a_table_has_a_row_for_each_student():
-    arms = summarise_arms({"no_kd": [0.5, 0.7], "kd": [0.6, 0.8], "control": [0.6, 0.8]})
+    arms = summarise_arms({"no_kd": [0.5, 0.7], "kd": [0.6, 0.9], "control": [0.6, 0.9]})
     header, row = format_arms("accuracy", {"first": arms}, width=10)
     columns = ("no KD", "KD", "scaled CE", "KD − no KD", "KD − scaled CE")
     assert header.split() == " ".join(("accuracy", *columns)).split()

@@ -8,6 +8,7 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from qkd_pl.cli import app
+from qkd_pl.experiments.arms import summarise_arms
 from qkd_pl.experiments.claims import (
     CLAIMS,
     COMMANDS,
@@ -44,13 +45,16 @@ def interval(mean, half_width=0.0):
         (negative, [interval(-200, 100)], HOLDS),
         (negative, [interval(-200, 300)], UNSURE),
         (negative, [interval(200, 300)], FAILS),
-        (nothing, [interval(0.2, 0.3)], HOLDS),
+        (nothing, [interval(0.002, 0.005)], HOLDS),
+        (nothing, [interval(0.002, 0.3)], UNSURE),
+        (nothing, [interval(0.2, 0.3)], FAILS),
         (nothing, [interval(-0.2, 0.1)], FAILS),
         (above_teacher, [interval(0.95, 0.01)], HOLDS),
         (above_teacher, [interval(0.95, 0.1)], UNSURE),
         (above_teacher, [interval(0.85, 0.1)], FAILS),
         (plateau, [interval(0.92), interval(0.915)], HOLDS),
         (plateau, [interval(0.92), interval(0.94)], FAILS),
+        (plateau, [interval(0.92, 0.08)], UNSURE),
         (above_plateau, [interval(0.95, 0.01)], HOLDS),
         (above_plateau, [interval(0.92, 0.01)], FAILS),
     ],
@@ -62,6 +66,34 @@ def test_verdicts(verdict, estimates, expected):
 def test_claims_without_results_are_listed_as_not_run():
     page = results_page({})
     assert page.count("not run") == len(CLAIMS)
+
+
+def effects(gains):
+    """Last cells of the control table, by experiment, for gains of KD over a control of accuracy 0."""
+    summaries = {
+        name: {"seeds": len(values), "teacher": {"test_accuracy": 0.9}, "students": {"one": arms}}
+        for name, values in gains.items()
+        for arms in [summarise_arms({"no_kd": values, "kd": values, "control": [0.0] * len(values)})]
+    }
+    lines = results_page(summaries).split("## Commands")[0].splitlines()
+    return {name: line.split(" | ")[-2:] for name in gains for line in lines if line.startswith(f"| [{name}]")}
+
+
+def test_effects_are_judged_together():
+    """p = 0.030 is significant alone; of two rows, the other with p = 1, it counts 2 · (1 + 1/2) times as much."""
+    weak, none = [0.03, 0.02, 0.04, 0.01], [0.01, -0.01]
+    assert effects({"figure4": weak}) == {"figure4": ["0.03", "adds |"]}
+    assert effects({"figure4": [-gain for gain in weak]}) == {"figure4": ["0.03", "costs |"]}
+    together = effects({"figure4": weak, "figure5": none})
+    assert together == {
+        "figure4": ["0.09", "no significant difference |"],
+        "figure5": ["1", "no significant difference |"],
+    }
+
+
+@pytest.mark.parametrize("gain", [[0.002], [0.002, 0.002]])
+def test_gains_without_a_spread_cannot_be_judged(gain):
+    assert effects({"figure4": gain}) == {"figure4": ["–", f"{UNKNOWN} |"]}
 
 
 @pytest.mark.parametrize("missing", ["figure", "spread"])

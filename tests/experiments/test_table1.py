@@ -128,10 +128,10 @@ def test_the_table_has_a_row_for_each_student(finished):
 
 
 def test_differences_are_paired():
-    arms = summarise_arms({"no_kd": [0.5, 0.7, 0.9], "kd": [0.6, 0.8, 1.0], "control": [0.6, 0.7, 1.1]})
-    assert arms["kd - no_kd"]["mean"] == pytest.approx(0.1)
-    assert arms["kd - no_kd"]["high"] - arms["kd - no_kd"]["low"] == pytest.approx(0.0, abs=1e-12)
-    assert arms["kd - control"]["mean"] == pytest.approx(0.0, abs=1e-12)
+    arms = summarise_arms({"no_kd": [0.5, 0.7, 0.9], "kd": [0.6, 0.8, 1.001], "control": [0.6, 0.7, 1.1]})
+    assert arms["kd - no_kd"]["mean"] == pytest.approx(0.1, abs=1e-3)
+    assert arms["kd - no_kd"]["high"] - arms["kd - no_kd"]["low"] < 0.004
+    assert arms["kd - control"]["mean"] == pytest.approx(0.0, abs=1e-3)
     assert arms["control"]["mean"] == pytest.approx(0.8)
 
 
