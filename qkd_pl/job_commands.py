@@ -1,4 +1,4 @@
-"""The commands ``qkd-pl submit``, ``jobs``, ``result`` and ``cancel``.
+"""The commands ``qkd-pl submit``, ``jobs``, ``result``, ``send`` and ``cancel``.
 
 They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
 """
@@ -95,6 +95,22 @@ def result_command(
         print(json.dumps(report | {"logits": logits.tolist()}))
         return
     print(_format(report))
+
+
+@app.command("send")
+def send_command(
+    job: Id,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for sending it.")] = CALL_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Send a job that could not be sent when it was submitted; the service never gets it twice."""
+    from qkd_pl.ibm.jobs import attach
+
+    with clear_errors():
+        handle = attach(job)
+        handle.send(timeout)
+        status = handle.status(timeout)
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
 
 
 @app.command("cancel")

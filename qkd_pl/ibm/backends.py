@@ -8,7 +8,7 @@ from typing import Any
 
 from qkd_pl.errors import BackendError, CredentialsError, ServiceError
 from qkd_pl.ibm import deadline
-from qkd_pl.ibm.connection import harden, translate
+from qkd_pl.ibm.connection import SafeService, harden, translate
 
 _HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
 
@@ -30,6 +30,8 @@ def open_backend(name: str, n_wires: int, token_env: str | None = None, instance
         BackendError: there is no such backend, it is too small, or the service cannot be reached.
         CredentialsError: there is no account, or the service refuses it.
     """
+    if not name:
+        raise BackendError("backend: needs a name: aer, fake_…, least_busy, or that of an IBM backend")
     if name == "aer":
         backend = _ideal()
     elif name.startswith("fake_"):
@@ -48,7 +50,6 @@ def connect(token_env: str | None = None, instance: str | None = None) -> Any:
         CredentialsError: neither exists, or the service refuses the key. The key itself is in no message.
         BackendError: the service cannot be reached.
     """
-    from qiskit_ibm_runtime import QiskitRuntimeService
 
     token = os.environ.get(token_env) if token_env else None
     channel = "ibm_quantum_platform" if token else None
@@ -57,7 +58,7 @@ def connect(token_env: str | None = None, instance: str | None = None) -> Any:
     try:
         service = deadline.within(
             deadline.CALL_SECONDS,
-            lambda: QiskitRuntimeService(channel=channel, token=token, instance=instance),
+            lambda: SafeService(channel=channel, token=token, instance=instance),
             "connecting to IBM Quantum",
         )
     except Exception as error:
@@ -137,6 +138,4 @@ def _redacted(error: Exception, token: str | None) -> str:
 
 
 def _saved_tokens() -> list[str]:
-    from qiskit_ibm_runtime import QiskitRuntimeService
-
-    return [account.get("token", "") for account in QiskitRuntimeService.saved_accounts().values()]
+    return [account.get("token", "") for account in SafeService.saved_accounts().values()]

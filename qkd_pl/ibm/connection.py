@@ -24,19 +24,37 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
 REPEATS = 2
 _NETWORK = (requests.RequestException, ApiException, RequestsApiError)
-_CLIENTS = ("qiskit_ibm_runtime", "requests", "urllib3", "ibm_cloud_sdk_core", "ibm_platform_services")
+_CLIENTS = (
+    *("qiskit_ibm_runtime", "qiskit.providers"),
+    *("requests", "urllib3", "ibm_cloud_sdk_core", "ibm_platform_services"),
+)
 _ACCESS_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _HINT = "set the environment variable that the device's token_env names, or save a Qiskit account"
 
 
+class SafeService(QiskitRuntimeService):
+    """The client's service, with connections that are safe before they are used.
+
+    Without an instance, its constructor asks every instance of the account for its backends.
+    """
+
+    def _create_new_cloud_api_client(self, instance: str) -> Any:
+        client = super()._create_new_cloud_api_client(instance)
+        _harden(client)
+        return client
+
+
 def harden(service: QiskitRuntimeService) -> None:
     """Make every connection that ``service`` holds safe; once is enough, twice does no harm."""
-    # The client offers no public way to its HTTP sessions.
     for client in {id(each): each for each in (service._active_api_client, *service._api_clients.values())}.values():
-        session = client._session
-        session.mount("https://", _PatientAdapter())
-        if not isinstance(session.auth, _BearerAuth):
-            session.auth = _BearerAuth(session.auth)
+        _harden(client)
+
+
+def _harden(client: Any) -> None:
+    session = client._session  # the client offers no public way to its HTTP sessions
+    session.mount("https://", _PatientAdapter())
+    if not isinstance(session.auth, _BearerAuth):
+        session.auth = _BearerAuth(session.auth)
 
 
 def translate(error: BaseException, what: str, secrets: Iterable[str] = ()) -> BaseException:

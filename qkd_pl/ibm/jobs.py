@@ -1,14 +1,22 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from qkd_pl.errors import JobCancelledError, JobError, JobFailedError, QKDError
+from qkd_pl.errors import (
+    BackendError,
+    InvalidInputError,
+    JobCancelledError,
+    JobError,
+    JobFailedError,
+    JobTimeoutError,
+    QKDError,
+)
 from qkd_pl.ibm import polling, primitives, submission
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.deadline import CALL_SECONDS, Deadline
@@ -18,6 +26,9 @@ from qkd_pl.ibm.plan import Plan
 from qkd_pl.ibm.recombination import Recombination
 from qkd_pl.ibm.remote import Remote, open_remote
 from qkd_pl.ibm.states import Stage, Status, combine
+
+_UNSENT, _ON_ITS_WAY = "cancelled before it was sent", "cancelled while it was on its way to the service"
+_ENDLESS_SECONDS = 1e6
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,9 @@ class Job:
             ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
         """
         deadline = Deadline(timeout)
-        return combine([self._part_status(part, deadline) for part in self._current_parts(deadline)])
+        status = combine([self._part_status(part, deadline) for part in self._current_parts(deadline)])
+        self._cancel_late_arrivals(deadline)
+        return status
 
     def result(self, timeout: float | None = None) -> np.ndarray:
         """Logits, float64 (n, K); waits until there are some.
@@ -84,11 +97,13 @@ class Job:
         Raises:
             JobTimeoutError: the time is over; the job goes on and the call may be repeated.
             JobFailedError, JobCancelledError: there will be no result.
-            JobError: the job was never sent.
+            JobError: the job was never sent, or by a QNode rather than :func:`submit`.
             ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
         """
-        values = [array for arrays in self.values(timeout) for array in arrays]
-        return Recombination.from_arrays(self.ledger.arrays(self.id)).apply(values)
+        recombination = Recombination.from_arrays(self.ledger.arrays(self.id))
+        if recombination is None:
+            raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
+        return recombination.apply([array for arrays in self.values(timeout) for array in arrays])
 
     def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
         """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`primitives.values`)."""
@@ -106,7 +121,8 @@ class Job:
         """Cancel what has not ended, and return the status after that.
 
         Raises:
-            ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
+            ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds, or refuses; what
+                it did not refuse is cancelled.
             JobError: another process is still sending it.
         """
         deadline = Deadline(timeout)
@@ -115,10 +131,17 @@ class Job:
             self._adopt_sent(deadline)
             for part in self.receipt.parts:
                 if part.stage is not Stage.SUBMITTED:
-                    self.ledger.advance(part, Stage.CANCELLED, message="cancelled before it was sent")
+                    on_its_way = part.stage is Stage.SENDING
+                    self.ledger.advance(part, Stage.CANCELLED, message=_ON_ITS_WAY if on_its_way else _UNSENT)
+        problems = []
         for part in self.receipt.parts:
             if part.stage is Stage.SUBMITTED:
-                self._poll(lambda part=part: self._cancel_part(part, deadline), deadline)  # type: ignore[misc]
+                try:
+                    self._poll(lambda part=part: self._cancel_part(part, deadline), deadline)  # type: ignore[misc]
+                except (BackendError, JobTimeoutError) as error:
+                    problems.append(error)
+        if problems:
+            raise problems[0]
         return self.status(timeout)
 
     @property
@@ -151,40 +174,67 @@ class Job:
     def _ask(self, part: Part, deadline: Deadline) -> Status:
         """Status from the service; an end without a result is recorded."""
         status, reason = self._remote.status(str(part.service_id), deadline)
-        if status in (Status.FAILED, Status.CANCELLED):
-            self.ledger.advance(part, Stage(status.value), message=reason)
+        if status not in (Status.FAILED, Status.CANCELLED):
+            return status
+        # A request that was repeated may have left another job, which did not end like this.
+        submission.settle(part, self.ledger, self._remote, deadline)
+        current = self.receipt.parts[part.index]
+        if current.service_id != part.service_id:
+            return self._ask(current, deadline)
+        self.ledger.advance(part, Stage(status.value), message=reason)
         return status
 
     def _cancel_part(self, part: Part, deadline: Deadline) -> bool:
         self._remote.cancel(str(part.service_id), deadline)
+        for other in self._remote.find(part.tag, deadline):
+            if other != part.service_id:
+                self._remote.cancel(other, deadline)
         return True
 
-    def _fetch(self, deadline: Deadline) -> None:
-        for part in self._current_parts(deadline):
-            self._refuse_ended(part)
-            if part.stage in (Stage.PREPARED, Stage.SENDING):
-                raise JobError(f"job {self.id} was never sent; Job.send() sends it")
+    def _cancel_late_arrivals(self, deadline: Deadline) -> None:
+        """A request that was on its way when its part was cancelled may have become a job since."""
         for part in self.receipt.parts:
-            if part.stage is not Stage.DONE:
-                submission.settle(part, self.ledger, self._remote, deadline)
-                self._fetch_part(part.index, deadline)
+            if part.stage is Stage.CANCELLED and part.message == _ON_ITS_WAY:
+                with suppress(BackendError):
+                    for service_id in self._remote.find(part.tag, deadline):
+                        self._remote.cancel(service_id, deadline)
 
-    def _fetch_part(self, index: int, deadline: Deadline) -> None:
-        part = self.receipt.parts[index]
-        payload = Payload.decode(self.ledger.payload(part))
+    def _fetch(self, deadline: Deadline) -> None:
+        """Store the results of all parts; where one has failed, those that there are by now: they are paid for."""
+        parts = self._current_parts(deadline)
+        if any(part.stage in (Stage.PREPARED, Stage.SENDING) for part in parts):
+            raise JobError(f"job {self.id} was never sent; Job.send() sends it, or `qkd-pl send {self.id}`")
+        has_failed = any(part.stage in (Stage.FAILED, Stage.CANCELLED) for part in parts)
+        for part in parts:
+            if part.stage is not Stage.SUBMITTED:
+                continue
+            submission.settle(part, self.ledger, self._remote, deadline)
+            try:
+                self._fetch_part(part.index, deadline, Deadline(0.0) if has_failed else deadline)
+            except (JobFailedError, JobCancelledError):
+                has_failed = True
+            except JobTimeoutError:
+                if not has_failed:
+                    raise
+
+    def _fetch_part(self, index: int, deadline: Deadline, patience: Deadline) -> None:
+        payload = Payload.decode(self.ledger.payload(self.receipt.parts[index]))
 
         def read() -> list[np.ndarray] | None:
-            status = self._ask(part, deadline)
-            self._refuse_ended(self.receipt.parts[index])
+            status = self._ask(self.receipt.parts[index], deadline)
+            part = self.receipt.parts[index]
+            self._refuse_ended(part)
             if status is not Status.DONE:
                 return None
             return self._remote.values(str(part.service_id), payload, deadline)
 
-        self.ledger.store(part, self._poll(read, deadline))
+        values = self._poll(read, patience)
+        self.ledger.store(self.receipt.parts[index], values)
 
     def _run(self, deadline: Deadline) -> None:
         """Run the job on its simulator, here, unless it has been."""
-        with self._working(deadline):
+        # Another process that runs it may take as long as this one may wait.
+        with self.ledger.exclusive(self.id, deadline.cap(_ENDLESS_SECONDS)):
             target = self.receipt.target
             for part in self.receipt.parts:
                 self._refuse_ended(part)
@@ -261,6 +311,7 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
 
     Raises:
         UnknownJobError: the ledger has no such job.
+        InvalidInputError: ``job`` is not an id.
 
     Example:
         >>> from pathlib import Path
@@ -274,6 +325,8 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
         ...     attach(id_to_note, ledger).result().shape  # maybe a day later, in another process
         (4, 2)
     """
+    if not isinstance(job, str):
+        raise InvalidInputError(f"job is a {type(job).__name__}; attach takes the id of a job, a text")
     handle = Job(job, ledger or Ledger())
     handle.ledger.receipt(job)
     return handle

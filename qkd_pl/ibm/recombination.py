@@ -52,6 +52,8 @@ class Recombination:
         return {"n_samples": np.array(self.n_samples), "sample": self.sample, "weight": self.weight}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Recombination":
-        """Read back what :meth:`to_arrays` wrote; other entries are ignored."""
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Recombination | None":
+        """Read back what :meth:`to_arrays` wrote, None if there is none; other entries are ignored."""
+        if "n_samples" not in arrays:
+            return None
         return cls(int(arrays["n_samples"]), arrays["sample"], arrays["weight"])

@@ -16,6 +16,7 @@ from qkd_pl.ibm.payload import Payload
 from qkd_pl.ibm.states import Status, from_service
 
 CLOSE_SECONDS = 10.0
+DOWNLOAD_SECONDS = 3600.0  # a download that stalls ends sooner, by the connection's own limit
 T = TypeVar("T")
 
 
@@ -82,12 +83,13 @@ class Remote:
         """
 
         def call() -> Any:
-            return self._service.job(service_id).result(timeout=time_limits.CALL_SECONDS)
+            return self._service.job(service_id).result(timeout=DOWNLOAD_SECONDS)
 
-        return primitives.values(self._call(call, f"reading the result of {service_id}", deadline), payload)
+        what = f"reading the result of {service_id}"
+        return primitives.values(self._call(call, what, deadline, DOWNLOAD_SECONDS), payload)
 
     def cancel(self, service_id: str, deadline: Deadline) -> None:
-        """Cancel a job; one that has ended already stays as it is."""
+        """Cancel a job; one that has ended already, or was deleted, stays as it is."""
 
         def call() -> None:
             self._service.job(service_id).cancel()
@@ -95,7 +97,7 @@ class Remote:
         try:
             self._call(call, f"cancelling {service_id}", deadline)
         except ServiceError as error:
-            if error.status != 409:
+            if error.status not in (404, 409):
                 raise
 
     def _resolve(self) -> Any:
@@ -104,9 +106,9 @@ class Remote:
             harden(self._service)  # this may have opened a connection to another instance
         return self._backend
 
-    def _call(self, call: Callable[[], T], what: str, deadline: Deadline) -> T:
+    def _call(self, call: Callable[[], T], what: str, deadline: Deadline, seconds: float | None = None) -> T:
         try:
-            return within(deadline.cap(time_limits.CALL_SECONDS), call, what)
+            return within(deadline.cap(seconds or time_limits.CALL_SECONDS), call, what)
         except Exception as error:
             problem = translate(error, what, self._secrets)
             if problem is error:

@@ -1,7 +1,8 @@
 """Sending one part of a job to the service so that it exists there once, whatever breaks on the way.
 
 Every part has a unique tag. Before a request goes out the ledger says so; after any failure the service is asked for
-jobs with that tag, and only when it has none is the request repeated. When it has several, the oldest is kept.
+jobs with that tag, and only when it has none is the request repeated. When it has several, the one that has come
+furthest is kept.
 """
 
 import time
@@ -13,9 +14,10 @@ from qkd_pl.ibm.deadline import Deadline
 from qkd_pl.ibm.ledger import Ledger, Part
 from qkd_pl.ibm.payload import Payload
 from qkd_pl.ibm.remote import Remote
-from qkd_pl.ibm.states import Stage
+from qkd_pl.ibm.states import Stage, Status
 
 ATTEMPTS = 3
+_PREFERENCE = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.FAILED, Status.CANCELLED)
 
 
 def send(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, batch: Any = None) -> None:
@@ -47,13 +49,32 @@ def send(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, batch: 
 
 
 def adopt(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> bool:
-    """Ask the service for jobs with the part's tag; keep the oldest, cancel any others; False if there are none."""
-    found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, "looking for the job by its tag")
-    for younger in found[1:]:
-        remote.cancel(younger, deadline)
-    if found:
-        ledger.advance(part, Stage.SUBMITTED, found[0])
-    return bool(found)
+    """Ask the service for jobs with the part's tag; keep one, cancel any others; False if there are none.
+
+    The one that has come furthest is kept, of equals the oldest. A job that the ledger knows counts, listed or not.
+    """
+    what = "looking for the job by its tag"
+    found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, what)
+    candidates = list(dict.fromkeys([*found, *([part.service_id] if part.service_id else [])]))
+    if len(candidates) > 1:
+        candidates = _best_first(candidates, remote, deadline)
+    if candidates and candidates[0] != part.service_id:
+        ledger.advance(part, Stage.SUBMITTED, candidates[0])
+    return bool(candidates)
+
+
+def _best_first(candidates: list[str], remote: Remote, deadline: Deadline) -> list[str]:
+    """Sorted by how far they have come; all but the first are cancelled, unless they have ended."""
+
+    def status(service_id: str) -> Status:
+        return polling.poll(lambda: remote.status(service_id, deadline)[0], deadline, f"status of {service_id}")
+
+    statuses = {candidate: status(candidate) for candidate in candidates}
+    best_first = sorted(candidates, key=lambda candidate: _PREFERENCE.index(statuses[candidate]))
+    for other in best_first[1:]:
+        if statuses[other] in (Status.RUNNING, Status.QUEUED):
+            remote.cancel(other, deadline)
+    return best_first
 
 
 def settle(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> None:

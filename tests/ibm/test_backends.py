@@ -3,7 +3,6 @@
 import logging
 
 import pytest
-import qiskit_ibm_runtime
 from qiskit_ibm_runtime.accounts import AccountNotFoundError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 
@@ -40,7 +39,7 @@ class Service:
 def service(monkeypatch):
     monkeypatch.setattr(Service, "failure", None)
     monkeypatch.setattr(Service, "calls", [], raising=False)
-    monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", Service)
+    monkeypatch.setattr("qkd_pl.ibm.backends.SafeService", Service)
     monkeypatch.setattr("qkd_pl.ibm.backends.harden", lambda service: None)  # the stand-in has no connections
     monkeypatch.delenv("MY_TOKEN", raising=False)
     return Service

@@ -198,7 +198,7 @@ def test_a_doubled_job_is_cut_down_to_the_oldest(server: Server) -> None:
     server.break_on("POST", "/jobs", twice, times=1)
     job = submit(make_plan(), timeout=DEADLINE)
     oldest, younger = server.service.jobs.values()
-    assert [oldest.status, younger.status] == ["Queued", "Cancelled"]
+    assert [oldest.status, younger.status] == ["Running", "Cancelled"]
     assert job.receipt.parts[0].service_id == oldest.id
     server.service.polls_until_done = 0
     assert_one_good_job(job, server)
@@ -212,6 +212,94 @@ def test_a_double_that_shows_up_late_is_cancelled_before_waiting(server: Server)
     with Caught(JobTimeoutError):
         job.result(timeout=1)
     assert [stored.status for stored in server.service.jobs.values()] == ["Running", "Cancelled"]
+
+
+def test_of_two_jobs_the_one_that_did_not_end_badly_counts(server: Server) -> None:
+    """The ledger knows a job that somebody cancelled at IBM's site; a repeated request had left another."""
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    double = server.service.accept(json.dumps(known.body))
+    known.status = "Cancelled"
+    assert job.status() is Status.RUNNING
+    server.service.polls_until_done = 0
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert job.receipt.parts[0].service_id == double.id
+
+
+def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> None:
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    older = server.service.accept(json.dumps(known.body))
+    older.status = "Cancelled"
+    server.service.jobs = {older.id: older, known.id: known}
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert job.receipt.parts[0].service_id == known.id
+
+
+def test_cancelling_takes_doubles_along(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    server.service.accept(json.dumps(known.body))
+    assert job.cancel() is Status.CANCELLED
+    assert server.service.active == []
+
+
+def test_a_job_that_arrives_after_it_was_cancelled_is_cancelled(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    other = submit(make_plan(), timeout=DEADLINE)
+    (stored,) = server.service.jobs.values()
+    server.break_on("POST", "/jobs", respond(504))
+    with Caught(ServiceError):
+        submit(make_plan(), timeout=DEADLINE)
+    late = next(job for job in jobs() if job.id != other.id)
+    assert late.cancel() is Status.CANCELLED
+    arrived = server.service.accept(json.dumps({**stored.body, "tags": [late.receipt.parts[0].tag]}))
+    assert late.status() is Status.CANCELLED
+    assert arrived.status == "Cancelled"
+    assert server.service.active == [stored]
+
+
+def test_a_part_that_cannot_be_cancelled_does_not_keep_the_others(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    server.break_on("POST", "/jobs/[^/]+/cancel", respond(403), times=1)
+    with Caught(ServiceError):
+        job.cancel()
+    assert len(server.service.active) == 1
+    assert job.cancel() is Status.CANCELLED
+    assert server.service.active == []
+
+
+def test_finished_parts_are_stored_where_another_has_failed(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    first, second, _ = server.service.jobs.values()
+    first.status, second.status = "Failed", "Completed"
+    with Caught(JobFailedError):
+        job.result(timeout=None)
+    assert [job.ledger.result(part) is not None for part in job.receipt.parts] == [False, True, False]
+
+
+def test_a_backend_that_is_gone_leaves_the_receipt(server: Server) -> None:
+    server.break_on("GET", "/backends/[^/]+/configuration", respond(404))
+    with Caught(BackendError) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    (job,) = jobs()
+    assert job.id in "".join(caught.error.__notes__)
+    server.faults.clear()
+    job.send()
+    assert_one_good_job(job, server)
+
+
+def test_a_slow_download_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
+    job = submit(make_plan(), timeout=DEADLINE)
+    server.break_on("GET", "/jobs/[^/]+/results", lambda exchange, perform: time.sleep(1) or exchange.send(perform()))
+    np.testing.assert_allclose(job.result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert sum(request.endswith("/results") for request in server.requests) == 1
 
 
 READS = {
@@ -323,6 +411,16 @@ def test_iam_down_from_the_start(fault: str, server: Server, monkeypatch: pytest
     (job,) = jobs()
     attach(job.id).send()
     assert_one_good_job(job, server)
+
+
+def test_iam_down_after_the_first_token(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the client is being made, it would send the API key itself to the quantum service."""
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 1.5)
+    first = server.break_on("POST", "/identity/token", lambda exchange, perform: exchange.send(perform()), times=1)
+    server.break_on("POST", "/identity/token", respond(503))
+    with Caught(BackendError):
+        submit(make_plan(), timeout=DEADLINE)
+    assert first.hit.is_set()
 
 
 @pytest.mark.parametrize("fault", IAM)

@@ -12,7 +12,15 @@ from loopback import Server, respond
 from loopback.replies import Exchange
 from plans import LOGITS, FlatCost, make_plan
 
-from qkd_pl.errors import CostLimitError, JobCancelledError, JobTimeoutError, ServiceError, UnknownJobError
+from qkd_pl.errors import (
+    CostLimitError,
+    InvalidInputError,
+    JobCancelledError,
+    JobError,
+    JobTimeoutError,
+    ServiceError,
+    UnknownJobError,
+)
 from qkd_pl.ibm import polling, primitives
 from qkd_pl.ibm.jobs import attach, jobs, submit
 from qkd_pl.ibm.recombination import Recombination
@@ -145,6 +153,36 @@ def test_simulated_jobs_can_be_cancelled() -> None:
     assert job.cancel() is Status.CANCELLED
     with pytest.raises(JobCancelledError):
         job.result()
+
+
+def test_a_job_of_a_qnode_has_numbers_but_no_logits(direct: Server) -> None:
+    job = submit(make_plan(recombination=None))
+    with pytest.raises(JobError, match=r"sent by a QNode.*Job\.values\(\)"):
+        attach(job.id).result(timeout=30)
+    np.testing.assert_allclose(attach(job.id).values(timeout=30)[0][0], LOGITS.T, atol=1e-9)
+
+
+def test_a_running_simulation_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qkd_pl.ibm.jobs.CALL_SECONDS", 0.1)
+    job = submit(make_plan(remote=False))
+    held = threading.Event()
+
+    def hold() -> None:
+        with job.ledger.exclusive(job.id, 10):
+            held.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    assert job.result().shape == (3, 2)
+    thread.join()
+
+
+def test_a_job_is_no_id() -> None:
+    job = submit(make_plan(remote=False))
+    with pytest.raises(InvalidInputError, match="job is a Job; attach takes the id"):
+        attach(job)  # type: ignore[arg-type]
 
 
 def test_lists_newest_first() -> None:
