@@ -1,7 +1,10 @@
 """Checks that many settings share; each names the setting, its value and what is allowed."""
 
+import re
 from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 from qkd_pl.errors import InvalidInputError
 
@@ -21,6 +24,46 @@ def check_count(name: str, value: Any, at_least: int = 1) -> None:
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
         raise InvalidInputError(f"{name}={value!r}: must be a whole number of at least {at_least}")
+
+
+def checked_labels(labels: Any, n_samples: int, n_classes: int) -> np.ndarray:
+    """Class indices of ``n_samples`` samples as int64.
+
+    Raises:
+        InvalidInputError: they are not one integer from 0 to ``n_classes - 1`` for each sample.
+
+    Example:
+        >>> checked_labels([1, 0], n_samples=2, n_classes=2)
+        array([1, 0])
+        >>> checked_labels([1, 5], n_samples=2, n_classes=2)
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.InvalidInputError: labels must be integers from 0 to 1; found [1 5]
+    """
+    labels = np.asarray(labels)
+    if labels.shape != (n_samples,):
+        raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
+    if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
+        found = labels[:10] if labels.dtype.kind == "O" else np.unique(labels)[:10]
+        raise InvalidInputError(f"labels must be integers from 0 to {n_classes - 1}; found {found}")
+    return labels.astype(np.int64)
+
+
+def check_variable_name(name: str, value: Any) -> None:
+    """Refuse what cannot be the name of an environment variable, without repeating it: it may be a secret.
+
+    Raises:
+        InvalidInputError: see above.
+
+    Example:
+        >>> check_variable_name("token_env", "QISKIT_IBM_TOKEN")
+        >>> check_variable_name("token_env", "kRm3-aPiKey")
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.InvalidInputError: token_env: must name an environment variable in capitals, not hold a key
+    """
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
+        raise InvalidInputError(f"{name}: must name an environment variable in capitals, not hold a key")
 
 
 def check_number(name: str, value: Any, low: float, high: float = float("inf"), *, above: bool = False) -> None:

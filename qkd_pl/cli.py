@@ -48,12 +48,13 @@ def devices(
     """List the devices of the registry."""
     with clear_errors():
         registry = load_devices(path)
+        specs = dict(registry)
     if as_json:
-        print(json.dumps({"path": str(registry.path), "default": registry.default, **_dump(registry)}, indent=1))
+        print(json.dumps({"path": str(registry.path), "default": registry.default, **_dump(specs)}, indent=1))
         return
     print(f"{registry.path}, default: {registry.default}")
-    width = max(map(len, registry))
-    for name, spec in registry.items():
+    width = max(map(len, specs))
+    for name, spec in specs.items():
         shots = "exact" if spec.shots is None else f"{spec.shots} shots"
         print(f"  {name:<{width}} {spec.plugin:<18} {shots:<12} {spec.diff_method}")
 

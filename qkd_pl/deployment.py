@@ -1,12 +1,15 @@
 """Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.ibm.jobs.submit` sends."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
+from pydantic_core import PydanticSerializationError
 
 from qkd_pl.causal_cone import causal_cone
+from qkd_pl.checks import checked_labels
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.ibm.device import IBMDevice
 from qkd_pl.ibm.plan import Plan
@@ -28,8 +31,9 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
         labels: int (n,); kept with the job, so that its accuracy can be told later.
 
     Raises:
-        InvalidInputError: the inputs do not fit the embedding, there are none, or as many labels as inputs are needed.
-        DeviceConfigError: there is no such device, or it has another plugin.
+        InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
+            for each.
+        DeviceConfigError: there is no such device, or it has another plugin, or an option that cannot be written down.
         BackendError, CredentialsError: the backend cannot be opened.
 
     Example:
@@ -44,16 +48,14 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     spec = resolve_device(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
-    labels = None if labels is None else np.asarray(labels)
-    if labels is not None and labels.shape != (len(inputs),):
-        raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
+    labels = None if labels is None else checked_labels(labels, len(inputs), model.architecture.n_classes)
     batch = model.encode(inputs)
     quantum_device = _create(spec, model.architecture.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
     return Plan(
         payloads=jobs.payloads,
-        target=quantum_device.target(spec.model_dump(mode="json")),
+        target=quantum_device.target(_written(spec)),
         cost=jobs.cost(quantum_device.backend),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
         recombination=Recombination.of(batch.weights),
@@ -70,6 +72,15 @@ def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDev
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
     return tapes
+
+
+def _written(spec: DeviceSpec) -> dict[str, Any]:
+    try:
+        return spec.model_dump(mode="json")
+    except PydanticSerializationError as error:
+        raise DeviceConfigError(
+            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts ({error})"
+        ) from error
 
 
 def _create(spec: DeviceSpec, wires: range) -> IBMDevice:

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from sklearn.pipeline import Pipeline
 
 from qkd_pl.architectures import QAE, QNN, Architecture, from_manifest, to_manifest
+from qkd_pl.checks import checked_labels
 from qkd_pl.circuits import latent_pauli_words
 from qkd_pl.embeddings import EMBEDDINGS, Preparations
 from qkd_pl.errors import FileFormatError, InvalidInputError
@@ -161,13 +162,11 @@ class TrainedQNN(TrainedNetwork):
         """Accuracy, from 0 to 1, for class indices ``labels`` of shape ``(n,)``, at least one.
 
         Raises:
-            InvalidInputError: there are no inputs, or the labels are not one integer for each.
+            InvalidInputError: there are no inputs, or the labels are not one class index for each.
         """
-        labels = np.asarray(labels)
-        if labels.shape != (len(inputs),) or labels.size == 0:
-            raise InvalidInputError(f"labels have shape {labels.shape}; {len(inputs)} inputs need ({len(inputs)},)")
-        if labels.dtype.kind not in "biu":
-            raise InvalidInputError(f"labels are {labels.dtype}; they must be integers, the indices of the classes")
+        if len(inputs) == 0:
+            raise InvalidInputError("there are no inputs, and so there is no accuracy")
+        labels = checked_labels(labels, len(inputs), self.architecture.n_classes)
         return float(np.mean(self.predict(inputs, device) == labels))
 
     def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:

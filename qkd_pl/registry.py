@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qkd_pl.causal_cone import causal_cone
+from qkd_pl.checks import check_variable_name
 from qkd_pl.errors import DeviceConfigError
 
 DEVICES_VARIABLE = "QKD_PL_DEVICES"
@@ -46,7 +47,7 @@ class DeviceSpec(BaseModel):
         1.0
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
 
     name: str
     plugin: str
@@ -60,6 +61,8 @@ class DeviceSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check_combination(self) -> "DeviceSpec":
+        if (token_env := self.options.get("token_env")) is not None:
+            check_variable_name("token_env", token_env)
         if self.plugin not in qml.plugin_devices:
             raise ValueError(
                 f"plugin: {self.plugin!r} is not installed; allowed: {', '.join(sorted(qml.plugin_devices))}"

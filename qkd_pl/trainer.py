@@ -11,7 +11,7 @@ import pennylane as qml
 from qkd_pl.architectures import QAE, QNN, Architecture, to_manifest
 from qkd_pl.callbacks import Callback, check_callbacks, watching
 from qkd_pl.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
-from qkd_pl.checks import check_count, check_number
+from qkd_pl.checks import check_count, check_number, checked_labels
 from qkd_pl.embeddings import Preparations
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
@@ -125,7 +125,11 @@ class KDTrainer:
             return lambda outputs, indices: infidelity(outputs), {}
         if labels is None and teacher is not None and self.alpha == 1:
             labels = np.zeros(len(inputs), dtype=np.int64)  # with α = 1 no label enters the loss
-        labels = _check_labels(labels, len(inputs), architecture.n_classes)
+        if labels is None:
+            raise InvalidInputError(
+                "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
+            )
+        labels = checked_labels(labels, len(inputs), architecture.n_classes)
         if teacher is None:
             return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
                 "labels": labels

@@ -37,6 +37,15 @@ def test_devices_lists_the_registry(run):
     assert any(re.match(r"  sampled +default\.qubit +4096 shots +parameter-shift$", line) for line in lines)
 
 
+def test_an_option_that_a_device_does_not_take_is_named(run, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("default: a\ndevices:\n  a: {plugin: qkd.ibm, shots: 7, backned: fake_manila}\n")
+    result = run("devices", "--path", path)
+    assert result.exit_code == 1
+    assert "backned" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
 def test_devices_as_json(run, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("default: a\ndevices:\n  a: {plugin: default.qubit, shots: 7}\n")

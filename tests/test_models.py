@@ -238,7 +238,7 @@ def test_a_model_that_measures_something_else_is_refused(classifier, tmp_path, m
 
 def test_a_score_needs_one_label_per_input():
     model = trained(QNN(2, 1), np.zeros(QNN(2, 1).weights_shape))
-    with pytest.raises(InvalidInputError, match=r"labels have shape \(1,\); 4 inputs need \(4,\)"):
+    with pytest.raises(InvalidInputError, match=r"labels have shape \(1,\); expected one per sample, \(4,\)"):
         model.score(np.eye(4), np.array([0]))
 
 
@@ -250,7 +250,12 @@ def test_models_are_compared_and_hashed_by_identity(rng):
 
 @pytest.mark.parametrize(
     ("inputs", "labels", "message"),
-    [(np.eye(4), list("abab"), "must be integers"), (np.empty((0, 4)), np.empty(0, dtype=int), r"shape \(0,\)")],
+    [
+        (np.eye(4), list("abab"), "must be integers"),
+        (np.eye(4), [0, 1, 5, 0], "must be integers from 0 to 1; found"),
+        (np.eye(4), np.array([0, 1, "b", None], dtype=object), "must be integers"),
+        (np.empty((0, 4)), np.empty(0, dtype=int), "no inputs"),
+    ],
 )
 def test_accuracy_needs_inputs_and_class_indices(inputs, labels, message, rng):
     with pytest.raises(InvalidInputError, match=message):

@@ -170,6 +170,10 @@ def test_resolve_device(write, monkeypatch):
         ({"plugin": "default.qubit", "shots": 10.5}, ["shots", "integer", "10.5"]),
         ({"plugin": "default.qubit", "shots": "many"}, ["shots", "integer", "many"]),
         ({"plugin": "default.qubit", "shots": True}, ["shots", "integer", "True"]),
+        (
+            {"plugin": "qkd.ibm", "token_env": "kRm3-aPiKey"},
+            ["token_env: must name an environment variable in capitals"],
+        ),
         ({"plugin": "default.qubit", "seed": -1}, ["seed", "greater than or equal to 0"]),
         ({"plugin": "default.qubit", "causal_cone": "yes"}, ["causal_cone", "boolean"]),
         ({"plugin": "default.qubit", "diff_method": "best"}, ["diff_method", "'adjoint'.*'parameter-shift'", "best"]),
@@ -316,3 +320,13 @@ def test_the_shipped_registry_is_found_from_any_directory(tmp_path):
     printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.splitlines()
     assert Path(printed[0]).name == "devices.yaml"
     assert printed[1] == "lightning"
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_repeated(write):
+    key = "kRm3-aPiKey_0123456789"
+    path = write(f"default: a\ndevices:\n  a:\n    plugin: qkd.ibm\n    token_env: {key}\n")
+    with pytest.raises(DeviceConfigError, match="token_env") as from_file:
+        load_devices(path)["a"]
+    with pytest.raises(ValueError, match="token_env") as from_code:
+        DeviceSpec(name="a", plugin="qkd.ibm", options={"token_env": key})
+    assert key not in str(from_file.value) + str(from_code.value)

@@ -11,6 +11,8 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 from pennylane_qiskit import RemoteDevice
 
+from qkd_pl.checks import check_count, check_variable_name
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.ibm import preprocessing, primitives
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.batching import JobPlan, plan_jobs
@@ -88,6 +90,11 @@ class IBMDevice(RemoteDevice):
         }
         options = {key: value for key, value in settings.items() if value is not None}
         primitives.check_options("estimator", options)
+        if token_env is not None:
+            check_variable_name("token_env", token_env)
+        check_count("transpile_attempts", transpile_attempts)
+        if optimization_level not in range(4):
+            raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
         if isinstance(backend, str):
             n_wires = wires if isinstance(wires, int) else len(list(wires))

@@ -9,12 +9,15 @@ import json
 import os
 import secrets
 import sqlite3
+import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import platformdirs
@@ -107,11 +110,17 @@ class Ledger:
         found = self._read("WHERE id = ?", job)
         if not found:
             raise UnknownJobError(f"no job {job!r} in the ledger {self.path}")
-        return found[0]
+        return self._receipt(*found[0])
 
     def receipts(self) -> list[Receipt]:
-        """All receipts, newest first."""
-        return self._read("")
+        """All receipts, newest first; one that is damaged is left out, with a warning."""
+        readable = []
+        for row in self._read(""):
+            try:
+                readable.append(self._receipt(*row))
+            except FileFormatError as error:
+                warnings.warn(str(error), stacklevel=2)
+        return readable
 
     def payload(self, part: Part) -> str:
         """The encoded payload of a part."""
@@ -119,12 +128,12 @@ class Ledger:
 
     def arrays(self, job: str) -> dict[str, np.ndarray]:
         """The arrays that were stored with the receipt."""
-        return _unpack(self._column("SELECT arrays FROM jobs WHERE id = ?", job))
+        return self._unpack(job, self._column("SELECT arrays FROM jobs WHERE id = ?", job))
 
     def result(self, part: Part) -> list[np.ndarray] | None:
         """The stored values of a part, one array for each PUB; ``None`` while there are none."""
         stored = self._column("SELECT result FROM parts WHERE job = ? AND part = ?", part.job, part.index)
-        return None if stored is None else [array for _, array in sorted(_unpack(stored).items())]
+        return None if stored is None else [array for _, array in sorted(self._unpack(part.job, stored).items())]
 
     def advance(self, part: Part, stage: Stage, service_id: str | None = None, message: str | None = None) -> None:
         """Record that a part has reached ``stage``; one that has ended stays as it is."""
@@ -155,25 +164,41 @@ class Ledger:
 
         Raises:
             JobError: another one still holds it after ``seconds``.
+            FileFormatError: there cannot be a lock beside the ledger.
         """
-        folder = self.path.with_name(self.path.name + "-locks")
-        folder.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(folder / job, timeout=seconds, isolation_level=None)) as lock:
+        path = self.path.with_name(self.path.name + "-locks") / job
+        with closing(_opened(path, seconds)) as lock:
             try:
                 lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.OperationalError:
-                raise JobError(f"job {job}: another process is working on it; try again later") from None
+            except sqlite3.DatabaseError as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    raise JobError(f"job {job}: another process is working on it; try again later") from None
+                raise FileFormatError(f"{path}: the lock of the job cannot be used ({error})") from error
             yield
 
-    def _read(self, where: str, *values: str) -> list[Receipt]:
+    def _read(self, where: str, *values: str) -> list[tuple[tuple, list[tuple]]]:
+        """Rows of jobs, each with those of its parts."""
         with self._transaction() as database:
             heads = database.execute(
                 f"SELECT id, created, target, cost FROM jobs {where} ORDER BY created DESC, rowid DESC", values
             ).fetchall()
-            return [
-                Receipt(job, created, json.loads(target), json.loads(cost), _parts(database, job))
-                for job, created, target, cost in heads
-            ]
+            query = "SELECT job, part, tag, stage, service_id, message FROM parts WHERE job = ? ORDER BY part"
+            return [(head, database.execute(query, head[:1]).fetchall()) for head in heads]
+
+    def _receipt(self, head: tuple, parts: Sequence[tuple]) -> Receipt:
+        job, created, target, cost = head
+        try:
+            read = tuple(Part(job, index, tag, Stage(stage), *rest) for job, index, tag, stage, *rest in parts)
+            return Receipt(job, created, json.loads(target), json.loads(cost), read)
+        except ValueError as error:
+            raise FileFormatError(f"{self.path}: the receipt of job {job} is damaged ({error})") from error
+
+    def _unpack(self, job: str, stored: bytes) -> dict[str, np.ndarray]:
+        try:
+            with np.load(io.BytesIO(stored), allow_pickle=False) as loaded:
+                return dict(loaded)
+        except (BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
+            raise FileFormatError(f"{self.path}: the arrays of job {job} are damaged ({error})") from error
 
     def _column(self, query: str, *values: Any) -> Any:
         with self._transaction() as database:
@@ -184,9 +209,8 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with closing(sqlite3.connect(self.path, timeout=_BUSY_SECONDS, isolation_level=None)) as database:
+            with closing(_opened(self.path, _BUSY_SECONDS)) as database:
                 database.execute("PRAGMA journal_mode = WAL")
                 # A receipt has to outlive a power cut, too.
                 database.execute("PRAGMA synchronous = FULL")
@@ -207,11 +231,13 @@ class Ledger:
             raise FileFormatError(f"{self.path}: a ledger of version {version}; this package reads {_VERSION}")
 
 
-def _parts(database: sqlite3.Connection, job: str) -> tuple[Part, ...]:
-    rows = database.execute(
-        "SELECT job, part, tag, stage, service_id, message FROM parts WHERE job = ? ORDER BY part", (job,)
-    )
-    return tuple(Part(job, index, tag, Stage(stage), *rest) for job, index, tag, stage, *rest in rows)
+def _opened(path: Path, seconds: float) -> sqlite3.Connection:
+    """The database in a file, which is made if it is missing; it waits for others for so long."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return sqlite3.connect(path, timeout=seconds, isolation_level=None)
+    except (OSError, sqlite3.OperationalError) as error:
+        raise FileFormatError(f"{path}: the ledger cannot be kept there ({error}); see $QKD_PL_LEDGER") from error
 
 
 def _default_path() -> Path:

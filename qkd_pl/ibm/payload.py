@@ -2,11 +2,13 @@
 
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
@@ -98,7 +100,7 @@ class Payload:
             container = _PUB_TYPES[document["primitive"]]
             pubs = tuple(container.coerce(tuple(pub)) for pub in document["pubs"])
             return cls(document["primitive"], pubs, document["options"])
-        except (ValueError, KeyError, TypeError, EOFError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, zlib.error, QiskitError) as error:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error})") from error

@@ -6,6 +6,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.ibm.backends import open_backend
 from qkd_pl.ibm.cost import price, qpu_seconds, repetitions
 from qkd_pl.ibm.device import IBMDevice
@@ -58,11 +59,58 @@ def test_exact_simulation_has_no_shots():
         ({"resilience": {"zne_mitigation": True, "zne": {"noise_factors": [1, 2, 3, 4]}}}, 4),
         ({"resilience": {"pec_mitigation": True}}, 100),
         ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 20}}}, 20),
+        ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 1.9}}}, 2),
+        ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 0.5}}}, 1),
     ],
 )
 def test_mitigation_repeats_circuits(options, factor):
     assert repetitions(options) == factor
     assert cost([qml.expval(qml.Z(0))], shots=100, **options).circuits == 10 * factor
+
+
+@pytest.mark.parametrize(
+    ("resilience", "executions"),
+    [
+        ({"zne_mitigation": True}, 0),
+        ({"zne_mitigation": True, "zne": {"amplifier": "pea"}}, 9 * 6 * 32 * 128),
+        ({"pec_mitigation": True}, 9 * 6 * 32 * 128),
+        (
+            {
+                "pec_mitigation": True,
+                "layer_noise_learning": {
+                    "layer_pair_depths": [0, 4],
+                    "num_randomizations": 1000,
+                    "shots_per_randomization": 10,
+                    "max_layers_to_learn": None,
+                },
+            },
+            9 * 2 * 1000 * 10,
+        ),
+        ({"pec_mitigation": True, "layer_noise_learning": {"max_layers_to_learn": 0}}, 0),
+        (
+            {
+                "measure_mitigation": True,
+                "measure_noise_learning": {"num_randomizations": 1000, "shots_per_randomization": 10_000},
+            },
+            10_000_000,
+        ),
+    ],
+)
+def test_learning_the_noise_is_priced(resilience, executions):
+    """The circuit has one layer of two-qubit gates."""
+    found = cost([qml.expval(qml.Z(0))], shots=100, resilience=resilience)
+    assert found.qpu_seconds == pytest.approx(2 + 0.00035 * (found.shots + executions))
+
+
+def test_a_longer_repetition_delay_is_priced():
+    found = cost([qml.expval(qml.Z(0))], shots=100, execution={"rep_delay": 0.5})
+    assert found.qpu_seconds == pytest.approx(2 + 1000 * (0.0001 + 0.5))
+    assert cost([qml.expval(qml.Z(0))], shots=100, execution={"rep_delay": 0.0001}).qpu_seconds == pytest.approx(2.35)
+
+
+def test_mitigation_without_a_bound_has_no_price():
+    with pytest.raises(InvalidInputError, match=r"resilience\.pec\.max_overhead: null has no bound"):
+        cost([qml.expval(qml.Z(0))], shots=100, resilience={"pec_mitigation": True, "pec": {"max_overhead": None}})
 
 
 def test_cost_reports_circuit_and_calibration():

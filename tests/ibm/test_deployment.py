@@ -123,10 +123,17 @@ def test_mitigation_is_part_of_the_receipt_and_of_the_job(direct: Server) -> Non
 
 
 @pytest.mark.parametrize(
-    ("inputs", "labels"), [(np.empty((0, 4)), None), (np.eye(4), np.zeros(3)), (np.eye(4), np.eye(4))]
+    ("inputs", "labels"),
+    [
+        (np.empty((0, 4)), None),
+        (np.eye(4), np.zeros(3, dtype=int)),
+        (np.eye(4), np.eye(4)),
+        (np.eye(4), np.array([5, 5, 5, 5])),
+        (np.eye(4), np.array(["0", "1", "0", "1"])),
+    ],
 )
 def test_no_inputs_or_other_labels_are_refused(inputs: np.ndarray, labels: np.ndarray | None) -> None:
-    with pytest.raises(InvalidInputError, match="inputs"):
+    with pytest.raises(InvalidInputError, match=r"inputs|labels"):
         plan(make_model(2), inputs, EXACT, labels)
 
 

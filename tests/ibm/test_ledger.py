@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,47 @@ def test_a_foreign_file_is_refused_and_an_empty_one_used(ledger: Ledger, content
     with pytest.raises(FileFormatError, match="ledger"):
         ledger.receipts()
     assert ledger.path.read_bytes() == content
+
+
+def alter(ledger: Ledger, statement: str) -> None:
+    with closing(sqlite3.connect(ledger.path)) as database, database:
+        database.execute(statement)
+
+
+@pytest.mark.parametrize("change", ["jobs SET target = '{'", "jobs SET cost = ''", "parts SET stage = 'lost'"])
+def test_a_damaged_receipt_is_named_and_leaves_the_others(ledger: Ledger, change: str) -> None:
+    good, bad = add(ledger), add(ledger)
+    alter(ledger, f"UPDATE {change} WHERE {'id' if change.startswith('jobs') else 'job'} = '{bad}'")
+    with pytest.raises(FileFormatError, match=f"{ledger.path}: the receipt of job {bad} is damaged"):
+        ledger.receipt(bad)
+    with pytest.warns(UserWarning, match=bad):
+        assert [receipt.id for receipt in ledger.receipts()] == [good]
+
+
+@pytest.mark.parametrize(
+    "damage", ["zeroblob(20)", "substr(arrays, 1, 100)", "CAST(replace(hex(arrays), 'A', 'B') AS BLOB)"]
+)
+def test_damaged_arrays_are_named(ledger: Ledger, damage: str) -> None:
+    job = add(ledger)
+    alter(ledger, f"UPDATE jobs SET arrays = {damage}")
+    with pytest.raises(FileFormatError, match=f"the arrays of job {job} are damaged"):
+        ledger.arrays(job)
+
+
+def test_places_where_no_ledger_can_be_are_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    for place in (tmp_path / "file" / "ledger.sqlite", tmp_path):
+        with pytest.raises(FileFormatError, match=f"{place}: the ledger cannot be kept there"):
+            Ledger(place).receipts()
+
+
+def test_a_lock_that_is_none_is_named(ledger: Ledger) -> None:
+    job = add(ledger)
+    with ledger.exclusive(job, 1):
+        pass
+    (ledger.path.with_name(ledger.path.name + "-locks") / job).write_bytes(b"no lock at all" * 100)
+    with pytest.raises(FileFormatError, match="the lock of the job cannot be used"), ledger.exclusive(job, 1):
+        pass
 
 
 def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
