@@ -1,6 +1,7 @@
 """Knowledge distillation for quantum neural networks on PennyLane."""
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from qkd_pl import datasets as datasets
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # These need Qiskit, whose import takes seconds, and are imported when they are first used.
 _LAZY = {"plan": "qkd_pl.deployment", "submit": "qkd_pl.ibm.jobs", "attach": "qkd_pl.ibm.jobs"}
+
+
+__version__ = version("qkd-pl")
 
 
 def __getattr__(name: str) -> Any:

@@ -77,7 +77,7 @@ class Accuracy(Callback):
 
     Args:
         inputs, labels: the data.
-        name: key in the history's records.
+        name: key in the history's records; no other may have it.
         every: iterations between evaluations; the last iteration is always evaluated.
 
     Raises:
@@ -100,6 +100,8 @@ class Accuracy(Callback):
 
     def on_iteration_end(self, run: Run) -> None:
         if run.iteration % self.every == 0 or run.iteration == run.iterations:
+            if self.name in run.history[-1]:
+                raise InvalidInputError(f"Accuracy: {self.name!r} is recorded already; give each its own name=")
             run.history[-1][self.name] = self._model(run).score(self.inputs, self.labels, run.device)
 
     def _model(self, run: Run) -> TrainedQNN:

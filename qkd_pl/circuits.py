@@ -45,7 +45,7 @@ class Ansatz:
     def __post_init__(self) -> None:
         for name in ("n_qubits", "n_layers"):
             check_count(name, getattr(self, name))
-        if not self.rotations or not set(self.rotations) <= set(ROTATIONS):
+        if not isinstance(self.rotations, str) or not self.rotations or not set(self.rotations) <= set(ROTATIONS):
             raise InvalidInputError(
                 f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'"
             )
@@ -53,6 +53,8 @@ class Ansatz:
             raise InvalidInputError(f"entangler={self.entangler!r}: must be one of {sorted(ENTANGLERS)}")
         if self.topology not in TOPOLOGIES:
             raise InvalidInputError(f"topology={self.topology!r}: must be one of {list(TOPOLOGIES)}")
+        if not isinstance(self.closing_rotations, bool | np.bool_):
+            raise InvalidInputError(f"closing_rotations={self.closing_rotations!r}: must be True or False")
 
     @property
     def weights_shape(self) -> tuple[int, int, int]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from matplotlib.figure import Figure
 
-from qkd_pl import figure_commands, job_commands
+from qkd_pl import __version__, figure_commands, job_commands
 from qkd_pl.console import Json, clear_errors
 from qkd_pl.experiments.data_sets import format_data_sets, run_over_data_sets
 from qkd_pl.experiments.table1 import Table1Settings, format_table1, run_table1
@@ -31,13 +31,26 @@ from qkd_pl.figure_commands import (
 from qkd_pl.plotting import plot_arms
 from qkd_pl.registry import DeviceSpec, load_devices
 
-app = typer.Typer(
-    help="Knowledge distillation for quantum neural networks.", no_args_is_help=True, pretty_exceptions_enable=False
-)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 reproduce = typer.Typer(help="Reproduce a table or figure of the paper (arXiv 2603.21586).", no_args_is_help=True)
 reproduce.add_typer(figure_commands.app)
 app.add_typer(reproduce, name="reproduce")
 app.add_typer(job_commands.app)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Knowledge distillation for quantum neural networks."""
 
 
 @app.command()

@@ -14,10 +14,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts inste
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Report the package's own errors, with their notes, without a traceback, and exit with code 1."""
+    """Report the package's own errors, with their notes, and files that cannot be used, and exit with code 1."""
     try:
         yield
-    except (QKDError, FileNotFoundError) as error:
+    except (QKDError, OSError) as error:
         for line in (f"error: {error}", *getattr(error, "__notes__", ())):
             print(line, file=sys.stderr)
         raise typer.Exit(code=1) from error

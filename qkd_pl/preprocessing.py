@@ -22,8 +22,15 @@ class PixelScaler(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, images: np.ndarray) -> np.ndarray:
-        """Pixels divided by 255, shape ``(n, pixels)``."""
+        """Pixels divided by 255, shape ``(n, pixels)``.
+
+        Raises:
+            InvalidInputError: the pixels are not 0..255, or look as if they had been divided already.
+        """
         images = np.asarray(images)
+        low, high = images.min(initial=0), images.max(initial=0)
+        if low < 0 or high > 255 or (images.dtype.kind == "f" and 0 < high <= 1):
+            raise InvalidInputError(f"the pixels are {low:g} to {high:g}; images are taken with pixels 0 to 255")
         return images.reshape(len(images), -1) / 255.0
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -35,14 +35,24 @@ class Ensemble:
     teachers: Sequence[Any]
 
     def __post_init__(self) -> None:
+        if not isinstance(self.teachers, Sequence):
+            raise InvalidInputError(f"teachers is a {type(self.teachers).__name__}; an ensemble takes a list of them")
         if not self.teachers:
             raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
         for teacher in self.teachers:
             as_teacher(teacher)
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
-        """Mean of the teachers' logits, shape ``(n, K)``."""
-        return np.mean([as_teacher(teacher).logits(inputs) for teacher in self.teachers], axis=0)
+        """Mean of the teachers' logits, shape ``(n, K)``.
+
+        Raises:
+            InvalidInputError: they do not have the same number of classes.
+        """
+        logits = [np.asarray(as_teacher(teacher).logits(inputs)) for teacher in self.teachers]
+        if len({each.shape for each in logits}) > 1:
+            shapes = ", ".join(str(each.shape) for each in logits)
+            raise InvalidInputError(f"the teachers of an ensemble give logits of different shapes: {shapes}")
+        return np.mean(logits, axis=0)
 
 
 @dataclass(frozen=True)
@@ -104,11 +114,18 @@ def as_teacher(teacher: Any) -> Teacher:
     """A trained QNN, a fitted classifier with ``predict_proba``, or anything with ``logits(inputs)``, as a teacher.
 
     Raises:
-        InvalidInputError: it gives no logits.
+        InvalidInputError: it gives no logits, or those of other classes than 0..K-1.
     """
     if isinstance(teacher, TrainedQNN):
         return _ExactTeacher(teacher)
     if isinstance(teacher, Teacher):
+        classes = np.asarray(getattr(teacher, "classes_", [])).tolist()
+        if classes != list(range(len(classes))):
+            raise InvalidInputError(
+                f"the teacher's classes are {classes[:10]}, the student's {list(range(len(classes)))[:10]}; fit it on "
+                "the student's labels, or name its classes in the student's order: "
+                "ClassifierTeacher(classifier, classes=...)"
+            )
         return teacher
     if hasattr(teacher, "predict_proba"):
         return ClassifierTeacher(teacher)

@@ -102,6 +102,12 @@ def test_accuracy_needs_a_number_of_iterations():
         Accuracy(INPUTS, LABELS, every=0)
 
 
+@pytest.mark.parametrize("names", [("accuracy", "accuracy"), ("train", "loss")])
+def test_accuracies_do_not_overwrite_each_other(names):
+    with pytest.raises(InvalidInputError, match=f"{names[1]!r} is recorded already"):
+        fit(*(Accuracy(INPUTS, LABELS, name) for name in names))
+
+
 def test_accuracy_does_not_change_the_training():
     assert fit(Accuracy(INPUTS, LABELS)).weights.tobytes() == fit().weights.tobytes()
 

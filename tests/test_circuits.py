@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pennylane as qml
 import pytest
@@ -59,10 +61,12 @@ def test_closing_rotations(closing):
         ("rotations", "XW", "letters of 'XYZ'"),
         ("entangler", "swap", "cnot"),
         ("topology", "star", "ring"),
+        ("rotations", ("X", "Y"), "letters of 'XYZ'"),
+        ("closing_rotations", "no", "True or False"),
     ],
 )
 def test_wrong_settings_are_named(setting, value, allowed):
-    with pytest.raises(InvalidInputError, match=f"{setting}={value!r}.*{allowed}"):
+    with pytest.raises(InvalidInputError, match=re.escape(f"{setting}={value!r}") + f".*{allowed}"):
         Ansatz(**{**SETTINGS, setting: value})
 
 

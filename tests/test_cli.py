@@ -6,6 +6,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+import qkd_pl
 from qkd_pl.cli import app
 
 TINY = [
@@ -153,6 +154,17 @@ def test_reproduce_table1_uses_the_settings_of_the_paper(run, monkeypatch, tmp_p
     assert (settings.n_qubits, settings.teacher_layers, settings.student_qubits) == (7, 2, 2)
     assert (settings.teacher_candidates, settings.teacher_iterations, settings.n_train) == (20, 50, 500)
     assert (settings.learning_rate, settings.temperature, settings.logit_scale) == (0.3, 0.5, 30.0)
+
+
+def test_an_output_that_is_a_file_is_one_line(run, tmp_path):
+    (tmp_path / "taken").write_text("")
+    result = run("distill", "--out", tmp_path / "taken")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"error: .*taken.*\n", result.stderr)
+
+
+def test_the_version_is_printed(run):
+    assert run("--version").stdout == f"{qkd_pl.__version__}\n"
 
 
 def test_help_names_the_commands(run):

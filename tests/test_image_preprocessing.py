@@ -43,6 +43,16 @@ def test_bits_are_thresholded_principal_components(images, pipeline):
     np.testing.assert_array_equal(pipeline.transform(images), centred @ fitted.T > 0.5)
 
 
+@pytest.mark.parametrize("change", [lambda x: x / 255, lambda x: x * 2.0, lambda x: x - 1.0])
+def test_pixels_on_another_scale_are_refused(images, pipeline, change):
+    with pytest.raises(InvalidInputError, match="images are taken with pixels 0 to 255"):
+        pipeline.transform(change(images.astype(float)))
+
+
+def test_black_images_are_images(images, pipeline):
+    assert pipeline.transform(0.0 * images).shape == (40, 3)
+
+
 def test_amplitudes_are_the_pixels(images):
     np.testing.assert_array_equal(
         image_pipeline("amplitude").fit(images).transform(images) * 255, images.reshape(40, 16)

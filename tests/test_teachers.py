@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from qkd_pl import QNN, Ensemble, KDTrainer
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.models import trained
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
@@ -79,6 +79,34 @@ def test_named_classes_are_put_in_the_students_order(blobs):
     logits = ClassifierTeacher(classifier, classes=["b", "a"]).logits(inputs)
     np.testing.assert_allclose(logits, classifier.predict_log_proba(inputs)[:, ::-1])
     assert np.mean(logits.argmax(axis=1) == labels) > 0.8
+
+
+def test_a_network_with_other_class_names_does_not_teach_as_it_is(blobs):
+    """Its logits are in the order of its own classes."""
+    inputs, labels = blobs
+    teacher = QNNClassifier(n_layers=1, iterations=1, random_state=0).fit(inputs, np.array(["b", "a"])[labels])
+    with pytest.raises(InvalidInputError, match=r"classes are \['a', 'b'\], the student's \[0, 1\]"):
+        teacher_logits(teacher, inputs, 2)
+    named = ClassifierTeacher(teacher, classes=["b", "a"])
+    np.testing.assert_allclose(named.logits(inputs), np.log(teacher.predict_proba(inputs)[:, ::-1]))
+
+
+@pytest.mark.parametrize(
+    ("teachers", "message"),
+    [
+        (constant(0.0), "teachers is a SimpleNamespace"),
+        ((constant(0.0) for _ in range(2)), "teachers is a generator"),
+    ],
+)
+def test_an_ensemble_takes_a_list(teachers, message):
+    with pytest.raises(InvalidInputError, match=message):
+        Ensemble(teachers)
+
+
+def test_members_of_an_ensemble_have_the_same_classes():
+    other = SimpleNamespace(logits=lambda inputs: np.zeros((len(inputs), 3)))
+    with pytest.raises(InvalidInputError, match=r"different shapes: \(1, 2\), \(1, 3\)"):
+        Ensemble([constant(0.0), other]).logits([0])
 
 
 def test_a_certain_classifier_stays_finite():

@@ -101,7 +101,7 @@ def ground_states(
         magnitude is positive. Where sectors of the Z2 × Z2 symmetry are degenerate, the most symmetric one is taken.
 
     Raises:
-        InvalidInputError: ``n_qubits`` is out of its range.
+        InvalidInputError: ``n_qubits`` is out of its range, or the fields are not a list of numbers.
 
     Example:
         >>> energies, states = ground_states(3, np.array([0.0]))  # at h1 = 0 the energy is -1 for each ZXZ
@@ -110,6 +110,8 @@ def ground_states(
     """
     if not 3 <= n_qubits <= _MAX_QUBITS:
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
+    if np.ndim(h1) != 1 or not np.isfinite(h1).all():
+        raise InvalidInputError(f"h1={h1!r}: expected a list of finite fields")
     energies = np.empty(len(h1))
     states = np.empty((len(h1), 2**n_qubits))
     for row, field in enumerate(

@@ -52,6 +52,7 @@ def run_units(
         InvalidInputError: the directory holds results of the same name with other arguments.
     """
     directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
     missing = [unit for unit in units if _stored(unit, directory) is None]
     tasks = (delayed(_run_unit)(unit, directory) for unit in missing)
     finished = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)

@@ -47,7 +47,8 @@ class IBMDevice(RemoteDevice):
         twirling: for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
         max_execution_time: QPU seconds after which the service stops a job.
-        max_qpu_seconds: calls with a higher estimate are refused before anything is sent; ``None`` for no limit.
+        max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
+            limit.
 
     Those from ``resilience_level`` to ``max_execution_time`` are qiskit-ibm-runtime's own settings
     (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore

@@ -54,11 +54,18 @@ def plot_confusion(labels: Sequence[Any] | np.ndarray, predictions: Sequence[Any
     Args:
         labels, predictions: shape ``(n,)``, of the same type; classes are sorted.
 
+    Raises:
+        InvalidInputError: there is not one prediction for each label.
+
     Example:
         >>> figure = plot_confusion([0, 0, 1], [0, 1, 1])
         >>> [text.get_text() for text in figure.axes[0].texts]
         ['1', '1', '0', '1']
     """
+    if np.shape(labels) != np.shape(predictions) or np.ndim(labels) != 1:
+        raise InvalidInputError(
+            f"labels have shape {np.shape(labels)}, predictions {np.shape(predictions)}; there must be one of each"
+        )
     classes, indices = np.unique(np.concatenate([labels, predictions]), return_inverse=True)
     counts = np.zeros((len(classes), len(classes)), dtype=np.int64)
     np.add.at(counts, tuple(indices.reshape(2, -1)), 1)

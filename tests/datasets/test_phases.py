@@ -157,6 +157,12 @@ def test_ground_states_checks_the_length_of_the_chain():
         ground_states(1, np.array([0.5]))
 
 
+@pytest.mark.parametrize("fields", [0.5, [[0.5]], [0.5, float("nan")]])
+def test_ground_states_checks_the_fields(fields):
+    with pytest.raises(InvalidInputError, match=r"h1=.*list of finite fields"):
+        ground_states(4, fields)
+
+
 def test_numbers_may_be_numpys_integers():
     numbers = (3, 4, 2, 3)
     for ours, theirs in zip(topological_phases(*map(np.int64, numbers)), topological_phases(*numbers), strict=True):

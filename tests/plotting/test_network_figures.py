@@ -25,6 +25,11 @@ def test_a_quantity_that_was_not_recorded_is_named():
         plot_history({"teacher": [{"iteration": 1}]}, "accuracy")
 
 
+def test_the_confusion_matrix_needs_a_prediction_for_each_label():
+    with pytest.raises(InvalidInputError, match=r"labels have shape \(4,\), predictions \(2,\)"):
+        plot_confusion([0, 0, 0, 0], [1, 1])
+
+
 @pytest.mark.parametrize("names", [np.array([0, 1, 2]), np.array(["a", "b", "c"])])
 def test_the_confusion_matrix_counts_true_against_predicted(names):
     (axes,) = plot_confusion(names[[0, 0, 0, 1, 1, 2]], names[[0, 0, 1, 2, 1, 2]]).axes
