@@ -55,9 +55,9 @@ class TrainedNetwork:
 
     def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
         """The circuit's expectation values on a device, shape ``(n, observables)`` float64."""
-        batch = self.encode(inputs)
-        if len(batch) == 0:
+        if len(inputs) == 0:
             return np.empty((0, len(self.architecture.observables)))
+        batch = self.encode(inputs)
         qnode = resolve_device(device).qnode(self.architecture.circuit, self.architecture.wires)
         return evaluate(qnode, self.weights, batch)
 
@@ -204,9 +204,9 @@ class TrainedQAE(TrainedNetwork):
         return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
 
     def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
-        """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``, from 0 to 1.
+        """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``.
 
-        With shots or noise, by their error beyond.
+        From 0 to 1; on a device with shots or noise, its error may carry it beyond.
         """
         return fidelity(self.outputs(states, device))
 
@@ -217,6 +217,9 @@ class TrainedQAE(TrainedNetwork):
             compressed: density matrices ``(n, 2**n_latent, 2**n_latent)``.
         """
         architecture = self.architecture
+        dimension = 2**architecture.n_qubits
+        if len(compressed) == 0:
+            return np.empty((0, dimension, dimension), dtype=np.complex128)
         kept = architecture.wires[: architecture.n_latent]
         batch = EMBEDDINGS["state"].encode(np.asarray(compressed), len(kept))
 

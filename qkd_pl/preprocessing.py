@@ -74,6 +74,13 @@ def check_pipeline(pipeline: Pipeline) -> None:
             raise InvalidInputError(f"preprocessing step {name!r} is a {type(step).__name__}; allowed: {list(_STEPS)}")
         if missing := [array for array in arrays if not hasattr(step, array)]:
             raise InvalidInputError(f"preprocessing step {name!r} is not fitted: it has no {missing[0]}")
+    for described in pipeline_state(pipeline)[0]:
+        for parameter, value in described["parameters"].items():
+            if not isinstance(value, bool | int | float | str | None | np.number):
+                raise InvalidInputError(
+                    f"preprocessing step {described['name']!r}: {parameter} is a {type(value).__name__}; a model file "
+                    "holds numbers and texts"
+                )
 
 
 def pipeline_state(pipeline: Pipeline) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:

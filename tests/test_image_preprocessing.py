@@ -49,6 +49,17 @@ def test_pixels_on_another_scale_are_refused(images, pipeline, change):
         pipeline.transform(change(images.astype(float)))
 
 
+def test_no_images_give_no_logits(classifier, pipeline, images):
+    assert classifier.with_preprocessing(pipeline).logits(images[:0]).shape == (0, 2)
+
+
+def test_what_a_model_file_cannot_hold_is_refused_before_it_is_saved(classifier, images):
+    random = PCA(n_components=3, svd_solver="randomized", random_state=np.random.RandomState(0))
+    pipeline = Pipeline([("pixels", PixelScaler()), ("pca", random)]).fit(images)
+    with pytest.raises(InvalidInputError, match="step 'pca': random_state is a RandomState"):
+        classifier.with_preprocessing(pipeline)
+
+
 def test_black_images_are_images(images, pipeline):
     assert pipeline.transform(0.0 * images).shape == (40, 3)
 

@@ -144,6 +144,7 @@ def test_no_states_compress_to_nothing(rng):
     model = random_model(QAE(3, 1, 1), rng)
     assert model.compress(np.empty((0, 8)), "default").shape == (0, 2, 2)
     assert model.fidelity(np.empty((0, 8)), "default").shape == (0,)
+    assert model.decode(np.empty((0, 2, 2))).shape == (0, 8, 8)
 
 
 def test_decode_refuses_what_is_no_state(rng):

@@ -94,6 +94,8 @@ class IBMDevice(RemoteDevice):
         if token_env is not None:
             check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
+        if max_execution_time is not None:
+            check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
             raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")

@@ -67,8 +67,8 @@ class BatchedLightning(LightningQubit):
         **options: Any,
     ):
         super().__init__(wires=wires, c_dtype=np.dtype(c_dtype).type, **options)
-        if workers < 1:
-            raise DeviceConfigError(f"workers={workers}: qkd.lightning needs at least 1")
+        if workers != int(workers) or workers < 1:
+            raise DeviceConfigError(f"workers={workers!r}: qkd.lightning needs a whole number of at least 1")
         self._causal_cone = causal_cone
         self._executed: list[BatchedExecution] = []
         self._workspace = Workspace(self._c_dtype, workers)
