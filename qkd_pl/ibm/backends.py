@@ -37,7 +37,12 @@ def open_backend(name: str, n_wires: int, token_env: str | None = None, instance
     elif name.startswith("fake_"):
         backend = _fake(name)
     else:
-        backend = _hardware(name, n_wires, token_env, instance)
+        try:
+            backend = _hardware(name, n_wires, token_env, instance)
+        except BackendError as error:
+            if (alike := _simulator_alike(name)) is not None:
+                error.add_note(f"There is also the simulator {alike!r}.")
+            raise
     if n_wires > backend.num_qubits:
         raise BackendError(f"backend {name!r} has {backend.num_qubits} qubits, the device asks for {n_wires} wires")
     return backend
@@ -77,12 +82,24 @@ def _ideal() -> Any:
 
 
 @cache
-def _fake(name: str) -> Any:
-    from qiskit_aer import AerSimulator
+def _fake_backends() -> dict[str, type]:
     from qiskit_ibm_runtime import fake_provider
 
     # The provider's own look-up builds all sixty backends and warns about some of them.
-    classes = {kind.backend_name: kind for _, kind in inspect.getmembers(fake_provider, _is_fake_backend)}
+    return {kind.backend_name: kind for _, kind in inspect.getmembers(fake_provider, _is_fake_backend)}
+
+
+def _simulator_alike(name: str) -> str | None:
+    """The simulator that somebody may have meant by a name of hardware."""
+    bare = name.lower().removeprefix("ibm_").removeprefix("fake").removesuffix("v2").strip("_")
+    return next((each for each in ("aer", *_fake_backends()) if each in (bare, f"fake_{bare}")), None)
+
+
+@cache
+def _fake(name: str) -> Any:
+    from qiskit_aer import AerSimulator
+
+    classes = _fake_backends()
     if name not in classes:
         close = get_close_matches(name, classes, n=3) or sorted(classes)
         raise BackendError(f"backend {name!r} does not exist; fake backends are for example {', '.join(close)}")

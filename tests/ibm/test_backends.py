@@ -61,6 +61,22 @@ def test_unknown_fake_backend_names_a_close_one():
         open_backend("fake_manilla", 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "simulator"),
+    [("manila", "fake_manila"), ("ibm_manila", "fake_manila"), ("FakeManilaV2", "fake_manila"), ("AER", "aer")],
+)
+def test_a_simulator_of_that_name_is_named(service, name, simulator):
+    with pytest.raises(BackendError) as caught:
+        open_backend(name, 1)
+    assert caught.value.__notes__ == [f"There is also the simulator {simulator!r}."]
+
+
+def test_hardware_of_another_name_has_no_simulator(service):
+    with pytest.raises(BackendError) as caught:
+        open_backend("ibm_somewhere", 1)
+    assert not hasattr(caught.value, "__notes__")
+
+
 def test_too_many_wires():
     with pytest.raises(BackendError, match=r"5 qubits.*6 wires"):
         open_backend("fake_manila", 6)
