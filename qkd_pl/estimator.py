@@ -214,6 +214,4 @@ scale_kl, device: see :class:`~qkd_pl.trainer.KDTrainer`; the device is used for
             raise InvalidInputError(f"the teacher's classes are {teacher.classes_}, but y has {self.classes_}")
         if not isinstance(teacher, Teacher):
             teacher = ClassifierTeacher(teacher, classes=self.classes_.tolist())
-        elif hasattr(teacher, "classes_"):  # those of this classifier, whatever they are called
-            teacher = np.asarray(teacher.logits(features))
-        return teacher_logits(teacher, features, len(self.classes_))
+        return teacher_logits(teacher, features, len(self.classes_), self.classes_.tolist())

@@ -29,7 +29,8 @@ class PixelScaler(TransformerMixin, BaseEstimator):
         """
         images = np.asarray(images)
         low, high = images.min(initial=0), images.max(initial=0)
-        if low < 0 or high > 255 or (images.dtype.kind == "f" and 0 < high <= 1):
+        is_divided = images.dtype.kind == "f" and high <= 1 and bool((images % 1).any())
+        if low < 0 or high > 255 or is_divided:
             raise InvalidInputError(f"the pixels are {low:g} to {high:g}; images are taken with pixels 0 to 255")
         return images.reshape(len(images), -1) / 255.0
 

@@ -114,18 +114,11 @@ def as_teacher(teacher: Any) -> Teacher:
     """A trained QNN, a fitted classifier with ``predict_proba``, or anything with ``logits(inputs)``, as a teacher.
 
     Raises:
-        InvalidInputError: it gives no logits, or those of other classes than 0..K-1.
+        InvalidInputError: it gives no logits.
     """
     if isinstance(teacher, TrainedQNN):
         return _ExactTeacher(teacher)
     if isinstance(teacher, Teacher):
-        classes = np.asarray(getattr(teacher, "classes_", [])).tolist()
-        if classes != list(range(len(classes))):
-            raise InvalidInputError(
-                f"the teacher's classes are {classes[:10]}, the student's {list(range(len(classes)))[:10]}; fit it on "
-                "the student's labels, or name its classes in the student's order: "
-                "ClassifierTeacher(classifier, classes=...)"
-            )
         return teacher
     if hasattr(teacher, "predict_proba"):
         return ClassifierTeacher(teacher)
@@ -134,7 +127,9 @@ def as_teacher(teacher: Any) -> Teacher:
     )
 
 
-def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarray:
+def teacher_logits(
+    teacher: Any, inputs: np.ndarray, n_classes: int, classes: Sequence[Any] | None = None
+) -> np.ndarray:
     """The logits that a teacher gives for a data set, computed once; those of a trained QNN by exact simulation.
 
     Args:
@@ -142,13 +137,16 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
             and student see different inputs, or for a teacher on a noisy device).
         inputs: n samples.
         n_classes: K of the student.
+        classes: what the student calls its classes; by default 0..K-1.
 
     Returns:
         ``(n, K)`` float64.
 
     Raises:
-        InvalidInputError: the teacher gives no logits, or they are not real, not finite or not of shape ``(n, K)``.
+        InvalidInputError: the teacher gives no logits, or those of other classes, or they are not real, not finite or
+            not of shape ``(n, K)``.
     """
+    _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
     logits = np.asarray(teacher if isinstance(teacher, np.ndarray) else _answers(as_teacher(teacher), inputs))
     if np.iscomplexobj(logits):
         raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
@@ -160,6 +158,21 @@ def teacher_logits(teacher: Any, inputs: np.ndarray, n_classes: int) -> np.ndarr
     if not np.isfinite(logits).all():
         raise InvalidInputError("the teacher's logits contain NaN or infinity")
     return logits
+
+
+def _check_classes(teacher: Any, classes: list[Any]) -> None:
+    """Refuse a network whose logits are in the order of other classes, alone or in an ensemble."""
+    for member in teacher.teachers if isinstance(teacher, Ensemble) else ():
+        _check_classes(member, classes)
+    names = getattr(teacher, "classes_", None)
+    if not isinstance(teacher, Teacher) or names is None:
+        return
+    theirs = np.asarray(names).tolist()
+    if theirs != classes:
+        raise InvalidInputError(
+            f"the teacher's classes are {theirs[:10]}, the student's {classes[:10]}; fit it on the student's labels, "
+            "or name its classes in the student's order: ClassifierTeacher(classifier, classes=...)"
+        )
 
 
 def _answers(teacher: Teacher, inputs: np.ndarray) -> np.ndarray:

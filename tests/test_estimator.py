@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qkd_pl import QNN, KDTrainer, QNNClassifier
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
 from qkd_pl.embeddings import EMBEDDINGS
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
@@ -145,6 +145,12 @@ def test_a_teacher_survives_a_cross_validation_and_frozen_a_grid(fitted, blobs):
     grid = {"teacher": [None, FrozenEstimator(fitted)]}
     search = GridSearchCV(quick(), grid, cv=2, error_score="raise").fit(*blobs)
     assert search.cv_results_["mean_test_score"].min() > 0.9
+
+
+def test_an_ensemble_with_the_same_class_names_teaches(fitted, blobs):
+    features, labels = blobs
+    alone, several = (quick(teacher=teacher).fit(features, labels) for teacher in (fitted, Ensemble([fitted, fitted])))
+    np.testing.assert_allclose(several.logits(features), alone.logits(features), atol=1e-9)
 
 
 def test_parameters_of_the_teacher_are_not_those_of_the_student(blobs):

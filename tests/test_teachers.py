@@ -87,6 +87,9 @@ def test_a_network_with_other_class_names_does_not_teach_as_it_is(blobs):
     teacher = QNNClassifier(n_layers=1, iterations=1, random_state=0).fit(inputs, np.array(["b", "a"])[labels])
     with pytest.raises(InvalidInputError, match=r"classes are \['a', 'b'\], the student's \[0, 1\]"):
         teacher_logits(teacher, inputs, 2)
+    with pytest.raises(InvalidInputError, match="the teacher's classes are"):
+        teacher_logits(Ensemble([teacher]), inputs, 2)
+    np.testing.assert_array_equal(teacher_logits(teacher, inputs, 2, ["a", "b"]), teacher.logits(inputs))
     named = ClassifierTeacher(teacher, classes=["b", "a"])
     np.testing.assert_allclose(named.logits(inputs), np.log(teacher.predict_proba(inputs)[:, ::-1]))
 

@@ -9,7 +9,6 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 
-from qkd_pl.errors import InvalidInputError
 from qkd_pl.ibm.payload import Payload
 from qkd_pl.ibm.transpile import estimated_fidelity, two_qubit_gates
 
@@ -65,11 +64,7 @@ def qpu_seconds(executions: Sequence[int], repetition_delay: float | None = None
 
 
 def price(payloads: Sequence[Payload], backend: Any) -> Cost:
-    """Cost of running ``payloads`` on ``backend``, whose calibration gives the estimated fidelity.
-
-    Raises:
-        InvalidInputError: error mitigation is asked for without a bound.
-    """
+    """Cost of running ``payloads`` on ``backend``, whose calibration gives the estimated fidelity."""
     circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
     executions = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
     seconds = [
@@ -92,17 +87,12 @@ def repetitions(options: Mapping[str, Any]) -> int:
     """How many times error mitigation repeats every circuit.
 
     Zero-noise extrapolation (part of resilience level 2) runs each noise factor, (1, 3, 5) unless chosen.
-    Probabilistic error cancellation is counted with its largest allowed overhead, 100 unless chosen.
-
-    Raises:
-        InvalidInputError: that overhead has no bound.
+    Probabilistic error cancellation is counted with its largest allowed overhead, 100 unless chosen; without a bound,
+    which hardware is not used with, as with 100.
     """
     resilience = options.get("resilience", {})
     if resilience.get("pec_mitigation"):
-        overhead = resilience.get("pec", {}).get("max_overhead", _DEFAULT_PEC_OVERHEAD)
-        if overhead is None:
-            raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
-        return max(1, math.ceil(overhead))
+        return max(1, math.ceil(resilience.get("pec", {}).get("max_overhead") or _DEFAULT_PEC_OVERHEAD))
     if resilience.get("zne_mitigation", options.get("resilience_level") == 2):
         return len(resilience.get("zne", {}).get("noise_factors") or _DEFAULT_NOISE_FACTORS)
     return 1

@@ -102,6 +102,8 @@ class IBMDevice(RemoteDevice):
         if isinstance(backend, str):
             n_wires = wires if isinstance(wires, int) else len(list(wires))
             backend = open_backend(backend, n_wires, token_env, instance)
+        if not primitives.is_simulator(backend) and _is_unbounded(resilience or {}):
+            raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
         super().__init__(wires, backend=backend)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
@@ -191,6 +193,11 @@ class IBMDevice(RemoteDevice):
         counts = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots}
         self.tracker.update(batches=1, transpilations=transpilations, **counts)
         self.tracker.record()
+
+
+def _is_unbounded(resilience: Mapping[str, Any]) -> bool:
+    """Whether error mitigation may repeat circuits without a limit."""
+    return bool(resilience.get("pec_mitigation")) and resilience.get("pec", {}).get("max_overhead", 0) is None
 
 
 def _job_seeds(seed: int | np.random.Generator) -> Iterator[int]:

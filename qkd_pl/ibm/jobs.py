@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ from qkd_pl.errors import (
     JobCancelledError,
     JobError,
     JobFailedError,
+    JobResultError,
     JobTimeoutError,
     QKDError,
 )
@@ -29,6 +31,8 @@ from qkd_pl.ibm.states import Stage, Status, combine
 
 _UNSENT, _ON_ITS_WAY = "cancelled before it was sent", "cancelled while it was on its way to the service"
 _ENDLESS_SECONDS = 1e6
+_LOOK_SECONDS = 10.0
+_LATE_ARRIVAL = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,9 @@ class Job:
 
     def status(self, timeout: float = CALL_SECONDS) -> Status:
         """What has become of the job; asks the service unless the ledger knows the end of it.
+
+        For a day it also asks for requests that were on their way when the job was cancelled, and cancels what has
+        become of them.
 
         Raises:
             ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
@@ -177,7 +184,8 @@ class Job:
         if status not in (Status.FAILED, Status.CANCELLED):
             return status
         # A request that was repeated may have left another job, which did not end like this.
-        submission.settle(part, self.ledger, self._remote, deadline)
+        with self._working(deadline):
+            submission.adopt(self.receipt.parts[part.index], self.ledger, self._remote, deadline)
         current = self.receipt.parts[part.index]
         if current.service_id != part.service_id:
             return self._ask(current, deadline)
@@ -193,11 +201,15 @@ class Job:
 
     def _cancel_late_arrivals(self, deadline: Deadline) -> None:
         """A request that was on its way when its part was cancelled may have become a job since."""
-        for part in self.receipt.parts:
+        receipt = self.receipt
+        if datetime.now(UTC) - datetime.fromisoformat(receipt.created) > _LATE_ARRIVAL:
+            return
+        soon = Deadline(deadline.cap(_LOOK_SECONDS))
+        for part in receipt.parts:
             if part.stage is Stage.CANCELLED and part.message == _ON_ITS_WAY:
                 with suppress(BackendError):
-                    for service_id in self._remote.find(part.tag, deadline):
-                        self._remote.cancel(service_id, deadline)
+                    for service_id in self._remote.find(part.tag, soon):
+                        self._remote.cancel(service_id, soon)
 
     def _fetch(self, deadline: Deadline) -> None:
         """Store the results of all parts; where one has failed, those that there are by now: they are paid for."""
@@ -208,14 +220,19 @@ class Job:
         for part in parts:
             if part.stage is not Stage.SUBMITTED:
                 continue
-            submission.settle(part, self.ledger, self._remote, deadline)
+            self._settle(part, deadline)
             try:
                 self._fetch_part(part.index, deadline, Deadline(0.0) if has_failed else deadline)
             except (JobFailedError, JobCancelledError):
                 has_failed = True
-            except JobTimeoutError:
+            except (BackendError, JobResultError, JobTimeoutError):
                 if not has_failed:
                     raise
+
+    def _settle(self, part: Part, deadline: Deadline) -> None:
+        """Cancel doubles, unless another process is at it just now."""
+        with suppress(JobError), self.ledger.exclusive(self.id, deadline.cap(_LOOK_SECONDS)):
+            submission.settle(self.receipt.parts[part.index], self.ledger, self._remote, deadline)
 
     def _fetch_part(self, index: int, deadline: Deadline, patience: Deadline) -> None:
         payload = Payload.decode(self.ledger.payload(self.receipt.parts[index]))

@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import sqlite3
+import time
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -166,14 +167,12 @@ class Ledger:
             JobError: another one still holds it after ``seconds``.
             FileFormatError: there cannot be a lock beside the ledger.
         """
-        path = self.path.with_name(self.path.name + "-locks") / job
-        with closing(_opened(path, seconds)) as lock:
-            try:
-                lock.execute("BEGIN EXCLUSIVE")
-            except sqlite3.DatabaseError as error:
-                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-                    raise JobError(f"job {job}: another process is working on it; try again later") from None
-                raise FileFormatError(f"{path}: the lock of the job cannot be used ({error})") from error
+        path, end = self.path.with_name(self.path.name + "-locks") / job, time.monotonic() + seconds
+        # SQLite waits without listening to Ctrl-C, hence a second at a time.
+        with closing(_opened(path, min(seconds, 1.0))) as lock:
+            while not _locked(lock, path):
+                if time.monotonic() >= end:
+                    raise JobError(f"job {job}: another process is working on it; try again later")
             yield
 
     def _read(self, where: str, *values: str) -> list[tuple[tuple, list[tuple]]]:
@@ -197,7 +196,7 @@ class Ledger:
         try:
             with np.load(io.BytesIO(stored), allow_pickle=False) as loaded:
                 return dict(loaded)
-        except (BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError) as error:
+        except (BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError) as error:
             raise FileFormatError(f"{self.path}: the arrays of job {job} are damaged ({error})") from error
 
     def _column(self, query: str, *values: Any) -> Any:
@@ -240,6 +239,17 @@ def _opened(path: Path, seconds: float) -> sqlite3.Connection:
         raise FileFormatError(f"{path}: the ledger cannot be kept there ({error}); see $QKD_PL_LEDGER") from error
 
 
+def _locked(lock: sqlite3.Connection, path: Path) -> bool:
+    """Whether the lock is ours now."""
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            return False
+        raise FileFormatError(f"{path}: the lock of the job cannot be used ({error})") from error
+    return True
+
+
 def _default_path() -> Path:
     return Path(platformdirs.user_data_dir("qkd_pl")) / "ledger.sqlite"
 
@@ -252,8 +262,3 @@ def _pack(arrays: Mapping[str, np.ndarray]) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
-
-
-def _unpack(stored: bytes) -> dict[str, np.ndarray]:
-    with np.load(io.BytesIO(stored), allow_pickle=False) as loaded:
-        return dict(loaded)

@@ -6,6 +6,7 @@ furthest is kept.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from qkd_pl.errors import BackendError, JobTimeoutError, ServiceError
@@ -44,14 +45,16 @@ def send(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, batch: 
                 raise
         else:
             ledger.advance(part, Stage.SUBMITTED, service_id)
-            settle(part, ledger, remote, deadline)
+            settle(replace(part, service_id=service_id), ledger, remote, deadline)
             return
 
 
 def adopt(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> bool:
     """Ask the service for jobs with the part's tag; keep one, cancel any others; False if there are none.
 
-    The one that has come furthest is kept, of equals the oldest. A job that the ledger knows counts, listed or not.
+    The one that has come furthest is kept, of equals the oldest. A job that the ledger knows counts, listed or not. The
+    caller holds :meth:`Ledger.exclusive`, so that no other process keeps another one, and ``part`` is as the ledger has
+    it.
     """
     what = "looking for the job by its tag"
     found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, what)

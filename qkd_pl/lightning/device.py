@@ -16,7 +16,8 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
-from qkd_pl.errors import DeviceConfigError
+from qkd_pl.checks import check_count
+from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.lightning.batch import BatchedExecution, Recognised, recognise
 from qkd_pl.lightning.circuit import BatchedCircuit
 from qkd_pl.lightning.memory import Workspace
@@ -67,8 +68,10 @@ class BatchedLightning(LightningQubit):
         **options: Any,
     ):
         super().__init__(wires=wires, c_dtype=np.dtype(c_dtype).type, **options)
-        if workers != int(workers) or workers < 1:
-            raise DeviceConfigError(f"workers={workers!r}: qkd.lightning needs a whole number of at least 1")
+        try:
+            check_count("workers", workers)
+        except InvalidInputError as error:
+            raise DeviceConfigError(f"qkd.lightning: {error}") from None
         self._causal_cone = causal_cone
         self._executed: list[BatchedExecution] = []
         self._workspace = Workspace(self._c_dtype, workers)

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pennylane as qml
 import pytest
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.ibm.backends import open_backend
@@ -108,9 +109,11 @@ def test_a_longer_repetition_delay_is_priced():
     assert cost([qml.expval(qml.Z(0))], shots=100, execution={"rep_delay": 0.0001}).qpu_seconds == pytest.approx(2.35)
 
 
-def test_mitigation_without_a_bound_has_no_price():
+def test_mitigation_without_a_bound_is_for_simulators_only():
+    unbounded = {"pec_mitigation": True, "pec": {"max_overhead": None}}
+    assert cost([qml.expval(qml.Z(0))], shots=100, resilience=unbounded).circuits == 1000
     with pytest.raises(InvalidInputError, match=r"resilience\.pec\.max_overhead: null has no bound"):
-        cost([qml.expval(qml.Z(0))], shots=100, resilience={"pec_mitigation": True, "pec": {"max_overhead": None}})
+        IBMDevice(wires=2, backend=FakeManilaV2(), resilience=unbounded)
 
 
 def test_cost_reports_circuit_and_calibration():

@@ -2,9 +2,11 @@
 
 import json
 import logging
+import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,7 +29,7 @@ from qkd_pl.errors import (
 )
 from qkd_pl.ibm import connection, deadline, polling
 from qkd_pl.ibm.jobs import Job, attach, jobs, submit
-from qkd_pl.ibm.remote import open_remote
+from qkd_pl.ibm.remote import Remote, open_remote
 from qkd_pl.ibm.states import Status
 
 DEADLINE = 5.0
@@ -223,8 +225,12 @@ def test_of_two_jobs_the_one_that_did_not_end_badly_counts(server: Server) -> No
     known.status = "Cancelled"
     assert job.status() is Status.RUNNING
     server.service.polls_until_done = 0
-    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert_one_good_result(job)
     assert job.receipt.parts[0].service_id == double.id
+
+
+def assert_one_good_result(job: Job) -> None:
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
 
 
 def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> None:
@@ -235,6 +241,65 @@ def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> Non
     server.service.jobs = {older.id: older, known.id: known}
     np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
     assert job.receipt.parts[0].service_id == known.id
+
+
+def test_an_end_is_not_recorded_while_a_double_cannot_be_looked_for(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    server.service.accept(json.dumps(known.body))
+    known.status = "Failed"
+    server.break_on("GET", "/jobs", respond(403))
+    with Caught(ServiceError):
+        job.status()
+    server.faults.clear()
+    server.service.polls_until_done = 0
+    assert_one_good_result(job)
+
+
+def test_two_processes_keep_the_same_of_two_jobs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is about to cancel the younger job when that begins to run."""
+    monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
+    monkeypatch.setattr(server.service, "poll", lambda job: job)
+    job = submit(make_plan(), timeout=DEADLINE)
+    (older,) = server.service.jobs.values()
+    younger = server.service.accept(json.dumps(older.body))
+    cancelling, go_on = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange, perform: Any) -> None:
+        cancelling.set()
+        go_on.wait(DEADLINE)
+        exchange.send(perform())
+
+    server.break_on("POST", "/jobs/[^/]+/cancel", hold, times=1)
+
+    def wait_for_result() -> None:
+        with suppress(JobTimeoutError):
+            attach(job.id).result(timeout=2)
+
+    processes = [threading.Thread(target=wait_for_result) for _ in range(2)]
+    processes[0].start()
+    assert cancelling.wait(DEADLINE)
+    younger.status = "Running"
+    processes[1].start()
+    time.sleep(0.5)
+    go_on.set()
+    for process in processes:
+        process.join()
+    assert [older.status, younger.status] == ["Queued", "Cancelled"]
+
+
+def test_a_double_of_a_job_that_is_not_listed_yet_is_cancelled(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer is lost, and the service lists each job late."""
+    server.service.polls_until_done = ALWAYS
+    server.break_on("POST", "/jobs", lambda exchange, perform: (perform(), respond(504)(exchange, perform)), times=1)
+    listed = iter([0, 1])
+    find = Remote.find
+    monkeypatch.setattr(Remote, "find", lambda *arguments: find(*arguments)[: next(listed)])
+    job = submit(make_plan(), timeout=DEADLINE)
+    first, second = server.service.jobs.values()
+    assert [first.status, second.status] == ["Running", "Cancelled"]
+    assert job.receipt.parts[0].service_id == first.id
 
 
 def test_cancelling_takes_doubles_along(server: Server) -> None:
@@ -280,6 +345,16 @@ def test_finished_parts_are_stored_where_another_has_failed(server: Server) -> N
     with Caught(JobFailedError):
         job.result(timeout=None)
     assert [job.ledger.result(part) is not None for part in job.receipt.parts] == [False, True, False]
+
+
+def test_a_failure_is_told_also_where_another_part_is_gone(server: Server) -> None:
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    first, second, _ = server.service.jobs.values()
+    first.status = "Failed"
+    server.break_on("GET", f"/jobs/{second.id}", respond(404))
+    with Caught(JobFailedError):
+        job.result(timeout=None)
+    assert [job.ledger.result(part) is not None for part in job.receipt.parts] == [False, False, True]
 
 
 def test_a_backend_that_is_gone_leaves_the_receipt(server: Server) -> None:

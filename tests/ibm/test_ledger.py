@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -166,6 +167,20 @@ with ledger.exclusive(sys.argv[1], 5):
     print("held", flush=True)
     time.sleep(60)
 """
+
+
+def test_waiting_for_a_job_can_be_interrupted(ledger: Ledger) -> None:
+    job = add(ledger)
+    imports = "from qkd_pl.ibm.ledger import Ledger; print('waiting', flush=True)"
+    waiter = f"{imports}; Ledger().exclusive({job!r}, 60).__enter__()"
+    with ledger.exclusive(job, 1):
+        process = subprocess.Popen([sys.executable, "-c", waiter], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+    assert b"KeyboardInterrupt" in said
 
 
 def test_a_killed_process_leaves_its_receipt_and_no_lock(ledger: Ledger) -> None:

@@ -96,7 +96,7 @@ def test_temporary_files_vanish(always_spread, tmp_path, monkeypatch):
     assert not list(tmp_path.glob("qkd_pl-*"))
 
 
-@pytest.mark.parametrize("workers", [0, -1, 1.5])
+@pytest.mark.parametrize("workers", [0, -1, 1.5, None])
 def test_number_of_workers_is_checked(workers):
     with pytest.raises(DeviceConfigError, match=f"workers={workers}"):
         BatchedLightning(wires=1, workers=workers)
