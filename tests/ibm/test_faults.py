@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from loopback import API_KEY, Server, cut_json, hang, reset_after, reset_before, respond, truncate
 from loopback.replies import Exchange
+from loopback.service import StoredJob
 from plans import LOGITS, make_plan
 
 from qkd_pl.errors import (
@@ -206,11 +207,16 @@ def test_a_doubled_job_is_cut_down_to_the_oldest(server: Server) -> None:
     assert_one_good_job(job, server)
 
 
+def doubled(server: Server) -> tuple[Job, StoredJob, StoredJob]:
+    """A job, the service's job that the ledger knows, and another with its tag, as a repeated request leaves it."""
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    return job, known, server.service.accept(json.dumps(known.body))
+
+
 def test_a_double_that_shows_up_late_is_cancelled_before_waiting(server: Server) -> None:
     server.service.polls_until_done = ALWAYS
-    job = submit(make_plan(), timeout=DEADLINE)
-    (body,) = [stored.body for stored in server.service.jobs.values()]
-    server.service.accept(json.dumps(body))
+    job, _, _ = doubled(server)
     with Caught(JobTimeoutError):
         job.result(timeout=1)
     assert [stored.status for stored in server.service.jobs.values()] == ["Running", "Cancelled"]
@@ -219,9 +225,7 @@ def test_a_double_that_shows_up_late_is_cancelled_before_waiting(server: Server)
 def test_of_two_jobs_the_one_that_did_not_end_badly_counts(server: Server) -> None:
     """The ledger knows a job that somebody cancelled at IBM's site; a repeated request had left another."""
     server.service.polls_until_done = ALWAYS
-    job = submit(make_plan(), timeout=DEADLINE)
-    (known,) = server.service.jobs.values()
-    double = server.service.accept(json.dumps(known.body))
+    job, known, double = doubled(server)
     known.status = "Cancelled"
     assert job.status() is Status.RUNNING
     server.service.polls_until_done = 0
@@ -234,9 +238,7 @@ def assert_one_good_result(job: Job) -> None:
 
 
 def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> None:
-    job = submit(make_plan(), timeout=DEADLINE)
-    (known,) = server.service.jobs.values()
-    older = server.service.accept(json.dumps(known.body))
+    job, known, older = doubled(server)
     older.status = "Cancelled"
     server.service.jobs = {older.id: older, known.id: known}
     np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
@@ -245,9 +247,7 @@ def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> Non
 
 def test_an_end_is_not_recorded_while_a_double_cannot_be_looked_for(server: Server) -> None:
     server.service.polls_until_done = ALWAYS
-    job = submit(make_plan(), timeout=DEADLINE)
-    (known,) = server.service.jobs.values()
-    server.service.accept(json.dumps(known.body))
+    job, known, _ = doubled(server)
     known.status = "Failed"
     server.break_on("GET", "/jobs", respond(403))
     with Caught(ServiceError):
@@ -261,9 +261,7 @@ def test_two_processes_keep_the_same_of_two_jobs(server: Server, monkeypatch: py
     """The first one is about to cancel the younger job when that begins to run."""
     monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
     monkeypatch.setattr(server.service, "poll", lambda job: job)
-    job = submit(make_plan(), timeout=DEADLINE)
-    (older,) = server.service.jobs.values()
-    younger = server.service.accept(json.dumps(older.body))
+    job, older, younger = doubled(server)
     cancelling, go_on = threading.Event(), threading.Event()
 
     def hold(exchange: Exchange, perform: Any) -> None:
@@ -304,9 +302,7 @@ def test_a_double_of_a_job_that_is_not_listed_yet_is_cancelled(server: Server, m
 
 def test_cancelling_takes_doubles_along(server: Server) -> None:
     server.service.polls_until_done = ALWAYS
-    job = submit(make_plan(), timeout=DEADLINE)
-    (known,) = server.service.jobs.values()
-    server.service.accept(json.dumps(known.body))
+    job, _, _ = doubled(server)
     assert job.cancel() is Status.CANCELLED
     assert server.service.active == []
 
