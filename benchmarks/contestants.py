@@ -42,7 +42,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     from qkd_pl import QNN
     from qkd_pl.gradients import vjp
-    from qkd_pl.losses import distillation
+    from qkd_pl.training.losses import distillation
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
     options = {} if device == "default.qubit" else {"c_dtype": np.dtype(problem.precision).type}

@@ -21,9 +21,9 @@ import pennylane_qiskit.qiskit_device as stock
 from pennylane_qiskit import RemoteDevice
 
 from qkd_pl import QNN
+from qkd_pl.devices.ibm.device import IBMDevice
+from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.gradients import evaluate, vjp
-from qkd_pl.ibm.backends import open_backend
-from qkd_pl.ibm.device import IBMDevice
 from qkd_pl.storage import write_json
 
 BACKEND = "fake_manila"

@@ -14,7 +14,7 @@ from pennylane.typing import ResultBatch
 from pennylane.workflow import construct_batch
 from pennylane.workflow.interfaces.autograd import autograd_execute
 
-from qkd_pl.embeddings import Preparations
+from qkd_pl.circuits.embeddings import Preparations
 
 Pullback = Callable[[np.ndarray], np.ndarray]
 _DEVICE_PRODUCTS = ExecutionConfig(

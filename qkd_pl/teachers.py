@@ -6,9 +6,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from qkd_pl.devices.registry import EXACT
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.models import TrainedQNN
-from qkd_pl.registry import EXACT
+from qkd_pl.networks.models import TrainedQNN
 
 
 @runtime_checkable

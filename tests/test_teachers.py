@@ -7,7 +7,7 @@ from sklearn.svm import SVC
 
 from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.models import trained
+from qkd_pl.networks.models import trained
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
 
 

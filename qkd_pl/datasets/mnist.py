@@ -6,9 +6,9 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from qkd_pl.datasets.dataset import Dataset
+from qkd_pl.datasets.image_pipeline import ImageEmbedding, image_pipeline
 from qkd_pl.datasets.mnist_file import mnist_arrays
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.preprocessing import ImageEmbedding, image_pipeline
 
 
 def mnist(
@@ -54,7 +54,8 @@ def mnist(
 def fit_pipeline(images: np.ndarray, embedding: ImageEmbedding = "phase", n_components: int = 15) -> Pipeline:
     """The preprocessing of :func:`mnist`, fitted on training images.
 
-    A model takes it along by :meth:`qkd_pl.models.TrainedQNN.with_preprocessing`, and then classifies raw images.
+    A model takes it along by :meth:`qkd_pl.networks.models.TrainedQNN.with_preprocessing`, and then classifies raw
+    images.
 
     Args:
         images: pixels 0..255, ``(n, 28, 28)`` or ``(n, pixels)``.

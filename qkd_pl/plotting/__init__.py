@@ -6,11 +6,7 @@ visible.
 
 from qkd_pl.plotting.arms import ARM_LABELS as ARM_LABELS
 from qkd_pl.plotting.arms import plot_arms as plot_arms
-from qkd_pl.plotting.arms import plot_curves as plot_curves
-from qkd_pl.plotting.arms import plot_dark_knowledge as plot_dark_knowledge
-from qkd_pl.plotting.arms import plot_dark_knowledge_gains as plot_dark_knowledge_gains
-from qkd_pl.plotting.arms import plot_depths as plot_depths
-from qkd_pl.plotting.networks import plot_circuit as plot_circuit
-from qkd_pl.plotting.networks import plot_confusion as plot_confusion
-from qkd_pl.plotting.networks import plot_history as plot_history
-from qkd_pl.plotting.networks import plot_phase_transition as plot_phase_transition
+from qkd_pl.plotting.figures import plot_circuit as plot_circuit
+from qkd_pl.plotting.figures import plot_confusion as plot_confusion
+from qkd_pl.plotting.figures import plot_history as plot_history
+from qkd_pl.plotting.figures import plot_phase_transition as plot_phase_transition

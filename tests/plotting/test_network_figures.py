@@ -42,7 +42,7 @@ def test_the_confusion_matrix_counts_true_against_predicted(names):
 
 
 @pytest.mark.parametrize(
-    ("architecture", "gates", "preparation"),
+    ("network", "gates", "preparation"),
     [
         (QNN(3, 2), 27, "|Ψ⟩"),
         (QNN(3, 1, rotations="YZ", closing_rotations=False, embedding="angle"), 6 + 3, "RX"),
@@ -50,8 +50,8 @@ def test_the_confusion_matrix_counts_true_against_predicted(names):
         (QAE(3, 1, 1), 18, "|Ψ⟩"),
     ],
 )
-def test_the_circuit_is_drawn_gate_by_gate(architecture, gates, preparation):
-    (axes,) = plot_circuit(architecture).axes
+def test_the_circuit_is_drawn_gate_by_gate(network, gates, preparation):
+    (axes,) = plot_circuit(network).axes
     texts = [text.get_text() for text in axes.texts]
     assert texts[:3] == ["0", "1", "2"]
     assert preparation in texts

@@ -1,0 +1,1 @@
+"""The quantum circuits that networks are made of: embeddings, ansatz and readout."""

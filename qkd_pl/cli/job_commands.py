@@ -1,0 +1,198 @@
+"""The commands ``qkd-pl submit``, ``jobs``, ``result``, ``send`` and ``cancel``.
+
+They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
+"""
+
+import json
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zipfile import BadZipFile
+
+import numpy as np
+import typer
+
+from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.datasets import topological_phases
+from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
+from qkd_pl.devices.ibm.service.job_status import combine
+from qkd_pl.devices.registry import EXACT, resolve_device
+from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
+
+if TYPE_CHECKING:
+    from qkd_pl.devices.ibm.jobs.jobs import Job
+
+app = typer.Typer()
+
+Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
+
+
+@app.command("submit")
+def submit_command(
+    model: Annotated[Path, typer.Argument(help="A saved QNN.")],
+    device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
+    samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
+    data: Annotated[
+        Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
+    ] = None,
+    autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
+    from qkd_pl.deployment.planning import plan
+    from qkd_pl.devices.ibm.jobs.jobs import submit
+
+    with clear_errors():
+        network = load_model(model)
+        if not isinstance(network, TrainedQNN):
+            raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
+        inputs, labels = _inputs(network, samples, data, autoencoder, seed)
+        spec = resolve_device(device)
+        planned = plan(network, inputs, spec if shots is None else spec.model_copy(update={"shots": shots}), labels)
+        if not as_json:
+            print(f"plan:    {planned.cost}")
+        job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
+    if as_json:
+        print(json.dumps({"id": job.id, **planned.summary()}))
+        return
+    sent = "sent" if job.receipt.target["remote"] else "written down; it runs when its result is asked for"
+    print(f"job:     {job.id}, {sent}\nreceipt: {job.ledger.path}\nnext:    qkd-pl result {job.id}")
+
+
+@app.command("jobs")
+def jobs_command(as_json: Json = False) -> None:
+    """List all jobs of the ledger, newest first, without asking the service."""
+    from qkd_pl.devices.ibm.jobs.jobs import jobs
+
+    with clear_errors():
+        described = [_describe(job) for job in jobs()]
+    if as_json:
+        print(json.dumps(described, indent=1))
+        return
+    for each in described:
+        print(f"{each['id']}  {each['created'][:19]}  {each['device']:<10} {each['backend']:<14} {each['stage']}")
+    if not described:
+        print("no jobs yet: `qkd-pl submit` makes one")
+
+
+@app.command("result")
+def result_command(
+    job: Id,
+    timeout: Annotated[float | None, typer.Option(min=0, help="Seconds to wait; by default until it is done.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Wait for a job, and print its accuracy on the device beside the exact one."""
+    from qkd_pl.devices.ibm.jobs.jobs import attach
+
+    with clear_errors():
+        handle = attach(job)
+        logits = handle.result(timeout)
+        report = _describe(handle) | _accuracies(logits, handle.ledger.arrays(job))
+    if as_json:
+        print(json.dumps(report | {"logits": logits.tolist()}))
+        return
+    print(_format(report))
+
+
+@app.command("send")
+def send_command(
+    job: Id,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for sending it.")] = CALL_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Send a job that could not be sent when it was submitted; the service never gets it twice."""
+    from qkd_pl.devices.ibm.jobs.jobs import attach
+
+    with clear_errors():
+        handle = attach(job)
+        handle.send(timeout)
+        status = handle.status(timeout)
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
+
+
+@app.command("cancel")
+def cancel_command(
+    job: Id,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for reaching the service.")] = CALL_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Cancel a job, unless it has ended."""
+    from qkd_pl.devices.ibm.jobs.jobs import attach
+
+    with clear_errors():
+        status = attach(job).cancel(timeout)
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
+
+
+def _inputs(
+    network: TrainedQNN, samples: int, data: Path | None, autoencoder: Path | None, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    compressor = None if autoencoder is None else load_model(autoencoder)
+    if compressor is not None and not isinstance(compressor, TrainedQAE):
+        raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
+    if data is not None:
+        inputs, labels = _read(data, samples)
+    elif network.network.embedding != "state":
+        raise InvalidInputError(f"a model with embedding {network.network.embedding!r} needs --data")
+    else:
+        n_qubits = (compressor or network).network.n_qubits
+        if n_qubits < 3:
+            raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
+        _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
+    return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
+
+
+def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such data file")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return stored["inputs"][:samples], stored["labels"][:samples]
+    except (KeyError, IndexError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
+        raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
+
+
+def _describe(job: "Job") -> dict[str, Any]:
+    """A job as the ledger knows it, JSON-able."""
+    receipt = job.receipt
+    return {
+        "id": job.id,
+        "created": receipt.created,
+        "device": receipt.target["device"]["name"],
+        "backend": receipt.target["backend"],
+        "stage": combine([part.stage for part in receipt.parts]),
+        "service_ids": [part.service_id for part in receipt.parts],
+        "cost": receipt.cost,
+    }
+
+
+def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    report: dict[str, Any] = {"samples": len(logits)}
+    exact, labels = arrays.get("exact_logits"), arrays.get("labels")
+    if labels is not None:
+        report["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
+    if exact is not None:
+        report["mean_logit_error"] = float(np.mean(np.abs(logits - exact)))
+    if exact is not None and labels is not None:
+        report["exact_accuracy"] = float(np.mean(exact.argmax(axis=1) == labels))
+    return report
+
+
+def _format(report: dict[str, Any]) -> str:
+    from qkd_pl.devices.ibm.compile.cost import Cost
+
+    cost = report["cost"]
+    lines = [f"job      {report['id']}: {report['samples']} samples on {report['backend']} ({report['device']})"]
+    if "accuracy" not in report:
+        lines.append("accuracy unknown: the job has no labels; --json prints the logits")
+    else:
+        exact = f", exact {report['exact_accuracy']:.4f}" if "exact_accuracy" in report else ""
+        lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
+    if "mean_logit_error" in report:
+        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
+    lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
+    lines.append(f"layout   {cost['layouts']}")
+    return "\n".join(lines)

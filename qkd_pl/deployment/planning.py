@@ -1,0 +1,90 @@
+"""Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.submit` sends."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+from pennylane.tape import QuantumScript
+from pydantic_core import PydanticSerializationError
+
+from qkd_pl.checks import checked_labels
+from qkd_pl.devices.causal_cone import causal_cone
+from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.device import IBMDevice
+from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.errors import DeviceConfigError, InvalidInputError
+from qkd_pl.networks.models import TrainedQNN
+
+
+def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels: np.ndarray | None = None) -> Plan:
+    """Compile the evaluation of a model on some inputs, and price it; sends nothing.
+
+    One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
+    which is exact in expectation; eigenvalues below 1e-12 are left out.
+
+    Args:
+        model: a trained network.
+        inputs: n samples in the form that the model takes.
+        device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
+        labels: int (n,); kept with the job, so that its accuracy can be told later.
+
+    Raises:
+        InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
+            for each.
+        DeviceConfigError: there is no such device, or it has another plugin, or an option that cannot be written down.
+        BackendError, CredentialsError: the backend cannot be opened.
+
+    Example:
+        >>> import qkd_pl as kd
+        >>> network = kd.QNN(n_qubits=2, n_layers=1)
+        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> print(plan(model, np.eye(4), device="manila").cost.shots)
+        16384
+    """
+    if not isinstance(model, TrainedQNN):
+        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a TrainedQNN")
+    spec = resolve_device(device)
+    if len(inputs) == 0:
+        raise InvalidInputError("there are no inputs")
+    labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
+    batch = model.encode(inputs)
+    quantum_device = _create(spec, model.network.wires)
+    rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
+    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    return Plan(
+        payloads=jobs.payloads,
+        target=quantum_device.target(_written(spec)),
+        cost=jobs.cost(quantum_device.backend),
+        layouts=tuple(compiled.layout for compiled in jobs.compiled),
+        recombination=Recombination.of(batch.weights),
+        max_qpu_seconds=spec.max_qpu_seconds,
+        labels=labels,
+    )
+
+
+def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
+    """The model's circuit with all rows of inputs, as the device runs it."""
+    tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
+    if spec.causal_cone:
+        (tape,), _ = causal_cone(tape)
+    pipeline, _ = device.preprocess()
+    tapes, _ = pipeline([tape])
+    return tapes
+
+
+def _written(spec: DeviceSpec) -> dict[str, Any]:
+    try:
+        return spec.model_dump(mode="json")
+    except PydanticSerializationError as error:
+        raise DeviceConfigError(
+            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts ({error})"
+        ) from error
+
+
+def _create(spec: DeviceSpec, wires: range) -> IBMDevice:
+    created = spec.create(wires)
+    if not isinstance(created, IBMDevice):
+        raise DeviceConfigError(f"device {spec.name!r} has plugin {spec.plugin!r}; jobs need one with qkd.ibm")
+    return created

@@ -1,0 +1,1 @@
+"""Where circuits run: the registry and the three PennyLane devices of this package."""

@@ -1,0 +1,1 @@
+"""The PennyLane device ``qkd.ibm`` and the jobs that it sends."""

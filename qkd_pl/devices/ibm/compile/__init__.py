@@ -1,0 +1,1 @@
+"""From tapes to a priced plan of jobs; nothing is sent from here."""

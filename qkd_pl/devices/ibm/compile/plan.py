@@ -1,0 +1,59 @@
+"""Jobs that are ready to be sent: compiled and priced."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from qkd_pl.devices.ibm.compile.cost import Cost
+from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.payload import Payload
+from qkd_pl.errors import CostLimitError
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Jobs that are ready to be sent.
+
+    Attributes:
+        payloads: the jobs.
+        target: JSON-able; where they go, and the entry of the device registry that said so.
+        cost: size and price.
+        layouts: physical qubits of wires 0, 1, …, for each distinct circuit.
+        recombination: from the jobs' values to logits; ``None`` where the values themselves are wanted.
+        max_qpu_seconds: the device's limit, ``None`` for none.
+        labels: int (n,), if they were given.
+        exact_logits: float64 (n, K), what the model gives without noise.
+    """
+
+    payloads: tuple[Payload, ...]
+    target: Mapping[str, Any]
+    cost: Cost
+    layouts: tuple[tuple[int, ...], ...]
+    recombination: Recombination | None = None
+    max_qpu_seconds: float | None = None
+    labels: np.ndarray | None = None
+    exact_logits: np.ndarray | None = None
+
+    def check_limit(self) -> None:
+        """Refuse to cost more than the device allows.
+
+        Raises:
+            CostLimitError: names both figures and what would help.
+        """
+        if self.max_qpu_seconds is not None and self.cost.qpu_seconds > self.max_qpu_seconds:
+            raise CostLimitError(
+                f"about {self.cost.qpu_seconds:,.0f} QPU seconds ({self.cost}), above max_qpu_seconds: "
+                f"{self.max_qpu_seconds:g}; take fewer inputs or shots, or raise the limit in devices.yaml"
+            )
+
+    def summary(self) -> dict[str, Any]:
+        """Cost and layouts, JSON-able."""
+        return {**asdict(self.cost), "layouts": [list(layout) for layout in self.layouts]}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What the receipt has to hold besides the circuits."""
+        optional = {"labels": self.labels, "exact_logits": self.exact_logits}
+        recombination = {} if self.recombination is None else self.recombination.to_arrays()
+        return recombination | {name: value for name, value in optional.items() if value is not None}

@@ -1,0 +1,130 @@
+"""What happens to a tape before it is grouped with others: decomposed, measured by one primitive, still a batch."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pennylane as qml
+from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, ProbabilityMP, SampleMP, VarianceMP
+from pennylane.operation import Operator, StatePrepBase
+from pennylane.tape import QuantumScript, QuantumScriptBatch
+from pennylane.typing import Result, ResultBatch
+from pennylane_qiskit.converter import QISKIT_OPERATION_MAP
+
+from qkd_pl.devices.ibm.compile.state_preparation import prepare_bits, prepare_state
+from qkd_pl.errors import InvalidInputError
+
+Postprocessing = Callable[[ResultBatch], Result]
+
+# Barrier takes its width where others take angles; StatePrep's circuit would follow the data; Aer 0.17 binds the
+# parameters of controlled rotations wrongly (qiskit-aer issues 2391 and 2403).
+_EXCLUDED = {"Barrier", "StatePrep", "CRX", "CRY", "CRZ", "CPhase", "Adjoint(GlobalPhase)"}
+GATES = frozenset(QISKIT_OPERATION_MAP) - _EXCLUDED | {"GlobalPhase"}
+
+
+def is_gate_or_state(operation: Operator) -> bool:
+    """Whether decomposition stops at ``operation``."""
+    return operation.name in GATES or isinstance(operation, StatePrepBase)
+
+
+def is_sampled(measurement: MeasurementProcess) -> bool:
+    """Whether the Sampler measures it: bit strings, not expectation values."""
+    return isinstance(measurement, (ProbabilityMP, CountsMP, SampleMP))
+
+
+def is_supported(measurement: MeasurementProcess) -> bool:
+    """Whether the device can measure it with a number of shots."""
+    return is_sampled(measurement) or is_estimated(measurement)
+
+
+def is_estimated(measurement: MeasurementProcess) -> bool:
+    """Whether the Estimator measures it: expectation values, and variances from those of the square."""
+    return isinstance(measurement, (ExpectationMP, VarianceMP)) and measurement.obs is not None
+
+
+@qml.transform
+def check_shots(tape: QuantumScript, exact: bool, backend: str) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Refuse what the backend cannot do: exact values with noise, shot vectors, partitioned shots."""
+    if tape.shots.has_partitioned_shots:
+        raise InvalidInputError(f"{tape.shots}: backend {backend!r} takes one number of shots for a circuit")
+    if not tape.shots and not exact:
+        raise InvalidInputError(f"shots=None: backend {backend!r} samples; set shots (exact values need backend 'aer')")
+    if not tape.shots and not all(map(is_estimated, tape.measurements)):
+        raise InvalidInputError("shots=None: only expval and var are exact here; set shots for probs, counts, sample")
+    return (tape,), _only
+
+
+@qml.transform
+def standard_wires(tape: QuantumScript, wires: Any) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Relabel the device's wires to 0, 1, …, in the device's order."""
+    if list(wires) == list(range(len(wires))):
+        return (tape,), _only
+    (mapped,), _ = qml.map_wires(tape, {label: index for index, label in enumerate(wires)})
+    return (mapped,), _only
+
+
+@qml.transform
+def one_primitive(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Split into one tape for the Estimator and, for each measurement basis, one for the Sampler."""
+    if all(map(is_estimated, tape.measurements)):
+        return (tape,), _only
+    estimated = [index for index, each in enumerate(tape.measurements) if is_estimated(each)]
+    sampled = [index for index, each in enumerate(tape.measurements) if not is_estimated(each)]
+    first = [tape.copy(measurements=[tape.measurements[index] for index in estimated])] if estimated else []
+    rest, join = qml.transforms.split_non_commuting(
+        tape.copy(measurements=[tape.measurements[index] for index in sampled])
+    )
+    tapes = [*first, *map(_diagonalized, rest)]
+
+    def recombine(results: ResultBatch) -> Result:
+        values = _as_tuple(results[0], len(estimated)) if estimated else ()
+        bits = _as_tuple(join(results[len(first) :]), len(sampled))
+        ordered = dict(zip([*estimated, *sampled], [*values, *bits], strict=True))
+        return tuple(ordered[index] for index in sorted(ordered)) if len(ordered) > 1 else ordered[0]
+
+    return tapes, recombine
+
+
+@qml.transform
+def fixed_state_preparation(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Replace states and basis states by gates whose angles, not whose structure, follow the data."""
+    if not any(isinstance(operation, StatePrepBase) for operation in tape.operations):
+        return (tape,), _only
+    operations: list[Operator] = []
+    touched: set[int] = set()
+    for operation in tape.operations:
+        if isinstance(operation, StatePrepBase) and touched & set(operation.wires):
+            raise InvalidInputError(f"{operation.name} on wires {operation.wires.tolist()} after gates on them")
+        touched |= set(operation.wires)
+        operations += _prepared(operation)
+    return (tape.copy(operations=operations),), _only
+
+
+@qml.transform
+def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Take a batch apart where a matrix differs from input to input: matrices are no circuit parameters."""
+    if not any(operation.batch_size and any(operation.ndim_params) for operation in tape.operations):
+        return (tape,), _only
+    tapes, join = qml.transforms.broadcast_expand(tape)
+    return tapes, join
+
+
+def _prepared(operation: Operator) -> Sequence[Operator]:
+    if not isinstance(operation, StatePrepBase):
+        return [operation]
+    wires = operation.wires.tolist()
+    if operation.name == "BasisState":
+        return prepare_bits(operation.parameters[0], wires)
+    data = operation.state_vector()
+    return prepare_state(data.reshape(*data.shape[: data.ndim - len(wires)], -1), wires)
+
+
+def _diagonalized(tape: QuantumScript) -> QuantumScript:
+    return tape.copy(operations=[*tape.operations, *tape.diagonalizing_gates])
+
+
+def _as_tuple(result: Any, count: int) -> Sequence[Any]:
+    return (result,) if count == 1 else result
+
+
+def _only(results: ResultBatch) -> Result:
+    return results[0]

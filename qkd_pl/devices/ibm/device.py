@@ -1,0 +1,208 @@
+"""``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pennylane.devices import ExecutionConfig
+from pennylane.devices.preprocess import decompose, validate_device_wires, validate_measurements
+from pennylane.tape import QuantumScript, QuantumScriptBatch
+from pennylane.transforms.core import CompilePipeline
+from pennylane.typing import Result, ResultBatch
+from pennylane_qiskit import RemoteDevice
+
+from qkd_pl.checks import check_count, check_variable_name
+from qkd_pl.devices.ibm.compile import tapes as preprocessing
+from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
+from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.transpile import Transpiler
+from qkd_pl.devices.ibm.jobs.jobs import submit
+from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service.backends import open_backend
+from qkd_pl.errors import InvalidInputError
+
+
+class IBMDevice(RemoteDevice):
+    """Runs every call of PennyLane as one job: evaluating a batch of inputs, or a parameter-shift step of a batch.
+
+    Circuits of equal structure are transpiled once and remembered. Expectation values and variances of any observable
+    go through the Estimator; probs, counts and samples through the Sampler. The number of shots is that of the QNode
+    (``qml.set_shots``), exactly; ``None`` is exact on the backend ``"aer"`` and refused on any other.
+
+    ``qml.Tracker(device)`` counts ``batches`` (calls), ``jobs``, ``transpilations``, ``circuits`` (bound), ``shots``.
+
+    Args:
+        wires: number of wires, or their labels.
+        backend: ``"aer"``, ``"fake_…"``, ``"least_busy"``, the name of an IBM backend (see
+            :func:`qkd_pl.devices.ibm.service.backends.open_backend`), or a Qiskit backend.
+        seed: of the simulator's noise, a number or a generator; each job draws its own seed from it, so that a new
+            device with the same number repeats the whole sequence. Hardware ignores it.
+        token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
+        instance: IBM Cloud instance; ``None`` for the account's own choice.
+        optimization_level: of Qiskit's transpiler, 0 to 3.
+        transpile_attempts: seeds that the transpiler tries for each structure; the best circuit is kept.
+        resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
+            Sampler has none, so that probs, counts and samples are refused together with it.
+        resilience: advanced settings of the mitigation.
+        dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
+        twirling: for example ``{"enable_gates": True}``.
+        execution: for example ``{"rep_delay": 0.0002}``.
+        max_execution_time: QPU seconds after which the service stops a job.
+        max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
+            limit.
+
+    Those from ``resilience_level`` to ``max_execution_time`` are qiskit-ibm-runtime's own settings
+    (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore
+    them, with a warning.
+
+    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies.
+
+    Raises:
+        InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
+        BackendError, CredentialsError: the backend cannot be opened.
+    """
+
+    short_name = "qkd.ibm"
+
+    def __init__(
+        self,
+        wires: int | Iterable[Any],
+        backend: Any = "aer",
+        *,
+        seed: int | np.random.Generator | None = None,
+        token_env: str | None = None,
+        instance: str | None = None,
+        optimization_level: int = 3,
+        transpile_attempts: int = 8,
+        resilience_level: int | None = None,
+        resilience: Mapping[str, Any] | None = None,
+        dynamical_decoupling: Mapping[str, Any] | None = None,
+        twirling: Mapping[str, Any] | None = None,
+        execution: Mapping[str, Any] | None = None,
+        max_execution_time: int | None = None,
+        max_qpu_seconds: float | None = None,
+    ) -> None:
+        settings = {
+            "resilience_level": resilience_level,
+            "resilience": resilience,
+            "dynamical_decoupling": dynamical_decoupling,
+            "twirling": twirling,
+            "execution": execution,
+            "max_execution_time": max_execution_time,
+        }
+        options = {key: value for key, value in settings.items() if value is not None}
+        primitives.check_options("estimator", options)
+        if token_env is not None:
+            check_variable_name("token_env", token_env)
+        check_count("transpile_attempts", transpile_attempts)
+        if max_execution_time is not None:
+            check_count("max_execution_time", max_execution_time)
+        if optimization_level not in range(4):
+            raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
+        self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
+        if isinstance(backend, str):
+            n_wires = wires if isinstance(wires, int) else len(list(wires))
+            backend = open_backend(backend, n_wires, token_env, instance)
+        if not primitives.is_simulator(backend) and _is_unbounded(resilience or {}):
+            raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
+        super().__init__(wires, backend=backend)
+        self.options = options
+        self.max_qpu_seconds = max_qpu_seconds
+        self._token_env = token_env
+        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts)
+        self._seeds = None if seed is None else _job_seeds(seed)
+
+    @property
+    def name(self) -> str:
+        """Name under which the device is registered."""
+        return self.short_name
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the backend can give exact values, for ``shots=None``."""
+        return primitives.is_simulator(self.backend) and self.backend.options.noise_model is None
+
+    def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
+        """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
+        _, config = super().preprocess(execution_config)
+        pipeline = CompilePipeline()
+        pipeline.add_transform(validate_device_wires, self.wires, name=self.name)
+        pipeline.add_transform(
+            validate_measurements,
+            analytic_measurements=preprocessing.is_estimated,
+            sample_measurements=preprocessing.is_supported,
+            name=self.name,
+        )
+        pipeline.add_transform(preprocessing.check_shots, self.is_exact, self.backend.name)
+        pipeline.add_transform(preprocessing.standard_wires, self.wires)
+        pipeline.add_transform(preprocessing.one_primitive)
+        pipeline.add_transform(
+            decompose,
+            target_gates=set(preprocessing.GATES),
+            stopping_condition=preprocessing.is_gate_or_state,
+            skip_initial_state_prep=True,
+            name=self.name,
+        )
+        pipeline.add_transform(preprocessing.fixed_state_preparation)
+        pipeline.add_transform(preprocessing.expand_matrices)
+        return pipeline, config
+
+    def plan(self, tapes: Sequence[QuantumScript]) -> GroupedTapes:
+        """Jobs for ``tapes`` that went through :meth:`preprocess`; transpiles new structures, sends nothing."""
+        return group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
+
+    def execute(
+        self, circuits: QuantumScript | QuantumScriptBatch, execution_config: ExecutionConfig | None = None
+    ) -> Result | ResultBatch:
+        """Run ``circuits`` as the fewest jobs and wait for them."""
+        tapes = [circuits] if isinstance(circuits, QuantumScript) else list(circuits)
+        transpiled = self.transpiler.count
+        plan = self.plan(tapes)
+        results = plan.results(self._values(plan))
+        self._track(plan, self.transpiler.count - transpiled)
+        return results[0] if isinstance(circuits, QuantumScript) else results
+
+    def target(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """Where jobs go, JSON-able, as a receipt keeps it.
+
+        Args:
+            entry: of the device registry; with at least its ``name``.
+        """
+        hardware = not primitives.is_simulator(self.backend)
+        return {
+            "device": dict(entry),
+            "backend": self.backend.name if hardware else self._backend_name,
+            # The instance that pays, also when the account chose it.
+            "instance": self.backend.service.active_instance() if hardware else None,
+            "token_env": self._token_env,
+            "remote": hardware,
+        }
+
+    def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
+        """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
+        if primitives.is_simulator(self.backend):
+            return [primitives.values(primitives.send(each, self.backend).result(), each) for each in plan.payloads]
+        layouts = tuple(compiled.layout for compiled in plan.compiled)
+        target = self.target({"name": self.name})
+        ready = Plan(plan.payloads, target, plan.cost(self.backend), layouts, max_qpu_seconds=self.max_qpu_seconds)
+        return submit(ready).values()
+
+    def _track(self, plan: GroupedTapes, transpilations: int) -> None:
+        if not self.tracker.active:
+            return
+        cost = plan.cost(self.backend)
+        counts = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots}
+        self.tracker.update(batches=1, transpilations=transpilations, **counts)
+        self.tracker.record()
+
+
+def _is_unbounded(resilience: Mapping[str, Any]) -> bool:
+    """Whether error mitigation may repeat circuits without a limit."""
+    return bool(resilience.get("pec_mitigation")) and resilience.get("pec", {}).get("max_overhead", 0) is None
+
+
+def _job_seeds(seed: int | np.random.Generator) -> Iterator[int]:
+    """Seeds in 1..2³¹−1, one for each job; Aer reads 0 as "no seed"."""
+    generator = np.random.default_rng(seed)
+    while True:
+        yield int(generator.integers(1, 2**31))

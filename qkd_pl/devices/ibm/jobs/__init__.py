@@ -1,0 +1,1 @@
+"""Jobs: receipts, submission, results."""

@@ -1,0 +1,126 @@
+"""What one job sends: circuits of the backend's instruction set, observables, parameter arrays and options."""
+
+import json
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from qiskit.exceptions import QiskitError
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
+
+from qkd_pl.errors import FileFormatError, InvalidInputError
+
+Primitive = Literal["estimator", "sampler"]
+#: Name of the classical register that Sampler circuits measure into.
+REGISTER = "meas"
+_FORMAT = 1
+_PUB_TYPES: dict[str, type[EstimatorPub] | type[SamplerPub]] = {"estimator": EstimatorPub, "sampler": SamplerPub}
+_MAX_SEED = 2**31 - 1
+
+
+def precision_for(shots: int | None) -> float:
+    """Target precision of an Estimator PUB that runs exactly ``shots`` shots; 0.0 (exact) for ``None``.
+
+    The primitives run ceil(1 / precision²) shots, and 1/√shots rounded down to a float gives one shot too many for
+    about a third of all numbers (2, 7, …, 1000, …).
+    """
+    if shots is None:
+        return 0.0
+    precision = 1 / math.sqrt(shots)
+    while math.ceil(1 / precision**2) > shots:
+        precision = math.nextafter(precision, 2)
+    return precision
+
+
+def shots_of(pub: EstimatorPub | SamplerPub) -> int | None:
+    """Shots that ``pub`` asks for each row of parameters and measurement basis; ``None`` for exact values."""
+    if isinstance(pub, SamplerPub):
+        return pub.shots
+    return math.ceil(1 / pub.precision**2) if pub.precision else None
+
+
+@dataclass(frozen=True, eq=False)
+class Payload:
+    """One job, independent of PennyLane and of any account.
+
+    Attributes:
+        primitive: ``"estimator"`` (expectation values) or ``"sampler"`` (bit strings).
+        pubs: primitive unified blocs. An Estimator PUB holds an ISA circuit, observables of shape (observables, 1),
+            parameters of shape (rows, parameters) and a precision (0 for exact simulation). A Sampler PUB holds an
+            ISA circuit with one classical register ``meas`` whose bit i is wire i, parameters and shots.
+        options: JSON-able settings as the user chose them: those of qiskit-ibm-runtime's ``EstimatorOptions`` or
+            ``SamplerOptions``, and ``seed`` in 1..2³¹−1 for simulators.
+    """
+
+    primitive: Primitive
+    pubs: tuple[EstimatorPub | SamplerPub, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.primitive not in _PUB_TYPES:
+            raise InvalidInputError(f"primitive={self.primitive!r}: allowed are 'estimator' and 'sampler'")
+        if not self.pubs or not all(isinstance(pub, _PUB_TYPES[self.primitive]) for pub in self.pubs):
+            raise InvalidInputError(f"pubs of a {self.primitive} job must be one or more {self.primitive} PUBs")
+        if len({shots_of(pub) for pub in self.pubs}) > 1:
+            raise InvalidInputError("all PUBs of one job must ask for the same number of shots")
+        seed = self.options.get("seed")
+        if seed is not None and not (isinstance(seed, int) and 1 <= seed <= _MAX_SEED):
+            # Aer and the client treat 0 as "no seed".
+            raise InvalidInputError(f"seed={seed!r}: allowed are 1..{_MAX_SEED}")
+
+    @property
+    def shots(self) -> int | None:
+        """Shots for each row of parameters and measurement basis; ``None`` for exact values."""
+        return shots_of(self.pubs[0])
+
+    def encode(self) -> str:
+        """JSON text that holds the whole job, in the service's own encoding."""
+        document = {
+            "format": _FORMAT,
+            "primitive": self.primitive,
+            "options": dict(self.options),
+            "pubs": list(self.pubs),
+        }
+        return json.dumps(document, cls=RuntimeEncoder)
+
+    @classmethod
+    def decode(cls, text: str) -> "Payload":
+        """Read back what :meth:`encode` wrote.
+
+        Raises:
+            FileFormatError: the text is cut, altered, or not a payload.
+        """
+        try:
+            document = json.loads(text, cls=RuntimeDecoder)
+            if (found := document["format"]) != _FORMAT:
+                raise FileFormatError(f"job payload of format {found!r}; this version reads format {_FORMAT}")
+            container = _PUB_TYPES[document["primitive"]]
+            pubs = tuple(container.coerce(tuple(pub)) for pub in document["pubs"])
+            return cls(document["primitive"], pubs, document["options"])
+        except (ValueError, KeyError, TypeError, EOFError, zlib.error, QiskitError) as error:
+            if isinstance(error, FileFormatError):
+                raise
+            raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error})") from error
+
+
+def estimator_pub(circuit: Any, observables: Any, parameters: np.ndarray, shots: int | None) -> EstimatorPub:
+    """PUB for expectation values; its result has shape (observables, rows).
+
+    Args:
+        circuit: ISA circuit with P parameters.
+        observables: sequence of ``SparsePauliOp`` on the ISA circuit's qubits.
+        parameters: (rows, P) floats, columns in the order of ``circuit.parameters``.
+        shots: for each row and measurement basis, or ``None`` for exact values.
+    """
+    column = [[observable] for observable in observables]
+    return EstimatorPub.coerce((circuit, column, parameters, precision_for(shots)))
+
+
+def sampler_pub(circuit: Any, parameters: np.ndarray, shots: int) -> SamplerPub:
+    """PUB for bit strings; its result has shape (rows, shots, bits). Arguments as in :func:`estimator_pub`."""
+    return SamplerPub.coerce((circuit, parameters, shots))

@@ -1,0 +1,1 @@
+"""Backends and IBM's service: how they are reached, and what they answer."""

@@ -1,0 +1,158 @@
+"""From a backend's name in ``devices.yaml`` to something that runs circuits: Aer, a fake device, or IBM hardware."""
+
+import inspect
+import os
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from qkd_pl.devices.ibm.service import deadline
+from qkd_pl.devices.ibm.service.connection import SafeService, harden, translate
+from qkd_pl.errors import BackendError, CredentialsError, ServiceError
+
+_HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
+
+
+def open_backend(name: str, n_wires: int, token_env: str | None = None, instance: str | None = None) -> Any:
+    """Backend called ``name``.
+
+    Args:
+        name: ``"aer"`` (ideal simulator), ``"fake_…"`` (simulator with the noise of an IBM device; its noise model is
+            built once per process), ``"least_busy"``, or the name of an IBM backend.
+        n_wires: qubits that the circuits need; ``least_busy`` looks among backends with at least as many.
+        token_env: environment variable that holds the IBM Quantum API key; ``None`` for the saved Qiskit account.
+        instance: IBM Cloud resource name or instance name; ``None`` for the account's own choice.
+
+    Returns:
+        ``AerSimulator`` for the first two, ``IBMBackend`` for the others; each with a ``target``.
+
+    Raises:
+        BackendError: there is no such backend, it is too small, or the service cannot be reached.
+        CredentialsError: there is no account, or the service refuses it.
+    """
+    if not name:
+        raise BackendError("backend: needs a name: aer, fake_…, least_busy, or that of an IBM backend")
+    if name == "aer":
+        backend = _ideal()
+    elif name.startswith("fake_"):
+        backend = _fake(name)
+    else:
+        try:
+            backend = _hardware(name, n_wires, token_env, instance)
+        except BackendError as error:
+            if (alike := _simulator_alike(name)) is not None:
+                error.add_note(f"There is also the simulator {alike!r}.")
+            raise
+    if n_wires > backend.num_qubits:
+        raise BackendError(f"backend {name!r} has {backend.num_qubits} qubits, the device asks for {n_wires} wires")
+    return backend
+
+
+def connect(token_env: str | None = None, instance: str | None = None) -> Any:
+    """IBM's runtime service, with the API key in the variable ``token_env`` or else the saved Qiskit account.
+
+    Raises:
+        CredentialsError: neither exists, or the service refuses the key. The key itself is in no message.
+        BackendError: the service cannot be reached.
+    """
+
+    token = os.environ.get(token_env) if token_env else None
+    channel = "ibm_quantum_platform" if token else None
+    failure: BackendError
+    # Raised after the except block, so that the client's own message, which may quote the key, is not attached.
+    try:
+        service = deadline.within(
+            deadline.CALL_SECONDS,
+            lambda: SafeService(channel=channel, token=token, instance=instance),
+            "connecting to IBM Quantum",
+        )
+    except Exception as error:
+        failure = _connection_error(error, token, token_env)
+    else:
+        harden(service)
+        return service
+    raise failure
+
+
+@cache
+def _ideal() -> Any:
+    from qiskit_aer import AerSimulator
+
+    return AerSimulator()
+
+
+@cache
+def _fake_backends() -> dict[str, type]:
+    from qiskit_ibm_runtime import fake_provider
+
+    # The provider's own look-up builds all sixty backends and warns about some of them.
+    return {kind.backend_name: kind for _, kind in inspect.getmembers(fake_provider, _is_fake_backend)}
+
+
+def _simulator_alike(name: str) -> str | None:
+    """The simulator that somebody may have meant by a name of hardware."""
+    bare = name.lower().removeprefix("ibm_").removeprefix("fake").removesuffix("v2").strip("_")
+    return next((each for each in ("aer", *_fake_backends()) if each in (bare, f"fake_{bare}")), None)
+
+
+@cache
+def _fake(name: str) -> Any:
+    from qiskit_aer import AerSimulator
+
+    classes = _fake_backends()
+    if name not in classes:
+        close = get_close_matches(name, classes, n=3) or sorted(classes)
+        raise BackendError(f"backend {name!r} does not exist; fake backends are for example {', '.join(close)}")
+    return AerSimulator.from_backend(classes[name]())
+
+
+def _is_fake_backend(member: Any) -> bool:
+    return inspect.isclass(member) and bool(getattr(member, "backend_name", None))
+
+
+def _hardware(name: str, n_wires: int, token_env: str | None, instance: str | None) -> Any:
+    service = connect(token_env, instance)
+    token = os.environ.get(token_env) if token_env else None
+
+    def call() -> Any:
+        if name == "least_busy":
+            return service.least_busy(min_num_qubits=n_wires, operational=True, simulator=False)
+        return service.backend(name)
+
+    try:
+        backend = deadline.within(deadline.CALL_SECONDS, call, f"opening backend {name!r}")
+    except Exception as error:
+        reason = _redacted(error, token)
+    else:
+        harden(service)
+        return backend
+    raise BackendError(f"backend {name!r} is not available to this account: {reason}")
+
+
+def _connection_error(error: Exception, token: str | None, token_env: str | None) -> BackendError:
+    from qiskit_ibm_runtime.accounts import AccountNotFoundError
+
+    variable = f"set the environment variable {token_env}" if token_env else "name a variable with token_env"
+    if isinstance(error, AccountNotFoundError):
+        missing = f"{token_env} is not set and there is" if token_env else "there is"
+        return CredentialsError(f"{missing} no saved Qiskit account: {variable}, or save one with {_HOW_TO_SAVE}")
+    source = f"the key in {token_env}" if token else "the saved Qiskit account"
+    problem = translate(error, "connecting")
+    if isinstance(problem, CredentialsError):
+        return CredentialsError(f"IBM Quantum refuses {source}: {variable}, or save another with {_HOW_TO_SAVE}")
+    message = f"cannot connect to IBM Quantum with {source}: {_redacted(error, token)}"
+    if isinstance(problem, ServiceError):
+        return ServiceError(message, problem.status, problem.retry_after)
+    return BackendError(message)
+
+
+def _redacted(error: Exception, token: str | None) -> str:
+    text = f"{type(error).__name__}: {error}"
+    secrets = [token, *_saved_tokens()]
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "***")
+    return text
+
+
+def _saved_tokens() -> list[str]:
+    return [account.get("token", "") for account in SafeService.saved_accounts().values()]

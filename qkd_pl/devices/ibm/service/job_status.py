@@ -1,0 +1,57 @@
+"""What can become of a job."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TypeVar
+
+
+class Stage(StrEnum):
+    """How far the ledger knows one part of a job to be; it only moves forward."""
+
+    PREPARED = "prepared"  # the receipt is written; nothing has been sent
+    SENDING = "sending"  # a request may be on its way: the service must be asked before anything else
+    SUBMITTED = "submitted"  # the service's job id is known
+    DONE = "done"  # the result is stored
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def final(self) -> bool:
+        return self in (Stage.DONE, Stage.FAILED, Stage.CANCELLED)
+
+
+class Status(StrEnum):
+    """What :meth:`qkd_pl.devices.ibm.jobs.jobs.Job.status` says of a whole job."""
+
+    UNSENT = "unsent"  # the service has no such job: ``Job.send()`` sends it
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+# A job of several parts is as far as the first of these that applies to any of its parts.
+_PRECEDENCE = (
+    *(Status.FAILED, Status.CANCELLED),
+    *(Stage.PREPARED, Stage.SENDING, Status.UNSENT),
+    *(Stage.SUBMITTED, Status.RUNNING, Status.QUEUED, Status.DONE),
+)
+T = TypeVar("T", Stage, Status)
+
+
+def combine(parts: Sequence[T]) -> T:
+    """Status, or stage, of a job from those of its parts."""
+    return min(parts, key=_PRECEDENCE.index)
+
+
+def from_service(text: str) -> Status:
+    """Status from the client's word for it; everything that begins with CANCELLED is final.
+
+    Of a job that was stopped for running too long the service says ``"CANCELLED - RAN TOO LONG"``.
+    """
+    word = text.upper()
+    if word.startswith("CANCELLED"):
+        return Status.FAILED if "RAN TOO LONG" in word else Status.CANCELLED
+    known = {"DONE": Status.DONE, "COMPLETED": Status.DONE, "ERROR": Status.FAILED, "FAILED": Status.FAILED}
+    return known.get(word, Status.RUNNING if word == "RUNNING" else Status.QUEUED)

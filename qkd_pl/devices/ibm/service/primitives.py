@@ -1,0 +1,134 @@
+"""The one place that calls qiskit-ibm-runtime's primitives, for real backends and simulated ones."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from qiskit.primitives import BackendEstimatorV2, BitArray, PrimitiveResult
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.sampler_pub import SamplerPub
+from qiskit_aer import AerSimulator
+from qiskit_aer.primitives import EstimatorV2 as ExactEstimator
+from qiskit_aer.primitives import SamplerV2 as AerSampler
+from qiskit_ibm_runtime import Batch, EstimatorV2, SamplerV2
+from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
+
+from qkd_pl.devices.ibm.payload import REGISTER, Payload, Primitive
+from qkd_pl.errors import InvalidInputError, JobResultError
+
+_OPTION_TYPES = {"estimator": EstimatorOptions, "sampler": SamplerOptions}
+
+
+def is_simulator(backend: Any) -> bool:
+    """Whether ``backend`` runs in this process rather than on IBM's service."""
+    return isinstance(backend, AerSimulator)
+
+
+def check_options(primitive: Primitive, options: Mapping[str, Any]) -> None:
+    """Refuse ``options`` that the primitive does not have, by the client's own validation.
+
+    Raises:
+        InvalidInputError: names the primitive and what its validation says.
+    """
+    _client_options(primitive, options, tags=())
+
+
+def send(payload: Payload, backend: Any, tags: Sequence[str] = (), batch: Any = None) -> Any:
+    """Start ``payload`` on ``backend`` and return the job at once.
+
+    Args:
+        payload: what to run; its circuits must be of this backend's instruction set.
+        backend: an ``IBMBackend``, or an ``AerSimulator`` (which ignores mitigation options, with a warning).
+        tags: the service keeps them with the job and finds it by them; a local job has none.
+        batch: the value of :func:`open_batch` for the same backend.
+
+    Returns:
+        The client's job: ``job_id()``, ``status()``, ``result()``, ``cancel()``.
+    """
+    options = _client_options(payload.primitive, payload.options, tags)
+    if is_simulator(backend):
+        return _simulate(payload, backend)
+    primitive = EstimatorV2 if payload.primitive == "estimator" else SamplerV2
+    return primitive(mode=batch or backend, options=options).run(list(payload.pubs))
+
+
+@contextmanager
+def open_batch(backend: Any, n_jobs: int) -> Iterator[Any]:
+    """Batch mode for several jobs on real hardware; ``None`` for one job or a simulator."""
+    if n_jobs < 2 or is_simulator(backend):
+        yield None
+        return
+    with Batch(backend=backend) as batch:
+        yield batch
+
+
+def values(result: Any, payload: Payload) -> list[np.ndarray]:
+    """Numbers of a job's ``result``, one array for each PUB, checked against what ``payload`` asked for.
+
+    Returns:
+        Estimator: float64 of shape (observables, rows). Sampler: uint8 of shape (rows, shots, bits), bit i of wire i.
+
+    Raises:
+        JobResultError: a part is missing, of another type or shape, or not finite. A result that was cut on its way
+            can arrive as a plain string.
+    """
+    if not isinstance(result, PrimitiveResult):
+        raise JobResultError(f"the result is a {type(result).__name__}, not a PrimitiveResult: incomplete download?")
+    if len(result) != len(payload.pubs):
+        raise JobResultError(f"the result holds {len(result)} PUBs, the job asked for {len(payload.pubs)}")
+    read = _read_estimates if payload.primitive == "estimator" else _read_bits
+    return [read(part, pub, index) for index, (part, pub) in enumerate(zip(result, payload.pubs, strict=True))]
+
+
+def _read_estimates(part: Any, pub: EstimatorPub, index: int) -> np.ndarray:
+    evs = getattr(getattr(part, "data", None), "evs", None)
+    if not isinstance(evs, np.ndarray) or evs.shape != pub.shape or not np.issubdtype(evs.dtype, np.number):
+        found = f"{type(evs).__name__} of shape {getattr(evs, 'shape', None)}"
+        raise JobResultError(f"PUB {index}: expectation values are a {found}, expected a real array {pub.shape}")
+    estimates = np.real(evs).astype(np.float64)
+    if not np.isfinite(estimates).all():
+        raise JobResultError(f"PUB {index}: {np.sum(~np.isfinite(estimates))} expectation values are not finite")
+    return estimates
+
+
+def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
+    measured = getattr(getattr(part, "data", None), REGISTER, None)
+    expected = (*pub.shape, pub.shots, pub.circuit.num_clbits)
+    if not isinstance(measured, BitArray):
+        raise JobResultError(f"PUB {index}: measurements are a {type(measured).__name__}, expected a BitArray")
+    if (found := (*measured.shape, measured.num_shots, measured.num_bits)) != expected:
+        raise JobResultError(f"PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}")
+    # Bytes are big-endian: clbit 0 is the last bit of the last byte.
+    return np.unpackbits(measured.array, axis=-1)[..., ::-1][..., : measured.num_bits]
+
+
+def _client_options(primitive: Primitive, options: Mapping[str, Any], tags: Sequence[str]) -> Any:
+    chosen = {key: value for key, value in options.items() if key != "seed"}
+    if tags:
+        chosen["environment"] = {**chosen.get("environment", {}), "job_tags": list(tags)}
+    try:
+        return _OPTION_TYPES[primitive](**chosen)
+    except (ValueError, TypeError) as error:
+        raise InvalidInputError(f"options of the {primitive}, {chosen}: {error}") from error
+
+
+def _simulate(payload: Payload, backend: AerSimulator) -> Any:
+    """Run in this process, on ``backend`` itself: the client's local mode copies the noise model for every job."""
+    ignored = sorted(set(payload.options) - {"seed", "environment"})
+    if ignored:
+        warnings.warn(f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it", stacklevel=3)
+    seed = payload.options.get("seed")
+    pubs = list(payload.pubs)
+    if payload.primitive == "sampler":
+        return AerSampler.from_backend(backend, seed=seed).run(pubs)
+    if payload.shots is None:
+        return _exact(pubs, backend)
+    return BackendEstimatorV2(backend=backend, options={"seed_simulator": seed}).run(pubs)
+
+
+def _exact(pubs: list[EstimatorPub], backend: AerSimulator) -> Any:
+    if backend.options.noise_model is not None:
+        raise InvalidInputError(f"shots=None on {backend.name}: exact values need backend 'aer'; ask for shots here")
+    return ExactEstimator.from_backend(backend).run(pubs)

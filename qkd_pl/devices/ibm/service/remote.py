@@ -1,0 +1,126 @@
+"""The service as the job path needs it: few calls, each of which ends and raises errors of ours."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from qiskit_ibm_runtime import QiskitRuntimeService
+
+from qkd_pl.devices.ibm.payload import Payload
+from qkd_pl.devices.ibm.service import deadline as time_limits
+from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service.backends import connect
+from qkd_pl.devices.ibm.service.connection import harden, translate
+from qkd_pl.devices.ibm.service.deadline import Deadline, within
+from qkd_pl.devices.ibm.service.job_status import Status, from_service
+from qkd_pl.errors import BackendError, ServiceError
+
+CLOSE_SECONDS = 10.0
+DOWNLOAD_SECONDS = 3600.0  # a download that stalls ends sooner, by the connection's own limit
+T = TypeVar("T")
+
+
+class Remote:
+    """One account's jobs on one backend.
+
+    Args:
+        service: from :func:`qkd_pl.devices.ibm.service.backends.connect`.
+        backend: name of the backend.
+        instance: CRN of the instance that pays; ``None`` for the service's own choice.
+    """
+
+    def __init__(self, service: QiskitRuntimeService, backend: str, instance: str | None = None) -> None:
+        self._service, self._name, self._instance = service, backend, instance
+        self._backend: Any = None
+        account = service.active_account() or {}
+        self._secrets = [account["token"]] if account.get("token") else []
+
+    def send(self, payload: Payload, tags: Sequence[str], deadline: Deadline, batch: Any = None) -> str:
+        """Submit once and return the service's job id; a failure leaves it open whether there is a job."""
+
+        def call() -> str:
+            return str(primitives.send(payload, self._resolve(), tags, batch).job_id())
+
+        return self._call(call, "submitting the job", deadline)
+
+    @contextmanager
+    def batch(self, n_jobs: int, deadline: Deadline) -> Iterator[Any]:
+        """Batch mode for several jobs, so that the service runs them one after the other; ``None`` for one job."""
+        manager: Any = self._call(lambda: primitives.open_batch(self._resolve(), n_jobs), "opening a batch", deadline)
+        batch = self._call(manager.__enter__, "opening a batch", deadline)
+        try:
+            yield batch
+        finally:
+            # A batch that cannot be closed closes itself when it has been idle for a while; its jobs run all the same.
+            with suppress(BackendError):
+                self._call(lambda: manager.__exit__(None, None, None), "closing the batch", Deadline(CLOSE_SECONDS))
+
+    def find(self, tag: str, deadline: Deadline) -> list[str]:
+        """Ids of all jobs with this tag, oldest first."""
+
+        def call() -> list[str]:
+            found = self._service.jobs(job_tags=[tag], limit=None, instance=self._instance, descending=False)
+            return [job.job_id() for job in found]
+
+        return self._call(call, "looking for the job by its tag", deadline)
+
+    def status(self, service_id: str, deadline: Deadline) -> tuple[Status, str | None]:
+        """Status of a job, and the reason if it failed."""
+
+        def call() -> tuple[Status, str | None]:
+            job = self._service.job(service_id)
+            word = str(job.status())
+            status = from_service(word)
+            return status, (job.error_message() or word) if status is Status.FAILED else None
+
+        return self._call(call, f"asking for the status of {service_id}", deadline)
+
+    def values(self, service_id: str, payload: Payload, deadline: Deadline) -> list[Any]:
+        """Checked numbers of a finished job, one array for each PUB.
+
+        Raises:
+            JobResultError: the download is incomplete or not what was asked for.
+        """
+
+        def call() -> Any:
+            return self._service.job(service_id).result(timeout=DOWNLOAD_SECONDS)
+
+        what = f"reading the result of {service_id}"
+        return primitives.values(self._call(call, what, deadline, DOWNLOAD_SECONDS), payload)
+
+    def cancel(self, service_id: str, deadline: Deadline) -> None:
+        """Cancel a job; one that has ended already, or was deleted, stays as it is."""
+
+        def call() -> None:
+            self._service.job(service_id).cancel()
+
+        try:
+            self._call(call, f"cancelling {service_id}", deadline)
+        except ServiceError as error:
+            if error.status not in (404, 409):
+                raise
+
+    def _resolve(self) -> Any:
+        if self._backend is None:
+            self._backend = self._service.backend(self._name, instance=self._instance)
+            harden(self._service)  # this may have opened a connection to another instance
+        return self._backend
+
+    def _call(self, call: Callable[[], T], what: str, deadline: Deadline, seconds: float | None = None) -> T:
+        try:
+            return within(deadline.cap(seconds or time_limits.CALL_SECONDS), call, what)
+        except Exception as error:
+            problem = translate(error, what, self._secrets)
+            if problem is error:
+                raise
+            raise problem from None
+
+
+def open_remote(target: Mapping[str, Any]) -> Remote:
+    """The service that a receipt's target names.
+
+    Raises:
+        CredentialsError: there is no account, or IBM refuses it.
+        BackendError: the service cannot be reached.
+    """
+    return Remote(connect(target["token_env"], target["instance"]), target["backend"], target["instance"])

@@ -1,0 +1,1 @@
+"""Networks, which describe circuits without weights, and models, which have them."""

@@ -1,0 +1,1 @@
+"""One trainer, its losses, and what watches a run."""

@@ -1,0 +1,45 @@
+"""The state of one training run, as callbacks and checkpoints see it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pennylane as qml
+
+from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
+from qkd_pl.networks.networks import Network
+
+
+@dataclass
+class Run:
+    """Everything that changes during training, and what it needs to be continued.
+
+    Attributes:
+        network: what is trained.
+        device: where its circuits run.
+        settings: the trainer's settings and the name of the loss, JSON-able.
+        iterations: how many iterations the run will have.
+        weights: current weights in radians, float64, of shape ``network.weights_shape``.
+        optimizer: PennyLane's Adam with its moments.
+        random: a generator for each use of randomness: ``batches`` and ``device`` (shots and SPSA directions).
+        fingerprint: names and checksums of all that determines the run; a checkpoint fits only an equal one.
+        iteration: iterations done so far.
+        history: one JSON-able record per iteration done.
+    """
+
+    network: Network
+    device: DeviceSpec
+    settings: Mapping[str, Any]
+    iterations: int
+    weights: np.ndarray
+    optimizer: qml.AdamOptimizer
+    random: Mapping[str, np.random.Generator]
+    fingerprint: Mapping[str, Any]
+    iteration: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def model(self) -> TrainedQNN | TrainedQAE:
+        """The network with its present weights."""
+        return trained(self.network, self.weights.copy(), self.settings, list(self.history))

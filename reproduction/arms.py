@@ -1,0 +1,137 @@
+"""What every experiment shares: students trained in three arms from the same initial weights on the same batches.
+
+The arms are: without a teacher, distilled, and with scaled cross-entropy, the control that shows what a better loss
+alone would bring.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+
+from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
+from qkd_pl.networks.models import TrainedQAE, TrainedQNN
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.statistics import ARMS
+from qkd_pl.training.callbacks import Callback, ProgressBar
+from qkd_pl.training.trainer import KDTrainer
+from reproduction.sweep import Unit
+
+_LONG_SECONDS = 20.0  # a training that takes longer than this shows its own progress
+FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
+
+
+def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | None]:
+    """Training and test data of an experiment, and the preprocessing that its models take along.
+
+    Args:
+        data: JSON-able description, part of every unit's arguments: of MNIST if it has ``digits``, else of ground
+            states.
+    """
+    if "digits" not in data:
+        sizes = (data[key] for key in ("n_qubits", "n_train", "n_test", "data_seed"))
+        train, test = topological_phases(*sizes)
+        return train, test, None
+    train, test = mnist_images(data["digits"], n_train=data["n_train"], n_test=data["n_test"])
+    pipeline = fit_pipeline(train.inputs, data["embedding"], data["n_components"])
+    train, test = (split._replace(inputs=pipeline.transform(split.inputs)) for split in (train, test))
+    return train, test, pipeline
+
+
+def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
+    """Compute or download data once, before several processes need it."""
+    train, test, _ = load_data(data)
+    return {"n_train": len(train.labels), "n_test": len(test.labels)}
+
+
+def fit_and_save(
+    network: QNN | QAE,
+    trainer: Mapping[str, Any],
+    train: Dataset,
+    path: Path,
+    *,
+    teacher: Any = None,
+    pipeline: Pipeline | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> TrainedQNN | TrainedQAE:
+    """Train from where a killed run left off, and store the model at ``path``.
+
+    The checkpoint stays, so that no training is lost if the unit is killed before its result is stored.
+
+    Returns:
+        the model, which takes inputs in the form of its embedding; the stored one takes what ``pipeline`` takes.
+    """
+    training = KDTrainer(**trainer)
+    model = training.fit(
+        network,
+        train,
+        teacher=teacher,
+        callbacks=[*callbacks, ProgressBar(path.stem, delay=_LONG_SECONDS)],
+        checkpoint=path.parent.parent / _checkpoint_of(path.name),
+        checkpoint_every=max(10, training.iterations // 50),
+    )
+    (model.with_preprocessing(pipeline) if isinstance(model, TrainedQNN) else model).save(path)
+    return model
+
+
+def training_unit(
+    name: str, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], *, needs_model: bool = False
+) -> Unit:
+    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``; ``needs_model``: others read that file."""
+    model = arguments["model"]
+    return Unit(name, function, arguments, model if needs_model else None, _checkpoint_of(model))
+
+
+def _checkpoint_of(model: str) -> str:
+    return f"checkpoints/{Path(model).name}"
+
+
+def student_units(
+    function: Callable[..., dict[str, Any]],
+    students: Mapping[str, Mapping[str, Any]],
+    trainer: Mapping[str, Any],
+    logit_scale: float,
+    seeds: int,
+    common: Mapping[str, Any],
+) -> list[Unit]:
+    """The units of all students in all arms, in the order of students, arms and seeds.
+
+    Args:
+        function: trains one student in one arm; called with ``trainer``, ``distil``, ``model`` and what follows.
+        students: name → arguments of that student.
+        trainer: settings of :class:`KDTrainer` that all arms share.
+        logit_scale: of the control arm; the others have 1.
+        seeds: runs per arm.
+        common: arguments of all units.
+    """
+    units = []
+    for student, arm, seed in product(students, ARMS, range(seeds)):
+        name = f"{student}-{arm}-{seed:02d}"
+        arguments = {
+            **students[student],
+            **common,
+            "trainer": {
+                **trainer,
+                "logit_scale": logit_scale if arm == "control" else 1.0,
+                "seed": FIRST_STUDENT_SEED + seed,
+            },
+            "distil": arm == "kd",
+            "model": f"models/{name}.safetensors",
+        }
+        units.append(training_unit(f"students/{name}", function, arguments))
+    return units
+
+
+def by_student_and_arm(
+    results: Sequence[dict[str, Any]], students: Sequence[str], seeds: int
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Results in the order of :func:`student_units` as student → arm → one result per seed."""
+    rows = iter(results)
+    return {student: {arm: [next(rows) for _ in range(seeds)] for arm in ARMS} for student in students}
+
+
+def values_of(runs: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> dict[str, list[float]]:
+    """One value of the results of each arm."""
+    return {arm: [run[key] for run in results] for arm, results in runs.items()}

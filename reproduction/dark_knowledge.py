@@ -1,0 +1,196 @@
+"""When distillation adds something beyond a good logit scale, and when it does not.
+
+A low temperature T sharpens the student's logits as a logit scale s = 1/T does in cross-entropy; so KD at each T, with
+teachers of different quality, stands beside cross-entropy at each s, and KD is compared with the *best* scale: an
+advantage that is left there is due to the teacher.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.networks.networks import QNN
+from qkd_pl.statistics import Estimate, estimate, paired_difference
+from qkd_pl.storage import write_json
+from reproduction.arms import FIRST_STUDENT_SEED, fit_and_save, load_data, training_unit
+from reproduction.candidates import TeacherRecipe, prepare_teacher, stored_logits
+from reproduction.depth import DepthSettings
+from reproduction.figure4 import Figure4Settings
+from reproduction.figure5 import Figure5Settings
+from reproduction.figure6 import Figure6Settings
+from reproduction.sweep import Unit, run_units
+
+
+@dataclass(frozen=True, kw_only=True)
+class DarkKnowledgeSettings:
+    """Everything that the result depends on, except the number of seeds.
+
+    Attributes:
+        problem: data, teacher and training.
+        student_layers: depth of the student.
+        temperatures: T of the KD loss.
+        scales: logit scales s of cross-entropy without a teacher.
+        teacher_candidates: teachers trained with and without a good logit scale.
+        logit_scale: of the good teachers.
+        ensemble: how many of the best are averaged in the third kind of teacher.
+    """
+
+    problem: DepthSettings | Figure6Settings
+    student_layers: int
+    temperatures: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+    scales: tuple[float, ...] = (1.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+    teacher_candidates: int = 3
+    logit_scale: float = 10.0
+    ensemble: int = 3
+
+    @property
+    def device(self) -> str:
+        """Entry of the device registry on which everything is trained."""
+        return self.problem.device
+
+    @property
+    def student(self) -> dict[str, Any]:
+        """Arguments of :class:`QNN`."""
+        return {**self.problem.teacher_recipe.network, "n_layers": self.student_layers}
+
+    def teacher_plans(self) -> dict[str, TeacherRecipe]:
+        """Teachers of increasing quality: logit scale 1, a good scale, and several of these averaged."""
+        plan = replace(self.problem.teacher_recipe, candidates=self.teacher_candidates, chosen=1)
+        raw, scaled = (
+            replace(plan, trainer={**plan.trainer, "logit_scale": scale}) for scale in (1.0, self.logit_scale)
+        )
+        ensemble = replace(scaled, chosen=self.ensemble, candidates_in="../scaled")
+        return {"raw": raw, "scaled": scaled, "ensemble": ensemble}
+
+
+#: The experiments of the paper in which dark knowledge can be looked for, each with its smallest student.
+PROBLEMS = {
+    "table1": DarkKnowledgeSettings(
+        problem=Figure4Settings(n_qubits=7, teacher_layers=2),
+        student_layers=1,
+        temperatures=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+        scales=(1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 50.0, 100.0, 200.0, 500.0),
+        teacher_candidates=20,
+        logit_scale=30.0,
+        ensemble=5,
+    ),
+    "figure4": DarkKnowledgeSettings(problem=Figure4Settings(), student_layers=1),
+    "figure5": DarkKnowledgeSettings(problem=Figure5Settings(), student_layers=4),
+    "figure6": DarkKnowledgeSettings(
+        problem=Figure6Settings(n_train=20_000, epochs=4),
+        student_layers=4,
+        temperatures=(0.02, 1 / 30, 0.1),
+        scales=(1.0, 10.0, 30.0, 50.0),
+        logit_scale=30.0,
+    ),
+}
+
+
+def run_dark_knowledge(
+    settings: DarkKnowledgeSettings, seeds: int, directory: Path, *, workers: int = 1
+) -> dict[str, Any]:
+    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+
+    Returns:
+        the summary: accuracy at each logit scale, and for each teacher and temperature the accuracy with KD and its
+        paired difference to cross-entropy at the scale of the largest mean test accuracy. Choosing the scale by the
+        test data favours the control, not KD.
+    """
+    prepared = {
+        name: prepare_teacher(plan, directory / name, workers) for name, plan in settings.teacher_plans().items()
+    }
+    groups = {
+        ("control", scale): _units(settings, seeds, "control", {"logit_scale": scale}) for scale in settings.scales
+    }
+    for name, (source, _) in prepared.items():
+        for temperature in settings.temperatures:
+            units = _units(settings, seeds, name, {"temperature": temperature}, source)
+            groups[name, temperature] = units
+    everything = [unit for units in groups.values() for unit in units]
+    results = iter(run_units(everything, directory, workers=workers, title="students"))
+    accuracies = {key: [next(results)["test_accuracy"] for _ in units] for key, units in groups.items()}
+    summary = {"settings": asdict(settings), "seeds": seeds, **_summarise(settings, accuracies)}
+    for name, (_, teacher) in prepared.items():
+        summary["teachers"][name] |= teacher
+    write_json(directory / "summary.json", summary)
+    return summary
+
+
+def train_student(
+    *, network: dict, trainer: dict, data: dict, source: dict | None, model: str, teacher: str, directory: Path
+) -> dict[str, float]:
+    """Train one student, with the teacher of that name unless there is no source, and store its model."""
+    train, test, _ = load_data(data)
+    logits = None if source is None else stored_logits(directory / teacher)
+    student = fit_and_save(QNN(**network), trainer, train, directory / model, teacher=logits)
+    assert isinstance(student, TrainedQNN)
+    return {
+        "train_accuracy": student.score(*train, trainer["device"]),
+        "test_accuracy": student.score(*test, trainer["device"]),
+    }
+
+
+def format_dark_knowledge(summary: Mapping[str, Any]) -> str:
+    """The summary as text: mean ± 95 % confidence interval."""
+    lines = [
+        f"{'scaled CE, test accuracy':<34}"
+        + "".join(f"{f's = {s}':>16}" for s in sorted(summary["control"], key=float))
+    ]
+    lines.append(_row("no teacher", summary["control"]))
+    for name, teacher in summary["teachers"].items():
+        title = f"teacher {name}, {teacher['test_accuracy']:.3f}"
+        lines += [
+            "",
+            f"{title:<34}" + "".join(f"{f'T = {float(t):.3g}':>16}" for t in sorted(teacher["kd"], key=float)),
+        ]
+        lines.append(_row("KD", teacher["kd"]))
+        lines.append(_row(f"KD − scaled CE (s = {summary['best_scale']:g})", teacher["kd - control"]))
+    return "\n".join(lines)
+
+
+def _row(title: str, cells: Mapping[str, Any]) -> str:
+    return f"{title:<34}" + "".join(f"{Estimate.from_json(cells[key])!s:>16}" for key in sorted(cells, key=float))
+
+
+def _summarise(settings: DarkKnowledgeSettings, accuracies: Mapping[tuple[str, float], list[float]]) -> dict[str, Any]:
+    control = {scale: accuracies["control", scale] for scale in settings.scales}
+    best = max(control, key=lambda scale: estimate(control[scale]).mean)
+    teachers: dict[str, dict[str, Any]] = {}
+    for name in settings.teacher_plans():
+        distilled = {str(temperature): accuracies[name, temperature] for temperature in settings.temperatures}
+        teachers[name] = {
+            "kd": {key: estimate(values).to_json() for key, values in distilled.items()},
+            "kd - control": {
+                key: paired_difference(values, control[best]).to_json() for key, values in distilled.items()
+            },
+        }
+    return {
+        "best_scale": best,
+        "control": {str(scale): estimate(values).to_json() for scale, values in control.items()},
+        "teachers": teachers,
+    }
+
+
+def _units(
+    settings: DarkKnowledgeSettings,
+    seeds: int,
+    teacher: str,
+    loss: Mapping[str, float],
+    source: Mapping[str, Any] | None = None,
+) -> list[Unit]:
+    ((setting, value),) = loss.items()
+    units = []
+    for seed in range(seeds):
+        name = f"{teacher}-{setting}-{value:g}-{seed:02d}"
+        arguments = {
+            "network": settings.student,
+            "trainer": {**settings.problem.student_trainer, "seed": FIRST_STUDENT_SEED + seed, **loss},
+            "data": settings.problem.teacher_recipe.data,
+            "source": source,
+            "teacher": teacher,
+            "model": f"models/{name}.safetensors",
+        }
+        units.append(training_unit(f"students/{name}", train_student, arguments))
+    return units

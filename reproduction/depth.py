@@ -1,0 +1,145 @@
+"""Accuracy of students against their number of layers: what Figures 4 and 5 of the paper have in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.networks.networks import QNN
+from qkd_pl.statistics import format_arms, summarise_arms
+from qkd_pl.storage import write_json
+from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, values_of
+from reproduction.candidates import TeacherKind, TeacherRecipe, prepare_teacher, stored_logits
+from reproduction.sweep import run_units
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DepthSettings(ABC):
+    """Everything that the result depends on, except the data and the number of seeds.
+
+    Attributes:
+        n_qubits: of teacher and students.
+        teacher: ``"qnn"``, or ``"mlp"`` for a classical network (:mod:`reproduction.candidates`).
+        teacher_layers: of a QNN as the teacher.
+        teacher_candidates, teachers: so many QNNs are trained, and the best by training accuracy are averaged.
+        teacher_iterations: training of each of them.
+        student_layers: depths of the students.
+        iterations, learning_rate, temperature, logit_scale: training; the logit scale is that of the teacher and of the
+            control arm.
+        device: entry of the device registry on which everything is trained.
+    """
+
+    n_qubits: int = 15
+    teacher: TeacherKind = "qnn"
+    teacher_layers: int = 10
+    teacher_candidates: int = 3
+    teachers: int = 1
+    teacher_iterations: int
+    student_layers: tuple[int, ...]
+    iterations: int
+    learning_rate: float
+    temperature: float
+    logit_scale: float = 10.0
+    device: str = "lightning"
+
+    @property
+    @abstractmethod
+    def data(self) -> dict[str, Any]:
+        """The data, as :func:`reproduction.arms.load_data` takes them."""
+
+    @property
+    @abstractmethod
+    def embedding(self) -> str:
+        """The embedding of the data."""
+
+    def network(self, n_layers: int) -> dict[str, Any]:
+        """Arguments of :class:`QNN` for a network of this depth."""
+        return {"n_qubits": self.n_qubits, "n_layers": n_layers, "embedding": self.embedding}
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """Settings of :class:`KDTrainer` that all networks share."""
+        return {"learning_rate": self.learning_rate, "temperature": self.temperature, "device": self.device}
+
+    @property
+    def student_trainer(self) -> dict[str, Any]:
+        """Settings of :class:`KDTrainer` for the students."""
+        return {**self.trainer, "iterations": self.iterations}
+
+    @property
+    def teacher_recipe(self) -> TeacherRecipe:
+        """How the teacher is made."""
+        trainer = {**self.trainer, "iterations": self.teacher_iterations, "logit_scale": self.logit_scale}
+        return TeacherRecipe(
+            kind=self.teacher,
+            network=self.network(self.teacher_layers),
+            trainer=trainer,
+            data=self.data,
+            candidates=self.teacher_candidates,
+            chosen=self.teachers,
+            temperature=self.temperature,
+        )
+
+
+def run_depth(settings: DepthSettings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
+    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+
+    Returns:
+        the summary: settings, teacher, and for each depth and split the arms' estimates and paired differences.
+    """
+    source, teacher = prepare_teacher(settings.teacher_recipe, directory, workers)
+    students = {f"{layers:02d}-layers": {"network": settings.network(layers)} for layers in settings.student_layers}
+    common = {"source": source}
+    units = student_units(train_student, students, settings.student_trainer, settings.logit_scale, seeds, common)
+    runs = by_student_and_arm(run_units(units, directory, workers=workers, title="students"), list(students), seeds)
+    summary = {
+        "settings": {**asdict(settings), "data": settings.data},
+        "seeds": seeds,
+        "teacher": teacher,
+        "students": {
+            str(layers): {split: summarise_arms(values_of(arms, f"{split}_accuracy")) for split in SPLITS}
+            for layers, arms in zip(settings.student_layers, runs.values(), strict=True)
+        },
+    }
+    write_json(directory / "summary.json", summary)
+    return summary
+
+
+def train_student(
+    *, network: dict, trainer: dict, distil: bool, source: dict, model: str, directory: Path
+) -> dict[str, float]:
+    """Train one student in one arm and store its model."""
+    train, test, pipeline = load_data(source["data"])
+    teacher = stored_logits(directory) if distil else None
+    path = directory / model
+    student = fit_and_save(QNN(**network), trainer, train, path, teacher=teacher, pipeline=pipeline)
+    assert isinstance(student, TrainedQNN)
+    device = trainer["device"]
+    return {"train_accuracy": student.score(*train, device), "test_accuracy": student.score(*test, device)}
+
+
+def format_depth(summary: Mapping[str, Any]) -> str:
+    """The summary as text: mean ± 95 % confidence interval of each arm at each depth."""
+    rows = {
+        split: {
+            f"{layers} layers": summary["students"][layers][split] for layers in sorted(summary["students"], key=int)
+        }
+        for split in SPLITS
+    }
+    blocks = [format_arms(f"{split} accuracy, {summary['seeds']} seeds", rows[split], width=24) for split in SPLITS]
+    return "\n".join([describe_teacher(summary), *(line for block in blocks for line in ("", *block))])
+
+
+def describe_teacher(summary: Mapping[str, Any]) -> str:
+    """The teacher in one line."""
+    teacher, settings = summary["teacher"], summary["settings"]
+    accuracies = f"train accuracy {teacher['train_accuracy']:.4f}, test accuracy {teacher['test_accuracy']:.4f}"
+    if teacher["kind"] == "mlp":
+        return f"teacher, a classical network on the images: {accuracies}"
+    chosen = f"best {len(teacher['chosen'])} of {settings['teacher_candidates']}"
+    size = f"{settings['n_qubits']} qubits × {settings['teacher_layers']} layers"
+    return f"teacher, {size}: {accuracies} ({chosen})"

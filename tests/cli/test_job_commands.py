@@ -1,0 +1,140 @@
+"""The commands, from a saved model to a result, each invocation on its own."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loopback import Server, respond
+from plans import make_plan
+from typer.testing import CliRunner
+
+from qkd_pl.cli.job_commands import app
+from qkd_pl.datasets import topological_phases
+from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
+from qkd_pl.devices.registry import EXACT
+from qkd_pl.networks.models import load_model, trained
+from qkd_pl.networks.networks import QAE, QNN
+
+RUN = "import sys; from qkd_pl.cli.job_commands import app; app(sys.argv[1:])"
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QKD_PL_CACHE", str(tmp_path / "cache"))
+    network = QNN(3, 1)
+    path = tmp_path / "student.safetensors"
+    trained(network, np.random.default_rng(0).uniform(0, 6, network.weights_shape)).save(path)
+    return path
+
+
+def run(*arguments: object) -> str:
+    finished = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert finished.exit_code == 0, finished.output
+    return finished.stdout
+
+
+def test_rehearsal_in_separate_processes(model: Path) -> None:
+    """`submit` in one process, `result` in another: the accuracies, shots, cost and circuit figures are printed."""
+    submitted = json.loads(run("submit", model, "--device", "manila", "--samples", 16, "--json"))
+    command = [sys.executable, "-c", RUN, "result", submitted["id"]]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    for words in ("accuracy 0.", "exact 0.", "16 circuits", "65,536 shots", "QPU seconds", "depth", "two-qubit gates"):
+        assert words in printed
+    again = json.loads(run("result", submitted["id"], "--json"))
+    assert np.shape(again["logits"]) == (16, 2)
+    assert 0 <= again["accuracy"] <= 1
+    assert again["stage"] == "done"
+    assert submitted["shots"] == again["cost"]["shots"] == 16 * 4096
+
+
+def test_submit_with_fewer_shots_than_the_device_has(model: Path) -> None:
+    submitted = json.loads(run("submit", model, "--samples", 2, "--shots", 128, "--json"))
+    assert submitted["shots"] == 2 * 128
+    assert jobs()[0].receipt.target["device"]["shots"] == 128
+
+
+def test_submit_says_what_to_do_next(model: Path) -> None:
+    printed = run("submit", model, "--samples", 2)
+    (job,) = jobs()
+    assert "2 circuits" in printed
+    assert f"qkd-pl result {job.id}" in printed
+    assert str(job.ledger.path) in printed
+
+
+def test_jobs_and_cancel(direct: Server) -> None:
+    direct.service.polls_until_done = 1000
+    job = submit(make_plan())
+    assert job.id in run("jobs")
+    assert json.loads(run("jobs", "--json"))[0]["stage"] == "submitted"
+    assert "cancelled" in run("cancel", job.id)
+    assert json.loads(run("jobs", "--json"))[0]["stage"] == "cancelled"
+    assert direct.service.active == []
+
+
+def test_an_empty_ledger_says_so() -> None:
+    assert "no jobs yet" in run("jobs")
+    assert json.loads(run("jobs", "--json")) == []
+
+
+def test_own_data_and_autoencoder(model: Path, tmp_path: Path) -> None:
+    qae = QAE(3, 2, 1)
+    trained(qae, np.zeros(qae.weights_shape)).save(tmp_path / "qae.safetensors")
+    small = QNN(2, 1)
+    trained(small, np.zeros(small.weights_shape)).save(tmp_path / "small.safetensors")
+    np.savez(tmp_path / "data.npz", inputs=np.eye(8)[:5], labels=np.zeros(5, dtype=int))
+    arguments = ("--autoencoder", tmp_path / "qae.safetensors", "--data", tmp_path / "data.npz", "--samples", 3)
+    planned = json.loads(run("submit", tmp_path / "small.safetensors", *arguments, "--json"))
+    assert planned["circuits"] == 3
+    assert json.loads(run("result", planned["id"], "--json"))["samples"] == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("result", "nonsense"), "no job 'nonsense'"),
+        (("submit", "missing.safetensors"), "missing.safetensors"),
+        (("submit", "{model}", "--device", "lightning"), "qkd.ibm"),
+        (("submit", "{model}", "--data", "{model}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{array}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{truncated}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "{folder}"), "not an .npz file"),
+        (("submit", "{model}", "--data", "missing.npz"), "missing.npz: no such data file"),
+        (("submit", "{model}", "--autoencoder", "{model}"), "not an autoencoder"),
+    ],
+)
+def test_errors_are_one_line(arguments: tuple[str, ...], message: str, model: Path) -> None:
+    paths = {"model": model, "folder": model.parent}
+    paths |= {name: model.parent / f"{name}.npz" for name in ("array", "truncated")}
+    np.save(model.parent / "array.npy", np.eye(8))
+    (model.parent / "array.npy").rename(paths["array"])
+    np.savez(paths["truncated"], inputs=np.eye(8), labels=np.zeros(8, dtype=int))
+    paths["truncated"].write_bytes(paths["truncated"].read_bytes()[:300])
+    finished = CliRunner().invoke(app, [each.format(**paths) for each in arguments])
+    assert finished.exit_code == 1
+    assert message in finished.stderr
+    assert finished.stderr.startswith("error: ")
+    assert len(finished.stderr.splitlines()) == 1
+
+
+def test_a_refused_submission_names_its_receipt(model: Path, direct: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    direct.break_on("POST", "/jobs", respond(403))
+    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.jobs.submit", lambda plan: submit(make_plan()))
+    finished = CliRunner().invoke(app, ["submit", str(model), "--samples", "1"])
+    assert finished.exit_code == 1
+    (job,) = jobs()
+    assert job.id in finished.stderr
+
+
+def test_exact_logits_are_exact_whatever_the_default_device_is(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = "  noisy: {plugin: default.qubit, shots: 1}\n  aer: {plugin: qkd.ibm, backend: aer, shots: 8}\n"
+    (tmp_path / "devices.yaml").write_text(f"default: noisy\ndevices:\n{entries}")
+    monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "devices.yaml"))
+    submitted = json.loads(run("submit", model, "--device", "aer", "--samples", 4, "--seed", 0, "--json"))
+    arrays = attach(submitted["id"]).ledger.arrays(submitted["id"])
+    _, (inputs, _) = topological_phases(3, 0, 4, seed=0)
+    np.testing.assert_allclose(arrays["exact_logits"], load_model(model).logits(inputs, EXACT), atol=1e-12)

@@ -1,0 +1,166 @@
+"""Plans: what they cost, and that what they compute is what the model computes."""
+
+from pathlib import Path
+
+import numpy as np
+import pennylane as qml
+import pytest
+from loopback import Server
+
+from qkd_pl.datasets import topological_phases
+from qkd_pl.datasets.dataset import Dataset
+from qkd_pl.deployment.planning import plan
+from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
+from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
+from qkd_pl.networks.models import TrainedQNN, trained
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.training.trainer import KDTrainer
+
+EXACT = DeviceSpec(name="exact", plugin="qkd.ibm", options={"backend": "aer"})
+LOOPBACK = DeviceSpec(
+    name="loopback",
+    plugin="qkd.ibm",
+    shots=1000,
+    options={"backend": "ibm_manila", "token_env": "QISKIT_IBM_TOKEN", "transpile_attempts": 2},
+)
+
+
+def make_model(n_qubits: int, embedding: str = "state", n_layers: int = 1, topology: str = "ring") -> TrainedQNN:
+    network = QNN(n_qubits, n_layers, embedding=embedding, topology=topology)
+    weights = np.random.default_rng(n_qubits).uniform(0, 2 * np.pi, network.weights_shape)
+    model = trained(network, weights)
+    assert isinstance(model, TrainedQNN)
+    return model
+
+
+def states(n: int, n_qubits: int, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    amplitudes = generator.normal(size=(n, 2**n_qubits)) + 1j * generator.normal(size=(n, 2**n_qubits))
+    return amplitudes / np.linalg.norm(amplitudes, axis=1, keepdims=True)
+
+
+def mixtures(n: int, n_qubits: int) -> np.ndarray:
+    """Density matrices of full rank, the first of rank two."""
+    probabilities = np.random.default_rng(1).dirichlet(np.ones(2**n_qubits), size=n)
+    probabilities[0] = [0.25, 0.75] + [0.0] * (2**n_qubits - 2)
+    vectors = np.stack([np.linalg.qr(states(2**n_qubits, n_qubits, seed))[0] for seed in range(n)])
+    return np.einsum("nik,nk,njk->nij", vectors, probabilities, vectors.conj())
+
+
+INPUTS = {
+    "state": states(6, 3),
+    "amplitude": np.random.default_rng(2).normal(size=(6, 7)),
+    "phase": np.random.default_rng(3).integers(0, 2, (6, 3)),
+    "basis": np.random.default_rng(4).integers(0, 2, (6, 3)),
+    "angle": np.random.default_rng(5).uniform(-3, 3, (6, 3)),
+}
+
+
+@pytest.mark.parametrize("embedding", INPUTS)
+def test_logits_are_those_of_default_qubit(embedding: str) -> None:
+    model = make_model(3, embedding)
+    logits = submit(plan(model, INPUTS[embedding], EXACT)).result()
+    np.testing.assert_allclose(logits, model.logits(INPUTS[embedding], "default"), atol=1e-9)
+
+
+def test_mixed_inputs_are_those_of_default_mixed() -> None:
+    """Against PennyLane's density-matrix simulator, which runs the mixture itself."""
+    model, inputs = make_model(2, n_layers=2), mixtures(5, 2)
+    planned = plan(model, inputs, EXACT)
+    assert planned.cost.circuits == 2 + 4 * 4, "eigenstates of weight zero are not run"
+
+    @qml.qnode(qml.device("default.mixed", wires=2))
+    def reference(matrix: np.ndarray) -> object:
+        qml.QubitDensityMatrix(matrix, wires=[0, 1])
+        model.network.ansatz.apply(model.weights)
+        return [qml.expval(qml.Z(wire)) for wire in range(2)]
+
+    np.testing.assert_allclose(submit(planned).result(), [reference(each) for each in inputs], atol=1e-9)
+
+
+def test_all_inputs_are_one_job_and_one_circuit() -> None:
+    planned = plan(make_model(3), states(300, 3), "manila")
+    assert planned.cost.jobs == len(planned.payloads) == 1
+    assert len(planned.layouts) == 1
+    assert (planned.cost.circuits, planned.cost.shots) == (300, 300 * 4096)
+    assert planned.cost.qpu_seconds == pytest.approx(2 + 0.00035 * 300 * 4096)
+
+
+def test_a_line_costs_less_than_a_ring() -> None:
+    models = [make_model(5, "phase", 2, topology) for topology in ("ring", "line")]
+    ring, line = (plan(model, np.zeros((1, 5)), "manila") for model in models)
+    assert line.cost.two_qubit_gates < ring.cost.two_qubit_gates
+    assert line.cost.estimated_fidelity > ring.cost.estimated_fidelity
+
+
+def test_the_devices_limit_holds() -> None:
+    limited = DeviceSpec(name="limited", plugin="qkd.ibm", shots=4096, max_qpu_seconds=30, options={"backend": "aer"})
+    model = make_model(2)
+    with pytest.raises(CostLimitError, match="max_qpu_seconds: 30"):
+        submit(plan(model, states(64, 2), limited))
+    assert jobs() == []
+    submit(plan(model, states(8, 2), limited))
+
+
+def test_runs_on_the_service(direct: Server) -> None:
+    model, inputs = make_model(2), mixtures(4, 2)
+    planned = plan(model, inputs, LOOPBACK, labels=np.array([0, 1, 1, 0]))
+    assert direct.count("POST /jobs") == 0
+    job = submit(planned)
+    assert attach(job.id).receipt.target["instance"].startswith("crn:")
+    np.testing.assert_allclose(attach(job.id).result(timeout=30), model.logits(inputs), atol=1e-9)
+    assert direct.count("POST /jobs") == 1
+
+
+def test_mitigation_is_part_of_the_receipt_and_of_the_job(direct: Server) -> None:
+    options = {**LOOPBACK.options, "resilience_level": 2, "dynamical_decoupling": {"enable": True}}
+    job = submit(plan(make_model(2), states(3, 2), LOOPBACK.model_copy(update={"options": options})))
+    (sent,) = direct.service.jobs.values()
+    assert sent.body["params"]["resilience_level"] == 2
+    assert sent.body["params"]["options"]["dynamical_decoupling"]["enable"] is True
+    assert '"resilience_level": 2' in job.ledger.payload(job.receipt.parts[0])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "labels"),
+    [
+        (np.empty((0, 4)), None),
+        (np.eye(4), np.zeros(3, dtype=int)),
+        (np.eye(4), np.eye(4)),
+        (np.eye(4), np.array([5, 5, 5, 5])),
+        (np.eye(4), np.array(["0", "1", "0", "1"])),
+    ],
+)
+def test_no_inputs_or_other_labels_are_refused(inputs: np.ndarray, labels: np.ndarray | None) -> None:
+    with pytest.raises(InvalidInputError, match=r"inputs|labels"):
+        plan(make_model(2), inputs, EXACT, labels)
+
+
+def test_only_classifiers_are_planned() -> None:
+    qae = QAE(2, 1, 1)
+    with pytest.raises(InvalidInputError, match="model is a TrainedQAE"):
+        plan(trained(qae, np.zeros(qae.weights_shape)), np.eye(4), "aer")  # type: ignore[arg-type]
+
+
+def test_other_plugins_are_refused() -> None:
+    with pytest.raises(DeviceConfigError, match=r"default\.qubit"):
+        plan(make_model(2), np.eye(4), "default")
+
+
+def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 5-qubit chain, compressed to 2 qubits, classified by a 2-qubit student on a simulated 5-qubit IBM device."""
+    monkeypatch.setenv("QKD_PL_CACHE", str(tmp_path))
+    train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
+    settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
+    qae = KDTrainer(iterations=40, learning_rate=0.1, **settings).fit(QAE(5, 2, 2), train)
+    student = KDTrainer(iterations=50, learning_rate=0.2, logit_scale=10.0, **settings).fit(
+        QNN(2, 2), Dataset(qae.compress(train.inputs), train.labels)
+    )
+    compressed = qae.compress(test.inputs)
+    exact = student.score(compressed, test.labels)
+    logits = submit(plan(student, compressed, "manila", test.labels)).result()
+    assert exact > 0.9
+    assert np.mean(logits.argmax(axis=1) == test.labels) > exact - 0.04

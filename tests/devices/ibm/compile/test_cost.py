@@ -1,0 +1,128 @@
+"""Prices against the formula by hand, and circuits against a count of measurement bases."""
+
+import dataclasses
+
+import numpy as np
+import pennylane as qml
+import pytest
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+
+from qkd_pl.devices.ibm.compile.cost import price, qpu_seconds, repetitions
+from qkd_pl.devices.ibm.device import IBMDevice
+from qkd_pl.devices.ibm.service.backends import open_backend
+from qkd_pl.errors import InvalidInputError
+
+
+def cost(measurements, shots, rows=10, backend="aer", **options):
+    operations = [qml.RY(np.linspace(0.1, 1, rows), 0), qml.RX(0.3, 1), qml.CNOT([0, 1])]
+    tape = qml.tape.QuantumScript(operations, measurements, shots=shots)
+    device = IBMDevice(wires=2, backend=backend, **options)
+    return device.plan([tape]).cost(device.backend)
+
+
+def test_ibms_quick_formula():
+    assert qpu_seconds([2000 * 1000]) == pytest.approx(702)
+    assert qpu_seconds([1000] * 2000) == pytest.approx(2000 * 2.35)
+    assert qpu_seconds([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("observables", "bases"),
+    [
+        ([qml.Z(0), qml.Z(1), qml.Z(0) @ qml.Z(1)], 1),
+        ([qml.Z(0), qml.X(1)], 1),
+        ([qml.Z(0), qml.X(0)], 2),
+        ([qml.X(0) @ qml.X(1) + qml.Y(0) @ qml.Y(1), qml.Z(0)], 3),
+        ([qml.Projector([0, 0], wires=[0, 1])], 1),
+    ],
+)
+def test_circuits_are_rows_times_bases(observables, bases):
+    found = cost([qml.expval(each) for each in observables], shots=1000)
+    assert (found.jobs, found.circuits, found.shots) == (1, 10 * bases, 10_000 * bases)
+    assert found.qpu_seconds == pytest.approx(2 + 0.00035 * 10_000 * bases)
+
+
+def test_sampler_is_one_circuit_for_each_row():
+    assert cost([qml.probs(wires=[0])], shots=100).circuits == 10
+
+
+def test_exact_simulation_has_no_shots():
+    assert dataclasses.astuple(cost([qml.expval(qml.Z(0))], shots=None))[:4] == (1, 10, 0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "factor"),
+    [
+        ({}, 1),
+        ({"resilience_level": 1}, 1),
+        ({"resilience_level": 2}, 3),
+        ({"resilience_level": 2, "resilience": {"zne_mitigation": False}}, 1),
+        ({"resilience": {"zne_mitigation": True, "zne": {"noise_factors": [1, 2, 3, 4]}}}, 4),
+        ({"resilience": {"pec_mitigation": True}}, 100),
+        ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 20}}}, 20),
+        ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 1.9}}}, 2),
+        ({"resilience": {"pec_mitigation": True, "pec": {"max_overhead": 0.5}}}, 1),
+    ],
+)
+def test_mitigation_repeats_circuits(options, factor):
+    assert repetitions(options) == factor
+    assert cost([qml.expval(qml.Z(0))], shots=100, **options).circuits == 10 * factor
+
+
+@pytest.mark.parametrize(
+    ("resilience", "executions"),
+    [
+        ({"zne_mitigation": True}, 0),
+        ({"zne_mitigation": True, "zne": {"amplifier": "pea"}}, 9 * 6 * 32 * 128),
+        ({"pec_mitigation": True}, 9 * 6 * 32 * 128),
+        (
+            {
+                "pec_mitigation": True,
+                "layer_noise_learning": {
+                    "layer_pair_depths": [0, 4],
+                    "num_randomizations": 1000,
+                    "shots_per_randomization": 10,
+                    "max_layers_to_learn": None,
+                },
+            },
+            9 * 2 * 1000 * 10,
+        ),
+        ({"pec_mitigation": True, "layer_noise_learning": {"max_layers_to_learn": 0}}, 0),
+        (
+            {
+                "measure_mitigation": True,
+                "measure_noise_learning": {"num_randomizations": 1000, "shots_per_randomization": 10_000},
+            },
+            10_000_000,
+        ),
+    ],
+)
+def test_learning_the_noise_is_priced(resilience, executions):
+    """The circuit has one layer of two-qubit gates."""
+    found = cost([qml.expval(qml.Z(0))], shots=100, resilience=resilience)
+    assert found.qpu_seconds == pytest.approx(2 + 0.00035 * (found.shots + executions))
+
+
+def test_a_longer_repetition_delay_is_priced():
+    found = cost([qml.expval(qml.Z(0))], shots=100, execution={"rep_delay": 0.5})
+    assert found.qpu_seconds == pytest.approx(2 + 1000 * (0.0001 + 0.5))
+    assert cost([qml.expval(qml.Z(0))], shots=100, execution={"rep_delay": 0.0001}).qpu_seconds == pytest.approx(2.35)
+
+
+def test_mitigation_without_a_bound_is_for_simulators_only():
+    unbounded = {"pec_mitigation": True, "pec": {"max_overhead": None}}
+    assert cost([qml.expval(qml.Z(0))], shots=100, resilience=unbounded).circuits == 1000
+    with pytest.raises(InvalidInputError, match=r"resilience\.pec\.max_overhead: null has no bound"):
+        IBMDevice(wires=2, backend=FakeManilaV2(), resilience=unbounded)
+
+
+def test_cost_reports_circuit_and_calibration():
+    found = cost([qml.expval(qml.Z(0))], shots=100, backend="fake_manila")
+    assert found.two_qubit_gates == 1
+    assert 3 <= found.depth <= 12
+    assert 0.9 < found.estimated_fidelity < 1.0
+    assert str(found).startswith("1 job, 10 circuits, 1,000 shots, about 2 QPU seconds; depth ")
+
+
+def test_no_jobs_cost_nothing():
+    assert dataclasses.astuple(price([], open_backend("aer", 1))) == (0, 0, 0, 0, 0, 0, 1.0)

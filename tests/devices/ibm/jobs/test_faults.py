@@ -1,0 +1,532 @@
+"""Every way in which the service can fail: a typed error of ours or a recovery, one job at most, and no secrets out."""
+
+import json
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from loopback import API_KEY, Server, cut_json, hang, reset_after, reset_before, respond, truncate
+from loopback.replies import Exchange
+from loopback.service import StoredJob
+from plans import LOGITS, make_plan
+
+from qkd_pl.devices.ibm.jobs.jobs import Job, attach, jobs, submit
+from qkd_pl.devices.ibm.service import connection, deadline, polling
+from qkd_pl.devices.ibm.service.job_status import Status
+from qkd_pl.devices.ibm.service.remote import Remote, open_remote
+from qkd_pl.errors import (
+    BackendError,
+    CredentialsError,
+    JobCancelledError,
+    JobFailedError,
+    JobResultError,
+    JobTimeoutError,
+    QKDError,
+    ServiceError,
+)
+
+DEADLINE = 5.0
+ALWAYS = 1_000_000
+WAYS = pytest.mark.parametrize("way", ["direct", "proxied"])
+
+
+def every(faults: Iterable[str]) -> pytest.MarkDecorator:
+    """All faults directly; those of the connection itself, which look different to the client, by proxy as well."""
+    by_proxy = [name for name in faults if name.startswith(("reset", "no answer", "truncated"))]
+    pairs = [(name, "direct") for name in faults] + [(name, "proxied") for name in by_proxy]
+    return pytest.mark.parametrize(("fault", "way"), pairs)
+
+
+@pytest.fixture
+def server(way: str, request: pytest.FixtureRequest) -> Server:
+    reached: Server = request.getfixturevalue(way)
+    return reached
+
+
+@pytest.fixture
+def way() -> str:
+    return "direct"
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "FIRST_SECONDS", 0.02)
+    monkeypatch.setattr(polling, "LONGEST_SECONDS", 0.1)
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
+    # Handles of one test share one connection, which takes a while to open.
+    shared = cache(lambda *target: open_remote(dict(target)))
+    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.jobs.open_remote", lambda target: shared(*where(target)))
+
+
+@pytest.fixture(autouse=True)
+def no_secrets(
+    server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> Iterator[None]:
+    """Neither the API key nor an access token in any log, output or file; the key itself only ever goes to IAM."""
+    with caplog.at_level(logging.DEBUG):
+        yield
+    captured = capfd.readouterr()
+    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    everything = caplog.text + captured.out + captured.err + files.decode(errors="replace")
+    for secret in (API_KEY, *server.service.access_tokens):
+        assert secret not in everything
+    assert not server.service.raw_key_seen
+
+
+class Caught:
+    """An expected error, its text and how long it took."""
+
+    def __init__(self, *expected: type[QKDError]) -> None:
+        self._expected = expected
+
+    def __enter__(self) -> "Caught":
+        self._start = time.monotonic()
+        return self
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        assert isinstance(error, self._expected), f"expected {self._expected}, got {error!r}"
+        self.error: Any = error
+        self.seconds = time.monotonic() - self._start
+        assert self.seconds < DEADLINE + 1, "it hung past its deadline"
+        text = "".join(traceback.format_exception(error))
+        assert API_KEY not in text
+        assert "eyJ" not in text
+        return True
+
+
+def echo(exchange: Exchange) -> dict[str, Any]:
+    """A service that repeats the credentials it was given in its error."""
+    return {"errors": [{"message": f"not allowed: {exchange.headers['authorization']}"}]}
+
+
+REFUSED = {
+    "401": (respond(401), CredentialsError),
+    "403": (respond(403), ServiceError),
+    "403 that echoes the credentials": (respond(403, echo), ServiceError),
+    "413": (respond(413), ServiceError),
+    "429": (respond(429), ServiceError),
+    "429 for an hour": (respond(429, headers={"Retry-After": "3600"}), ServiceError),
+    "500": (respond(500), ServiceError),
+    "503": (respond(503), ServiceError),
+    "reset": (reset_before, ServiceError),
+    "no answer": (hang(), ServiceError),
+}
+
+
+@every(REFUSED)
+def test_a_service_that_keeps_refusing(fault: str, way: str, server: Server) -> None:
+    """A typed error, nothing submitted; when the service has recovered, the same receipt is sent, once."""
+    action, expected = REFUSED[fault]
+    server.break_on("POST", "/jobs", action)
+    with Caught(expected) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    assert server.service.jobs == {}
+    (job,) = jobs()
+    assert job.id in caught.error.__notes__[0]
+    assert job.status() is Status.UNSENT
+    server.faults.clear()
+    job.send()
+    assert_one_good_job(job, server)
+
+
+def test_statuses_and_waiting_times_are_in_the_error(server: Server) -> None:
+    server.break_on("POST", "/jobs", respond(429, headers={"Retry-After": "3600"}))
+    with Caught(ServiceError) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    assert (caught.error.status, caught.error.retry_after) == (429, 3600)
+    assert caught.seconds < 3
+    assert server.count("POST /jobs") == 1
+
+
+PASSING = {
+    "429": respond(429),
+    "429 with Retry-After": respond(429, headers={"Retry-After": "1"}),
+    "500": respond(500),
+    "502": respond(502),
+    "503": respond(503),
+    "504": respond(504),
+    "reset before acceptance": reset_before,
+    "reset after acceptance": reset_after,
+    "no answer, not accepted": hang(),
+    "no answer, accepted": hang(accept=True),
+    "cut answer": cut_json,
+    "truncated answer": truncate,
+    "empty answer": lambda exchange, perform: (perform(), respond(200, {})(exchange, perform)),
+}
+
+
+@every(PASSING)
+def test_a_submission_that_breaks_once(fault: str, way: str, server: Server) -> None:
+    """Recovered by the job's tag: exactly one job, and its result."""
+    broken = server.break_on("POST", "/jobs", PASSING[fault], times=1)
+    start = time.monotonic()
+    job = submit(make_plan(), timeout=DEADLINE)
+    elapsed = time.monotonic() - start
+    assert broken.hit.is_set()
+    assert elapsed < DEADLINE
+    assert fault != "429 with Retry-After" or elapsed > 1
+    assert_one_good_job(job, server)
+
+
+@WAYS
+def test_lost_answer_and_no_way_to_ask(way: str, server: Server) -> None:
+    """Accepted, answer lost, service gone: nothing is repeated, and the job is found later."""
+    server.break_on("POST", "/jobs", reset_after)
+    server.break_on("GET", "/jobs", respond(503))
+    with Caught(BackendError):
+        submit(make_plan(), timeout=4)  # also on a busy machine enough to get as far as sending
+    assert len(server.service.jobs) == 1
+    server.faults.clear()
+    (job,) = jobs()
+    assert job.status() is Status.DONE
+    assert_one_good_job(job, server)
+
+
+def test_a_doubled_job_is_cut_down_to_the_oldest(server: Server) -> None:
+    """A middle box repeated the request: the client saw one success, the service has two jobs."""
+    server.service.polls_until_done = ALWAYS
+
+    def twice(exchange: Exchange, perform: Any) -> None:
+        perform()
+        exchange.send(perform())
+
+    server.break_on("POST", "/jobs", twice, times=1)
+    job = submit(make_plan(), timeout=DEADLINE)
+    oldest, younger = server.service.jobs.values()
+    assert [oldest.status, younger.status] == ["Running", "Cancelled"]
+    assert job.receipt.parts[0].service_id == oldest.id
+    server.service.polls_until_done = 0
+    assert_one_good_job(job, server)
+
+
+def doubled(server: Server) -> tuple[Job, StoredJob, StoredJob]:
+    """A job, the service's job that the ledger knows, and another with its tag, as a repeated request leaves it."""
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = server.service.jobs.values()
+    return job, known, server.service.accept(json.dumps(known.body))
+
+
+def test_a_double_that_shows_up_late_is_cancelled_before_waiting(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job, _, _ = doubled(server)
+    with Caught(JobTimeoutError):
+        job.result(timeout=1)
+    assert [stored.status for stored in server.service.jobs.values()] == ["Running", "Cancelled"]
+
+
+def test_of_two_jobs_the_one_that_did_not_end_badly_counts(server: Server) -> None:
+    """The ledger knows a job that somebody cancelled at IBM's site; a repeated request had left another."""
+    server.service.polls_until_done = ALWAYS
+    job, known, double = doubled(server)
+    known.status = "Cancelled"
+    assert job.status() is Status.RUNNING
+    server.service.polls_until_done = 0
+    assert_one_good_result(job)
+    assert job.receipt.parts[0].service_id == double.id
+
+
+def assert_one_good_result(job: Job) -> None:
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
+
+
+def test_an_older_double_that_was_cancelled_is_left_alone(server: Server) -> None:
+    job, known, older = doubled(server)
+    older.status = "Cancelled"
+    server.service.jobs = {older.id: older, known.id: known}
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert job.receipt.parts[0].service_id == known.id
+
+
+def test_an_end_is_not_recorded_while_a_double_cannot_be_looked_for(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job, known, _ = doubled(server)
+    known.status = "Failed"
+    server.break_on("GET", "/jobs", respond(403))
+    with Caught(ServiceError):
+        job.status()
+    server.faults.clear()
+    server.service.polls_until_done = 0
+    assert_one_good_result(job)
+
+
+def test_two_processes_keep_the_same_of_two_jobs(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one is about to cancel the younger job when that begins to run."""
+    monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
+    monkeypatch.setattr(server.service, "poll", lambda job: job)
+    job, older, younger = doubled(server)
+    cancelling, go_on = threading.Event(), threading.Event()
+
+    def hold(exchange: Exchange, perform: Any) -> None:
+        cancelling.set()
+        go_on.wait(DEADLINE)
+        exchange.send(perform())
+
+    server.break_on("POST", "/jobs/[^/]+/cancel", hold, times=1)
+
+    def wait_for_result() -> None:
+        with suppress(JobTimeoutError):
+            attach(job.id).result(timeout=2)
+
+    processes = [threading.Thread(target=wait_for_result) for _ in range(2)]
+    processes[0].start()
+    assert cancelling.wait(DEADLINE)
+    younger.status = "Running"
+    processes[1].start()
+    time.sleep(0.5)
+    go_on.set()
+    for process in processes:
+        process.join()
+    assert [older.status, younger.status] == ["Queued", "Cancelled"]
+
+
+def test_a_double_of_a_job_that_is_not_listed_yet_is_cancelled(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first answer is lost, and the service lists each job late."""
+    server.service.polls_until_done = ALWAYS
+    server.break_on("POST", "/jobs", lambda exchange, perform: (perform(), respond(504)(exchange, perform)), times=1)
+    listed = iter([0, 1])
+    find = Remote.find
+    monkeypatch.setattr(Remote, "find", lambda *arguments: find(*arguments)[: next(listed)])
+    job = submit(make_plan(), timeout=DEADLINE)
+    first, second = server.service.jobs.values()
+    assert [first.status, second.status] == ["Running", "Cancelled"]
+    assert job.receipt.parts[0].service_id == first.id
+
+
+def test_cancelling_takes_doubles_along(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job, _, _ = doubled(server)
+    assert job.cancel() is Status.CANCELLED
+    assert server.service.active == []
+
+
+def test_a_job_that_arrives_after_it_was_cancelled_is_cancelled(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    other = submit(make_plan(), timeout=DEADLINE)
+    (stored,) = server.service.jobs.values()
+    server.break_on("POST", "/jobs", respond(504))
+    with Caught(ServiceError):
+        submit(make_plan(), timeout=DEADLINE)
+    late = next(job for job in jobs() if job.id != other.id)
+    assert late.cancel() is Status.CANCELLED
+    arrived = server.service.accept(json.dumps({**stored.body, "tags": [late.receipt.parts[0].tag]}))
+    assert late.status() is Status.CANCELLED
+    assert arrived.status == "Cancelled"
+    assert server.service.active == [stored]
+
+
+def test_a_part_that_cannot_be_cancelled_does_not_keep_the_others(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    server.break_on("POST", "/jobs/[^/]+/cancel", respond(403), times=1)
+    with Caught(ServiceError):
+        job.cancel()
+    assert len(server.service.active) == 1
+    assert job.cancel() is Status.CANCELLED
+    assert server.service.active == []
+
+
+def test_finished_parts_are_stored_where_another_has_failed(server: Server) -> None:
+    server.service.polls_until_done = ALWAYS
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    first, second, _ = server.service.jobs.values()
+    first.status, second.status = "Failed", "Completed"
+    with Caught(JobFailedError):
+        job.result(timeout=None)
+    assert [job.ledger.result(part) is not None for part in job.receipt.parts] == [False, True, False]
+
+
+def test_a_failure_is_told_also_where_another_part_is_gone(server: Server) -> None:
+    job = submit(make_plan(parts=3), timeout=DEADLINE)
+    first, second, _ = server.service.jobs.values()
+    first.status = "Failed"
+    server.break_on("GET", f"/jobs/{second.id}", respond(404))
+    with Caught(JobFailedError):
+        job.result(timeout=None)
+    assert [job.ledger.result(part) is not None for part in job.receipt.parts] == [False, False, True]
+
+
+def test_a_backend_that_is_gone_leaves_the_receipt(server: Server) -> None:
+    server.break_on("GET", "/backends/[^/]+/configuration", respond(404))
+    with Caught(BackendError) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    (job,) = jobs()
+    assert job.id in "".join(caught.error.__notes__)
+    server.faults.clear()
+    job.send()
+    assert_one_good_job(job, server)
+
+
+def test_a_slow_download_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
+    job = submit(make_plan(), timeout=DEADLINE)
+    server.break_on("GET", "/jobs/[^/]+/results", lambda exchange, perform: time.sleep(1) or exchange.send(perform()))
+    np.testing.assert_allclose(job.result(timeout=DEADLINE), LOGITS, atol=1e-9)
+    assert sum(request.endswith("/results") for request in server.requests) == 1
+
+
+READS = {
+    "429": respond(429),
+    "429 with Retry-After": respond(429, headers={"Retry-After": "1"}),
+    "500": respond(500),
+    "503": respond(503),
+    "reset": reset_before,
+    "truncated": truncate,
+    "cut": cut_json,
+    "empty": respond(200, {}),
+    "no answer": hang(),
+}
+
+
+@pytest.mark.parametrize("path", ["/jobs/[^/]+", "/jobs/[^/]+/results"])
+@every(READS)
+def test_reading_that_breaks_once(fault: str, path: str, way: str, server: Server) -> None:
+    job = submit(make_plan(), timeout=DEADLINE)
+    broken = server.break_on("GET", path, READS[fault], times=1)
+    assert_one_good_job(job, server)
+    assert broken.hit.is_set()
+
+
+@pytest.mark.parametrize(("times", "expected"), [(1, None), (2, None), (ALWAYS, JobResultError)])
+def test_a_result_that_arrives_cut(times: int, expected: type[QKDError] | None, server: Server) -> None:
+    """The client returns a string for it, without an error."""
+    job = submit(make_plan(), timeout=DEADLINE)
+    server.break_on("GET", "/jobs/[^/]+/results", cut_json, times=times)
+    if expected is not None:
+        with Caught(expected):
+            job.result(timeout=DEADLINE)
+        server.faults.clear()
+    assert_one_good_job(job, server)
+
+
+REFUSED_READS = {
+    "401": (respond(401), CredentialsError),
+    "403": (respond(403), ServiceError),
+    "404": (respond(404), ServiceError),
+    "429": (respond(429), JobTimeoutError),
+    "429 for an hour": (respond(429, headers={"Retry-After": "3600"}), JobTimeoutError),
+    "500": (respond(500), JobTimeoutError),
+    "reset": (reset_before, JobTimeoutError),
+    "no answer": (hang(), JobTimeoutError),
+    "truncated": (truncate, JobTimeoutError),
+}
+
+
+@pytest.mark.parametrize("path", ["/jobs/[^/]+", "/jobs/[^/]+/results"])
+@pytest.mark.parametrize("fault", REFUSED_READS)
+def test_reading_that_stays_broken(fault: str, path: str, server: Server) -> None:
+    """A typed error by the deadline; the job is still there, and readable, when the service has recovered."""
+    action, expected = REFUSED_READS[fault]
+    job = submit(make_plan(), timeout=DEADLINE)
+    server.break_on("GET", path, action)
+    with Caught(expected) as caught:
+        job.result(timeout=1)
+    assert caught.seconds < 2
+    server.faults.clear()
+    assert_one_good_job(job, server)
+
+
+OUTCOMES = {
+    "failed": (("Failed", "the circuits melted", 1234), JobFailedError, "the circuits melted"),
+    "cancelled": (("Cancelled", None, None), JobCancelledError, "cancelled"),
+    "ran too long": (("Cancelled - Ran too long", None, None), JobFailedError, "RAN TOO LONG"),
+    "ran too long, by code": (("Cancelled", "ran too long", 1305), JobFailedError, "ran"),
+}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_jobs_that_end_badly(outcome: str, server: Server) -> None:
+    """A typed error that gives the reason; known to the ledger from then on."""
+    server.service.outcome, expected, reason = OUTCOMES[outcome]
+    job = submit(make_plan(), timeout=DEADLINE)
+    with Caught(expected) as caught:
+        job.result(timeout=DEADLINE)
+    assert reason in str(caught.error)
+    server.stop()
+    with Caught(expected):
+        attach(job.id).result(timeout=1)
+    assert attach(job.id).status() in (Status.FAILED, Status.CANCELLED)
+    assert len(server.service.jobs) == 1
+
+
+IAM = {
+    "unknown key": (respond(400, {"errorCode": "BXNIM0415E", "errorMessage": "Provided API key could not be found"}),),
+    "401": (respond(401),),
+    "500": (respond(500),),
+    "503": (respond(503),),
+    "429": (respond(429),),
+    "reset": (reset_before,),
+    "no answer": (hang(),),
+    "cut answer": (cut_json,),
+    "truncated answer": (truncate,),
+}
+
+
+@pytest.mark.parametrize("fault", IAM)
+def test_iam_down_from_the_start(fault: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 1.5)
+    server.break_on("POST", "/identity/token", *IAM[fault])
+    with Caught(BackendError) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    assert isinstance(caught.error, CredentialsError) == (fault in ("unknown key", "401"))
+    assert server.service.jobs == {}
+    server.faults.clear()
+    (job,) = jobs()
+    attach(job.id).send()
+    assert_one_good_job(job, server)
+
+
+def test_iam_down_after_the_first_token(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the client is being made, it would send the API key itself to the quantum service."""
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 1.5)
+    first = server.break_on("POST", "/identity/token", lambda exchange, perform: exchange.send(perform()), times=1)
+    server.break_on("POST", "/identity/token", respond(503))
+    with Caught(BackendError):
+        submit(make_plan(), timeout=DEADLINE)
+    assert first.hit.is_set()
+
+
+@pytest.mark.parametrize("fault", IAM)
+def test_iam_down_when_the_token_is_renewed(fault: str, server: Server) -> None:
+    """The client would send the API key itself, and then block for a minute."""
+    job = submit(make_plan(), timeout=DEADLINE)
+    expire_tokens(job)
+    server.break_on("POST", "/identity/token", *IAM[fault])
+    with Caught(CredentialsError, JobTimeoutError):
+        job.result(timeout=1)
+    server.faults.clear()
+    assert_one_good_job(job, server)
+
+
+def test_missing_credentials_are_named(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    monkeypatch.setattr(
+        "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "no")
+    )
+    with Caught(CredentialsError) as caught:
+        submit(make_plan(), timeout=DEADLINE)
+    assert "QISKIT_IBM_TOKEN" in str(caught.error)
+
+
+def where(target: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return [(key, target[key]) for key in ("backend", "instance", "token_env")]
+
+
+def expire_tokens(job: Job) -> None:
+    for client in job._remote._service._api_clients.values():
+        client._session.auth._inner.tm.expire_time = 0
+
+
+def assert_one_good_job(job: Job, server: Server) -> None:
+    """Exactly one job that was not cancelled, and it gives the right numbers."""
+    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=1e-9)
+    assert len(server.service.active) == 1
+    assert job.receipt.parts[0].service_id == server.service.active[0].id

@@ -1,0 +1,116 @@
+"""SIGKILL at every moment of a submission, then another process: exactly one job, and its result."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+
+import numpy as np
+import pytest
+from children import send, submit_and_linger
+from loopback import Server, hang
+from plans import LOGITS
+
+from qkd_pl.devices.ibm.jobs.jobs import attach, jobs
+from qkd_pl.devices.ibm.service.job_status import Stage, Status
+
+READ = """
+import json, sys
+from qkd_pl.devices.ibm.jobs.jobs import attach
+print(json.dumps(attach(sys.argv[1]).result(timeout=60).tolist()))
+"""
+processes = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server() -> None:
+    """Children start at once, because the server that they are forked from has imported everything."""
+    with pytest.MonkeyPatch.context() as patch:
+        # The fork server looks for modules to preload on its own path only.
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        processes.set_forkserver_preload(["children"])
+        forkserver.ensure_running()
+
+
+def start(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
+    child = processes.Process(target=target, args=(dict(os.environ), *arguments), daemon=True)
+    child.start()
+    return child
+
+
+def wait_for_stage(stage: Stage) -> None:
+    deadline = time.monotonic() + 60
+    while not any(part.stage is stage for job in jobs() for part in job.receipt.parts):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def killed(server: Server, moment: str) -> Iterator[None]:
+    """Submit in a child process and kill it at ``moment``."""
+    faults = {
+        "receipt written, not connected": ("POST", "/identity/token", hang()),
+        "about to be sent": ("GET", "/instances/usage", hang()),
+        "sent, not accepted": ("POST", "/jobs", hang()),
+        "accepted, answer not seen": ("POST", "/jobs", hang(accept=True)),
+    }
+    fault = server.break_on(*faults[moment]) if moment in faults else None
+    child = start(submit_and_linger)
+    if fault is not None:
+        assert fault.hit.wait(60)
+    else:
+        wait_for_stage(Stage.SUBMITTED)
+    os.kill(child.pid or 0, signal.SIGKILL)
+    child.join(60)
+    server.faults.clear()
+    yield
+
+
+@pytest.mark.parametrize(
+    ("moment", "stage", "status", "accepted"),
+    [
+        ("receipt written, not connected", Stage.PREPARED, Status.UNSENT, 0),
+        ("about to be sent", Stage.SENDING, Status.UNSENT, 0),
+        ("sent, not accepted", Stage.SENDING, Status.UNSENT, 0),
+        ("accepted, answer not seen", Stage.SENDING, Status.DONE, 1),
+        ("submitted", Stage.SUBMITTED, Status.DONE, 1),
+    ],
+)
+def test_killed(moment: str, stage: Stage, status: Status, accepted: int, proxied: Server) -> None:
+    with killed(proxied, moment):
+        (job,) = jobs()
+        assert job.receipt.parts[0].stage is stage
+        assert len(proxied.service.jobs) == accepted
+        assert attach(job.id).status() is status
+        assert len(proxied.service.jobs) == accepted, "asking for the status sent it"
+        attach(job.id).send()
+        np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=1e-9)
+        assert len(proxied.service.jobs) == 1
+
+
+def test_processes_that_send_at_once_send_one_job(proxied: Server) -> None:
+    with killed(proxied, "receipt written, not connected"):
+        (job,) = jobs()
+        senders = [start(send, job.id) for _ in range(3)]
+        for sender in senders:
+            sender.join(120)
+        assert [sender.exitcode for sender in senders] == [0, 0, 0]
+        assert len(proxied.service.jobs) == 1
+
+
+def test_a_new_process_reads_what_a_dead_one_submitted(proxied: Server) -> None:
+    with killed(proxied, "submitted"):
+        (job,) = jobs()
+        command = [sys.executable, "-c", READ, job.id]
+        output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        np.testing.assert_allclose(json.loads(output), LOGITS, atol=1e-9)
+        asked = len(proxied.requests)
+        job.result(timeout=0)
+        assert len(proxied.requests) == asked

@@ -1,0 +1,111 @@
+"""What the client raises becomes an error of ours, without secrets; its connections are bounded."""
+
+import time
+
+import pytest
+import requests
+from loopback import API_KEY, Server, hang, respond
+from qiskit_ibm_runtime import QiskitRuntimeService
+from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, IBMRuntimeError
+
+from qkd_pl.devices.ibm.service import connection
+from qkd_pl.devices.ibm.service.backends import connect
+from qkd_pl.devices.ibm.service.connection import harden, translate
+from qkd_pl.devices.ibm.service.deadline import within
+from qkd_pl.errors import BackendError, CredentialsError, InvalidInputError, ServiceError
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJl"
+
+
+def raised(status: int, headers: dict[str, str] | None = None) -> Exception:
+    """As the client raises it: wrapped, with the HTTP error only in its context."""
+    response = requests.Response()
+    response.status_code, response.url = status, "https://quantum.cloud.ibm.com/api/v1/jobs"
+    response.headers.update(headers or {})
+    try:
+        try:
+            raise requests.HTTPError("refused", response=response)
+        except requests.HTTPError as error:
+            raise RequestsApiError(f"{status} with {API_KEY} and {JWT}", status) from error
+    except RequestsApiError as error:
+        wrapped = IBMRuntimeError(f"Failed to run program: {error}")
+        wrapped.__context__, wrapped.__suppress_context__ = error, True
+        return wrapped
+
+
+def test_finds_the_status_where_the_client_hides_it() -> None:
+    found = translate(raised(429, {"Retry-After": "17"}), "sending", [API_KEY])
+    assert isinstance(found, ServiceError)
+    assert (found.status, found.retry_after, found.transient) == (429, 17.0, True)
+
+
+def test_secrets_are_taken_out() -> None:
+    text = str(translate(raised(403), "sending", [API_KEY]))
+    assert text == "sending: Failed to run program: '403 with *** and ***'"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (raised(401), CredentialsError),
+        (IBMNotAuthorizedError("no"), CredentialsError),
+        (raised(500), ServiceError),
+        (requests.ConnectionError("reset"), ServiceError),
+        (IBMInputValueError("the circuit does not fit"), BackendError),
+    ],
+)
+def test_kinds(error: Exception, kind: type[Exception]) -> None:
+    assert type(translate(error, "sending")) is kind
+
+
+@pytest.mark.parametrize("error", [InvalidInputError("ours"), KeyError("a bug"), ZeroDivisionError()])
+def test_other_errors_are_left_alone(error: Exception) -> None:
+    assert translate(error, "sending") is error
+
+
+@pytest.fixture
+def service(direct: Server) -> QiskitRuntimeService:
+    opened: QiskitRuntimeService = connect("QISKIT_IBM_TOKEN")
+    return opened
+
+
+def test_gets_are_repeated_and_posts_are_not(service: QiskitRuntimeService, direct: Server) -> None:
+    session = service._active_api_client._session
+    direct.break_on("GET", "/instances/usage", respond(503), times=connection.REPEATS)
+    assert session.get("/instances/usage").status_code == 200
+    direct.break_on("POST", "/jobs", respond(503))
+    with pytest.raises(RequestsApiError):
+        session.post("/jobs", data="{}")
+    assert direct.count("POST /jobs") == 1
+
+
+def test_nothing_is_sent_when_time_is_over(service: QiskitRuntimeService, direct: Server) -> None:
+    """A call that was given up must not submit a job later on."""
+    session = service._active_api_client._session
+    direct.break_on("GET", "/instances/usage", hang())
+    outcome: list[Exception] = []
+
+    def slow() -> None:
+        for request in (lambda: session.get("/instances/usage"), lambda: session.post("/jobs", data="{}")):
+            try:
+                request()
+            except RequestsApiError as error:
+                outcome.append(error)
+
+    with pytest.raises(ServiceError, match="no answer"):
+        within(0.3, slow, "submitting")
+    for _ in range(100):
+        if len(outcome) == 2:
+            break
+        time.sleep(0.05)
+    assert len(outcome) == 2
+    assert direct.count("POST /jobs") == 0
+
+
+def test_hardening_twice_does_no_harm(service: QiskitRuntimeService, direct: Server) -> None:
+    session = service._active_api_client._session
+    before = session.auth
+    harden(service)
+    assert session.auth is before
+    assert session.get("/instances/usage").status_code == 200

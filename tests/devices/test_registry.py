@@ -1,0 +1,332 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pennylane as qml
+import pytest
+import yaml
+
+from qkd_pl import QNN, DeviceSpec, load_devices
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.errors import DeviceConfigError
+from qkd_pl.networks.models import trained
+
+GOOD = "default: a\ndevices:\n  a:\n    plugin: default.qubit\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str | bytes, name: str = "mine.yaml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+def entry(**keys) -> str:
+    return yaml.safe_dump({"default": "good", "devices": {"good": {"plugin": "default.qubit"}, "bad": keys}})
+
+
+# --- what can be said
+
+
+def test_the_shipped_registry():
+    registry = load_devices()
+    assert registry.default == "lightning"
+    assert {"lightning", "default", "sampled", "spsa"} <= set(registry)
+    assert registry["lightning"].shots is None
+    assert registry["lightning"].diff_method == "adjoint"
+
+
+@pytest.mark.parametrize("name", ["lightning", "default", "sampled", "spsa"])
+def test_every_simulator_of_the_shipped_registry_runs(name):
+    model = trained(QNN(2, 1), np.ones((2, 2, 3)))
+    exact = model.logits(np.eye(4), "default")
+    # 4,096 shots: six standard deviations of at most 1/64
+    np.testing.assert_allclose(model.logits(np.eye(4), name), exact, atol=1e-10 if "l" in name[:2] else 6 / 64)
+
+
+def test_a_full_entry(write):
+    path = write(
+        "default: full\n"
+        "devices:\n"
+        "  full:\n"
+        "    plugin: lightning.qubit\n"
+        "    shots: 128\n"
+        "    diff_method: spsa\n"
+        "    seed: 3\n"
+        "    causal_cone: false\n"
+        "    gradient_options: {num_directions: 2}\n"
+        "    mcmc: true\n"
+        "    num_burnin: 10\n"
+    )
+    spec = load_devices(path)["full"]
+    assert spec == DeviceSpec(
+        name="full",
+        plugin="lightning.qubit",
+        shots=128,
+        diff_method="spsa",
+        seed=3,
+        causal_cone=False,
+        gradient_options={"num_directions": 2},
+        options={"mcmc": True, "num_burnin": 10},
+    )
+    assert spec.create(2).name == "lightning.qubit"
+    assert spec.qnode(lambda: qml.expval(qml.Z(0)), 1).shots.total_shots == 128
+
+
+def test_the_registry_is_a_mapping(write):
+    path = write(GOOD)
+    registry = load_devices(path)
+    assert registry.path == path
+    assert list(registry) == ["a"]
+    assert len(registry) == 1
+    assert "a" in registry
+    assert "b" not in registry
+    with pytest.raises(DeviceConfigError, match="no device 'b'; there are: a"):
+        registry["b"]
+
+
+def test_a_printed_registry_names_file_and_devices(write):
+    path = write("default: a\ndevices:\n  a: {plugin: default.qubit}\n  b: {plugin: lightning.qubit}\n")
+    assert repr(load_devices(path)) == f"<DeviceRegistry {path}: a, b; default a>"
+
+
+def test_specs_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load_devices()["default"].shots = 5
+
+
+def test_any_installed_device_can_be_named(write):
+    def noisy():
+        qml.BitFlip(0.25, wires=0)
+        return qml.expval(qml.Z(0))
+
+    path = write("default: m\ndevices:\n  m: {plugin: default.mixed}\n")
+    assert load_devices(path)["m"].qnode(noisy, 1)() == pytest.approx(0.5)
+
+
+def test_anchors_of_yaml_work(write):
+    path = write("default: b\ndevices:\n  a: &a {plugin: default.qubit, shots: 10}\n  b:\n    <<: *a\n    shots: 20\n")
+    assert load_devices(path)["b"].shots == 20
+
+
+def test_seeds_make_sampling_reproducible(write):
+    path = write("default: s\ndevices:\n  s: {plugin: default.qubit, shots: 50, seed: 1}\n")
+    model = trained(QNN(2, 1), np.ones((2, 2, 3)))
+    spec = load_devices(path)["s"]
+    np.testing.assert_array_equal(model.logits(np.eye(4), spec), model.logits(np.eye(4), spec))
+
+
+# --- where it is looked up
+
+
+def test_order_of_the_look_up(write, tmp_path, monkeypatch):
+    def named(name: str, file: str) -> Path:
+        return write(GOOD.replace("default: a", f"default: {name}").replace("  a:", f"  {name}:"), file)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("QKD_PL_DEVICES", raising=False)
+    assert load_devices().default == "lightning"
+    named("local", "devices.yaml")
+    assert load_devices().default == "local"
+    monkeypatch.setenv("QKD_PL_DEVICES", str(named("variable", "variable.yaml")))
+    assert load_devices().default == "variable"
+    assert load_devices(named("argument", "argument.yaml")).default == "argument"
+    assert load_devices(str(tmp_path / "argument.yaml")).default == "argument"
+
+
+def test_a_missing_file_is_an_error_even_if_others_exist(tmp_path, monkeypatch):
+    with pytest.raises(DeviceConfigError, match=r"absent\.yaml: no such device file"):
+        load_devices(tmp_path / "absent.yaml")
+    monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "gone.yaml"))
+    with pytest.raises(DeviceConfigError, match=r"gone\.yaml: no such device file"):
+        load_devices()
+
+
+def test_resolve_device(write, monkeypatch):
+    spec = DeviceSpec(name="own", plugin="default.qubit")
+    assert resolve_device(spec) is spec
+    assert resolve_device("sampled").shots == 4096
+    assert resolve_device().name == "lightning"
+    monkeypatch.setenv("QKD_PL_DEVICES", str(write(GOOD)))
+    assert resolve_device(None).name == "a"
+
+
+# --- what cannot be said
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"plugin": "default.qubit", "shot": 5}, ["shot: unknown key", "allowed: plugin, shots"]),
+        ({"plugin": "default.qbit"}, ["plugin: 'default.qbit' is not installed", "allowed:.*default.qubit"]),
+        ({"shots": 5}, ["plugin: Field required"]),
+        ({"plugin": 5}, ["plugin", "5"]),
+        ({"plugin": "default.qubit", "shots": -5}, ["shots", "greater than 0", "-5"]),
+        ({"plugin": "default.qubit", "shots": 0}, ["shots", "greater than 0"]),
+        ({"plugin": "default.qubit", "shots": 10.5}, ["shots", "integer", "10.5"]),
+        ({"plugin": "default.qubit", "shots": "many"}, ["shots", "integer", "many"]),
+        ({"plugin": "default.qubit", "shots": True}, ["shots", "integer", "True"]),
+        (
+            {"plugin": "qkd.ibm", "token_env": "kRm3-aPiKey"},
+            ["token_env: must name an environment variable in capitals"],
+        ),
+        ({"plugin": "default.qubit", "seed": -1}, ["seed", "greater than or equal to 0"]),
+        ({"plugin": "default.qubit", "causal_cone": "yes"}, ["causal_cone", "boolean"]),
+        ({"plugin": "default.qubit", "diff_method": "best"}, ["diff_method", "'adjoint'.*'parameter-shift'", "best"]),
+        (
+            {"plugin": "lightning.qubit", "shots": 100, "diff_method": "adjoint"},
+            ["diff_method: 'adjoint' needs exact", "shots is 100", "shots: null"],
+        ),
+        ({"plugin": "default.qubit", "shots": 1, "diff_method": "backprop"}, ["diff_method: 'backprop'", "shots is 1"]),
+        ({"plugin": "lightning.qubit", "diff_method": "backprop"}, ["diff_method", "needs plugin default.qubit"]),
+        ({"plugin": "qiskit.aer"}, ["shots: 'qiskit.aer' samples", "positive number"]),
+        ({"plugin": "default.qubit", "mcmc": True}, ["mcmc: unknown key", "allowed: .*max_workers"]),
+        ({"plugin": "default.qubit", "wires": 5}, ["wires: unknown key"]),
+        ({"plugin": "default.qubit", "options": {"max_workers": 1}}, ["options: unknown key"]),
+        ({"plugin": "default.qubit", "gradient_options": [1]}, ["gradient_options", "dictionary"]),
+        ({"plugin": "default.qubit", "gradient_options": {"h": 1}}, ["gradient_options: parameter-shift takes no h"]),
+        (
+            {"plugin": "default.qubit", "diff_method": "spsa", "gradient_options": {"directions": 1}},
+            ["gradient_options: spsa takes no directions", "num_directions"],
+        ),
+        ({"plugin": "qiskit.aer", "shots": 10, "seed": 5}, ["seed: qiskit.aer takes none"]),
+        ({"plugin": "lightning.qubit", "max_qpu_seconds": 5}, ["max_qpu_seconds: lightning.qubit", "plugin qkd.ibm"]),
+        ({"name": "other", "plugin": "default.qubit"}, ["name: unknown key", "allowed: plugin"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowed(write, keys, named):
+    path = write(entry(**keys))
+    with pytest.raises(DeviceConfigError) as error:
+        load_devices(path)["bad"]
+    for part in [r"mine\.yaml", "device 'bad'", *named]:
+        error.match(part)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "needs the top-level keys default, devices"),
+        ("[]", "needs the top-level keys.*found: list"),
+        ("devices: {}", "needs the top-level keys.*found: devices"),
+        (GOOD + "version: 1\n", "found: default, devices, version"),
+        ("default: a\ndevices: {}\n", "devices must map names to entries"),
+        ("default: a\ndevices: [a]\n", "devices must map names to entries"),
+        ("default: a\ndevices:\n  a: default.qubit\n", "device 'a': must be a mapping"),
+        ("default: a\ndevices:\n  a:\n", "device 'a': must be a mapping"),
+        (GOOD.replace("default: a", "default: b"), "default is 'b', but there is no such device; allowed: a"),
+        (GOOD.replace("default: a", "default: [a]"), r"default is \['a'\]"),
+        (GOOD.replace("default: a", "default:"), "default is None"),
+        (GOOD + "    plugin: lightning.qubit\n", "duplicate key 'plugin'"),
+        (GOOD + "  a:\n    plugin: lightning.qubit\n", "duplicate key 'a'"),
+        (GOOD + "default: a\n", "duplicate key 'default'"),
+        (GOOD + "  5: {plugin: default.qubit}\n", "key 5 is not a string"),
+        (GOOD + "  ? [x]\n  : {plugin: default.qubit}\n", "is not a string"),
+        ("default: a\n  devices: - {", "not valid YAML"),
+        ("default: 'a", "not valid YAML"),
+        (GOOD + "\tb: 1", "not valid YAML"),
+        (GOOD + "    seed: 2001-13-41\n", "not valid YAML"),
+        (GOOD + "    seed: *nobody\n", "not valid YAML"),
+        (GOOD + "---\n" + GOOD, "not valid YAML"),
+        (b"default: \xff\xfe", "cannot be read"),
+        (b"default: \x00", "not valid YAML"),
+    ],
+    ids=repr,
+)
+def test_a_wrong_file_is_one_error_that_names_it(write, text, named):
+    with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: .*{named}"):
+        load_devices(write(text))
+
+
+def test_errors_in_the_yaml_name_the_line(write):
+    with pytest.raises(DeviceConfigError, match=r"(?s)duplicate key 'plugin'.*line 5"):
+        load_devices(write(GOOD + "    plugin: lightning.qubit\n"))
+
+
+def test_a_directory_is_no_device_file(tmp_path):
+    with pytest.raises(DeviceConfigError, match="cannot be read"):
+        load_devices(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "!!python/object/apply:os.system ['touch {proof}']",
+        "!!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{proof}']]",
+        "!!python/name:os.system",
+        "!!python/object/new:subprocess.Popen [['touch', '{proof}']]",
+        "!!python/module:antigravity",
+        "!!python/tuple [1, 2]",
+    ],
+)
+@pytest.mark.parametrize("place", ["    seed: {}\n", "    {}: 1\n", "    max_workers: {{a: {}}}\n"])
+def test_nothing_in_yaml_is_executed(write, tmp_path, tag, place):
+    proof = tmp_path / "proof"
+    path = write(GOOD + place.format(tag.format(proof=proof)))
+    with pytest.raises(DeviceConfigError, match=r"mine\.yaml: not valid YAML: "):
+        load_devices(path)
+    assert not proof.exists()
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # while Aer lists its names
+def test_a_device_that_cannot_be_made_is_named(write):
+    path = write("default: a\ndevices:\n  a: {plugin: qiskit.aer, shots: 5, backend: no_such_simulator}\n")
+    with pytest.raises(DeviceConfigError, match=r"device 'a': qiskit\.aer.*no_such_simulator"):
+        load_devices(path)["a"].create(2)
+
+
+# --- devices of pennylane-qiskit as they stand
+
+
+def test_qiskit_aer_from_the_plugin(write):
+    path = write("default: aer\ndevices:\n  aer: {plugin: qiskit.aer, shots: 2000, backend: aer_simulator}\n")
+    model = trained(QNN(2, 1, embedding="angle"), np.full((2, 2, 3), 0.4))
+    inputs = np.array([[0.3, -0.4], [1.0, 2.0]])
+    logits = model.logits(inputs, load_devices(path)["aer"])
+    np.testing.assert_allclose(logits, model.logits(inputs, "default"), atol=6 / np.sqrt(2000))
+    assert logits.std() > 0.05
+
+
+def test_qiskit_remote_from_the_plugin_takes_the_name_of_a_backend(tmp_path):
+    """Two qubits that stay in |00⟩: on the noisy fake device nearly all shots say so."""
+    path = tmp_path / "devices.yaml"
+    entry = "remote: {plugin: qiskit.remote, backend: fake_manila, shots: 200}"
+    path.write_text(f"default: remote\ndevices: {{{entry}}}\n", encoding="utf-8")
+    qnode = load_devices(path)["remote"].qnode(lambda: qml.expval(qml.Z(0)), 2)
+    assert 0.8 < qnode() <= 1.0
+
+
+def test_qiskit_remote_from_the_plugin_takes_a_backend_object():
+    from qiskit_aer import AerSimulator
+
+    spec = DeviceSpec(
+        name="remote", plugin="qiskit.remote", shots=2000, options={"backend": AerSimulator(seed_simulator=1)}
+    )
+    model = trained(QNN(2, 1, embedding="angle"), np.full((2, 2, 3), 0.4))
+    inputs = np.array([[0.3, -0.4]])
+    np.testing.assert_allclose(model.logits(inputs, spec), model.logits(inputs, "default"), atol=6 / np.sqrt(2000))
+
+
+_PRINT_PATH = "from qkd_pl import load_devices; r = load_devices(); print(r.path); print(r.default)"
+
+
+def test_the_shipped_registry_is_found_from_any_directory(tmp_path):
+    command = [sys.executable, "-c", _PRINT_PATH]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.splitlines()
+    assert Path(printed[0]).name == "devices.yaml"
+    assert printed[1] == "lightning"
+
+
+def test_a_key_in_the_place_of_its_variable_is_not_repeated(write):
+    key = "kRm3-aPiKey_0123456789"
+    path = write(f"default: a\ndevices:\n  a:\n    plugin: qkd.ibm\n    token_env: {key}\n")
+    with pytest.raises(DeviceConfigError, match="token_env") as from_file:
+        load_devices(path)["a"]
+    with pytest.raises(ValueError, match="token_env") as from_code:
+        DeviceSpec(name="a", plugin="qkd.ibm", options={"token_env": key})
+    assert key not in str(from_file.value) + str(from_code.value)

@@ -1,0 +1,218 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
+from qkd_pl.circuits.embeddings import EMBEDDINGS
+from qkd_pl.errors import DeviceConfigError, InvalidInputError
+
+
+def quick(**parameters) -> QNNClassifier:
+    return QNNClassifier(**{"n_layers": 1, "iterations": 15, "random_state": 0} | parameters)
+
+
+@pytest.fixture(scope="module")
+def blobs() -> tuple[np.ndarray, np.ndarray]:
+    """Two well separated classes of angles, with string labels that are not in alphabetical order."""
+    features, labels = make_blobs(n_samples=60, centers=[[0.5, 2.5], [2.5, 0.5]], cluster_std=0.3, random_state=0)
+    return features, np.array(["paramagnet", "cluster"])[labels]
+
+
+@pytest.fixture(scope="module")
+def fitted(blobs) -> QNNClassifier:
+    return quick().fit(*blobs)
+
+
+# check_array_api_input skips itself unless SCIPY_ARRAY_API is set before SciPy is imported; all others must pass.
+@pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input:sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([QNNClassifier(random_state=0)])
+def test_scikit_learns_own_checks(estimator, check):
+    check(estimator)
+
+
+def test_predictions_are_the_labels_that_were_given(fitted, blobs):
+    features, labels = blobs
+    assert fitted.classes_.tolist() == ["cluster", "paramagnet"]
+    assert fitted.score(features, labels) > 0.95
+    assert fitted.predict(features).dtype == labels.dtype
+
+
+def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
+    features, labels = blobs
+    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=0)
+    model = trainer.fit(QNN(2, 1, embedding="angle"), (features, (labels == "paramagnet").astype(int)))
+    np.testing.assert_array_equal(fitted.model_.weights, model.weights)
+    np.testing.assert_array_equal(fitted.logits(features), model.logits(features))
+    np.testing.assert_allclose(fitted.predict_proba(features), model.predict_proba(features))
+
+
+def test_settings_count_when_it_is_fitted_the_next_time(blobs):
+    classifier = quick().fit(*blobs)
+    before = classifier.predict_proba(blobs[0])
+    classifier.set_params(logit_scale=1.0)
+    np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
+
+
+def test_an_embedding_that_was_added(blobs, monkeypatch):
+    monkeypatch.setitem(EMBEDDINGS, "also_angle", EMBEDDINGS["angle"])
+    features, labels = blobs
+    added, angle = quick(embedding="also_angle").fit(features, labels), quick(embedding="angle").fit(features, labels)
+    np.testing.assert_array_equal(added.logits(features), angle.logits(features))
+
+
+def test_decision_function_of_two_classes_is_the_difference_of_the_logits(fitted, blobs):
+    logits = fitted.logits(blobs[0])
+    np.testing.assert_array_equal(fitted.decision_function(blobs[0]), logits[:, 1] - logits[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("embedding", "n_features", "n_classes", "n_qubits"),
+    [("angle", 4, 2, 4), ("angle", 2, 3, 3), ("amplitude", 5, 2, 3), ("amplitude", 8, 2, 3), ("amplitude", 4, 3, 3)],
+)
+def test_the_number_of_qubits_follows_features_and_classes(embedding, n_features, n_classes, n_qubits, rng):
+    features = rng.uniform(0.1, 1.0, (12, n_features))
+    classifier = quick(embedding=embedding, iterations=1).fit(features, np.arange(12) % n_classes)
+    assert classifier.model_.network.n_qubits == n_qubits
+    assert classifier.predict_proba(features).shape == (12, n_classes)
+
+
+def test_missing_features_count_as_zero(blobs):
+    features, labels = blobs
+    wide = quick(n_qubits=3).fit(features, labels)
+    padded = quick().fit(np.column_stack([features, np.zeros(len(features))]), labels)
+    np.testing.assert_array_equal(wide.logits(features), padded.model_.logits(np.pad(features, ((0, 0), (0, 1)))))
+
+
+def test_bits_through_the_phase_embedding(rng):
+    bits = rng.integers(0, 2, (40, 3))
+    assert quick(embedding="phase", iterations=30).fit(bits, bits[:, 1]).score(bits, bits[:, 1]) == 1.0
+
+
+def test_in_a_pipeline_a_grid_search_and_a_cross_validation():
+    features, labels = load_iris(return_X_y=True)
+    features, labels = features[::3], labels[::3]
+    pipeline = make_pipeline(MinMaxScaler((0.0, np.pi)), quick(iterations=25))
+    assert cross_val_score(pipeline, features, labels, cv=3).mean() > 0.7
+    search = GridSearchCV(pipeline, {"qnnclassifier__n_layers": [1, 2]}, cv=2).fit(features, labels)
+    assert search.best_params_["qnnclassifier__n_layers"] in (1, 2)
+    assert search.best_score_ > 0.7
+
+
+def test_clone_keeps_parameters_and_a_fitted_teacher_but_nothing_learned(fitted):
+    student = quick(teacher=fitted, temperature=0.3)
+    copy = clone(student.set_params(n_layers=2))
+    assert not hasattr(clone(fitted), "classes_")
+    assert copy.teacher is fitted
+    assert (copy.n_layers, copy.temperature) == (2, 0.3)
+
+
+@pytest.mark.parametrize("teacher", ["estimator", "model", "logistic regression", "frozen"])
+def test_a_teacher_is_imitated_rather_than_the_labels(teacher, fitted, blobs, rng):
+    features, labels = blobs
+    teachers = {
+        "estimator": fitted,
+        "model": fitted.model_,
+        "logistic regression": LogisticRegression().fit(features, labels),
+        "frozen": FrozenEstimator(fitted),
+    }
+    shuffled = rng.permutation(labels)
+    student = quick(teacher=teachers[teacher], iterations=40).fit(features, shuffled)
+    assert student.score(features, labels) > 0.9
+
+
+def test_a_teacher_gives_the_trainers_distilled_model(fitted, blobs):
+    features, labels = blobs
+    student = quick(teacher=fitted, random_state=5).fit(features, labels)
+    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=5)
+    model = trainer.fit(QNN(2, 1, embedding="angle"), (features, np.zeros(60, int)), teacher=fitted.logits(features))
+    np.testing.assert_array_equal(student.model_.weights, model.weights)
+
+
+def test_a_teacher_survives_a_cross_validation_and_frozen_a_grid(fitted, blobs):
+    assert cross_val_score(quick(teacher=fitted), *blobs, cv=3).mean() > 0.9
+    grid = {"teacher": [None, FrozenEstimator(fitted)]}
+    search = GridSearchCV(quick(), grid, cv=2, error_score="raise").fit(*blobs)
+    assert search.cv_results_["mean_test_score"].min() > 0.9
+
+
+def test_an_ensemble_with_the_same_class_names_teaches(fitted, blobs):
+    features, labels = blobs
+    alone, several = (quick(teacher=teacher).fit(features, labels) for teacher in (fitted, Ensemble([fitted, fitted])))
+    np.testing.assert_allclose(several.logits(features), alone.logits(features), atol=1e-9)
+
+
+def test_parameters_of_the_teacher_are_not_those_of_the_student(blobs):
+    teacher = LogisticRegression(C=1.0).fit(*blobs)
+    student = quick(teacher=teacher)
+    assert not any(name.startswith("teacher__") for name in student.get_params())
+    with pytest.raises(InvalidInputError, match="teacher__C: a teacher is used as it is"):
+        GridSearchCV(student, {"teacher__C": [0.01, 100.0]}, cv=2, error_score="raise").fit(*blobs)
+    assert teacher.C == 1.0
+
+
+def test_seeds(blobs):
+    one, same, other = (quick(random_state=np.random.RandomState(seed), iterations=2).fit(*blobs) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.model_.weights, same.model_.weights)
+    assert not np.array_equal(one.model_.weights, other.model_.weights)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_qubits": 1}, "n_qubits=1: 2 features need at least 2 qubits"),
+        ({"embedding": "state"}, "embedding='state': must be one of .*KDTrainer"),
+        ({"iterations": 0}, "iterations=0"),
+        ({"teacher": "a friend"}, r"teacher is a str; it needs logits\(X\)"),
+        ({"teacher": np.zeros((60, 2))}, "Logits computed before belong to fixed rows"),
+        ({"teacher": LogisticRegression().fit([[0, 0], [1, 1]], [3, 4])}, r"teacher's classes are \[3 4\]"),
+    ],
+)
+def test_parameters_are_validated_in_fit(parameters, message, blobs):
+    classifier = quick(**parameters)
+    with pytest.raises(InvalidInputError, match=message):
+        classifier.fit(*blobs)
+
+
+def test_an_unfitted_teacher_is_named(blobs):
+    with pytest.raises(NotFittedError, match=r"The teacher, a LogisticRegression, is not fitted.*FrozenEstimator"):
+        quick(teacher=LogisticRegression()).fit(*blobs)
+
+
+def test_an_unknown_device_is_named(blobs):
+    with pytest.raises(DeviceConfigError, match="no device 'sycamore'"):
+        quick(device="sycamore").fit(*blobs)
+
+
+def test_a_noisy_device_can_be_chosen(blobs):
+    features, labels = blobs
+    classifier = quick(device="sampled", iterations=2).fit(features[:8], labels[:8])
+    assert classifier.model_.training["device"]["name"] == "sampled"
+    assert classifier.predict(features).shape == (60,)
+
+
+def test_a_pickle_holds_no_device_and_predicts_in_another_process(fitted, blobs, tmp_path):
+    stored = pickle.dumps(fitted)
+    assert b"Device" not in stored
+    assert b"qnode" not in stored.lower()
+    (tmp_path / "classifier.pickle").write_bytes(stored)
+    np.save(tmp_path / "features.npy", blobs[0])
+    program = (
+        "import pickle, sys, numpy as np\n"
+        "classifier = pickle.load(open(sys.argv[1], 'rb'))\n"
+        "np.save(sys.argv[3], classifier.logits(np.load(sys.argv[2])))\n"
+    )
+    paths = [str(tmp_path / name) for name in ("classifier.pickle", "features.npy", "logits.npy")]
+    subprocess.run([sys.executable, "-c", program, *paths], check=True)
+    np.testing.assert_array_equal(np.load(paths[2]), fitted.logits(blobs[0]))

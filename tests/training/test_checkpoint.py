@@ -1,0 +1,200 @@
+"""Killed runs are run for real: this file, started as a script, trains in child processes that die by SIGKILL."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qkd_pl import QAE, QNN, DeviceSpec, KDTrainer
+from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.networks.models import trained
+from qkd_pl.training.callbacks import Callback
+
+DEVICES = {
+    "lightning": "lightning",
+    "default": "default",
+    "shots": DeviceSpec(name="shots", plugin="default.qubit", shots=100),
+    "shots of stock Lightning": DeviceSpec(name="shots", plugin="lightning.qubit", shots=100),
+    "shots with a seed": DeviceSpec(name="seeded", plugin="default.qubit", shots=100, seed=7),
+    "spsa": DeviceSpec(name="spsa", plugin="default.qubit", shots=100, diff_method="spsa"),
+}
+ARCHITECTURE = QNN(n_qubits=2, n_layers=1, embedding="angle")
+ANY_ITERATION = [1, 3, "while writing a checkpoint", 5]
+
+
+class StopAt(Callback):
+    """Ends the process at once after an iteration, before its checkpoint is written."""
+
+    def __init__(self, iteration: int) -> None:
+        self.iteration = iteration
+
+    def on_iteration_end(self, run) -> None:
+        if run.iteration == self.iteration:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def fit(device, checkpoint: Path | None = None, *, callbacks=(), data_seed: int = 0, network=ARCHITECTURE, **changes):
+    rng = np.random.default_rng(data_seed)
+    inputs, labels, logits = rng.normal(size=(8, 2)), rng.integers(0, 2, size=8), rng.normal(size=(8, 2))
+    settings = {"iterations": 6, "batch_size": 3, "lr_step": 2, "weight_decay": 0.01, "alpha": 0.5, "seed": 1}
+    trainer = KDTrainer(**{**settings, "device": device, **changes})
+    return trainer.fit(
+        network, (inputs, labels), teacher=logits, callbacks=callbacks, checkpoint=checkpoint, checkpoint_every=2
+    )
+
+
+def fit_and_die(device, checkpoint: Path, when: int | str) -> None:
+    if isinstance(when, str):
+        os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+        fit(device, checkpoint)
+    else:
+        fit(device, checkpoint, callbacks=[StopAt(when)])
+
+
+def die_again_and_again(directory: Path) -> None:
+    """For each device, kill one run after the other that go on from the same checkpoint; print how each one ended."""
+    for number, device in enumerate(DEVICES.values()):
+        for when in ANY_ITERATION:
+            child = os.fork()
+            if child == 0:
+                fit_and_die(device, directory / str(number), when)
+                os._exit(0)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
+    script = subprocess.run([sys.executable, __file__, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert script.stdout.split() == ["-9"] * len(DEVICES) * len(ANY_ITERATION)
+    for number, (name, device) in enumerate(DEVICES.items()):
+        resumed, untouched = fit(device, tmp_path / str(number)), fit(device)
+        assert resumed.weights.tobytes() == untouched.weights.tobytes(), name
+        assert resumed.history == untouched.history, name
+        assert len(resumed.history) == 6, name
+
+
+class Count(Callback):
+    def __init__(self) -> None:
+        self.iterations: list[int] = []
+
+    def on_iteration_end(self, run) -> None:
+        self.iterations.append(run.iteration)
+
+
+def interrupted(path: Path, **settings) -> None:
+    """Leave a checkpoint of 4 iterations behind."""
+
+    class Interrupt(Callback):
+        def on_iteration_end(self, run) -> None:
+            if run.iteration == 5:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit("default", path, callbacks=[Interrupt()], **settings)
+
+
+def test_only_the_iterations_since_the_checkpoint_are_done_again(tmp_path):
+    interrupted(tmp_path / "run")
+    count = Count()
+    fit("default", tmp_path / "run", callbacks=[count])
+    assert count.iterations == [5, 6]
+
+
+def test_a_finished_run_is_returned_without_training(tmp_path):
+    first = fit("default", tmp_path / "run")
+    count = Count()
+    second = fit("default", tmp_path / "run", callbacks=[count])
+    assert count.iterations == []
+    assert first.weights.tobytes() == second.weights.tobytes()
+    assert first.history == second.history
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": 0.1}, r"settings \(learning_rate\)"),
+        ({"lr_step": 3, "seed": 2}, r"settings \(lr_step, seed\)"),
+        ({"data_seed": 1}, r"differs in data\."),
+        ({"network": QNN(2, 1, embedding="angle", entangler="cnot")}, r"network \(entangler\)"),
+        ({"network": QNN(2, 2, embedding="angle")}, r"network \(n_layers\)"),
+        ({"device": "sampled"}, r"settings \(device\)"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_by_name(tmp_path, changes, named):
+    path = tmp_path / "run"
+    interrupted(path)
+    before = path.read_bytes()
+    with pytest.raises(FileFormatError, match=f"{path}.*another run.*{named}"):
+        fit(**{"device": "default", "checkpoint": path, **changes})
+    assert path.read_bytes() == before
+
+
+def test_a_finished_run_can_be_made_longer_but_not_shorter(tmp_path):
+    path = tmp_path / "run"
+    fit("default", path)
+    longer, untouched = fit("default", path, iterations=9), fit("default", iterations=9)
+    assert longer.weights.tobytes() == untouched.weights.tobytes()
+    assert longer.history == untouched.history
+    assert longer.training["iterations"] == 9
+    with pytest.raises(FileFormatError, match=f"{path}.*after iteration 9, and this run has only 6"):
+        fit("default", path)
+
+
+def test_a_directory_is_no_checkpoint(tmp_path):
+    with pytest.raises(InvalidInputError, match=f"checkpoint='{tmp_path}' is a directory"):
+        fit("default", tmp_path)
+
+
+def test_the_teacher_is_part_of_the_run(tmp_path):
+    data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
+    trainer = KDTrainer(iterations=1, device="default")
+    trainer.fit(ARCHITECTURE, data, teacher=np.zeros((4, 2)), checkpoint=tmp_path / "run")
+    for teacher, changes in ((None, r"settings \(loss\) and data"), (np.ones((4, 2)), "data")):
+        with pytest.raises(FileFormatError, match=f"differs in {changes}"):
+            trainer.fit(ARCHITECTURE, data, teacher=teacher, checkpoint=tmp_path / "run")
+
+
+def test_initial_weights_are_part_of_the_run(tmp_path):
+    data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
+    trainer = KDTrainer(iterations=1, device="default")
+    trainer.fit(ARCHITECTURE, data, checkpoint=tmp_path / "run")
+    with pytest.raises(FileFormatError, match="differs in data"):
+        trainer.fit(ARCHITECTURE, data, initial_weights=np.zeros((2, 2, 3)), checkpoint=tmp_path / "run")
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b[:20], lambda b: b"", lambda b: b[:-1] + b"\x7f"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    path = tmp_path / "run"
+    interrupted(path)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FileFormatError, match=str(path)):
+        fit("default", path)
+
+
+def test_a_model_is_no_checkpoint(tmp_path):
+    trained(ARCHITECTURE, np.zeros((2, 2, 3))).save(tmp_path / "run")
+    with pytest.raises(FileFormatError, match="holds a model, expected a checkpoint"):
+        fit("default", tmp_path / "run")
+
+
+def test_an_autoencoder_resumes_too(tmp_path):
+    trainer = KDTrainer(iterations=4, device="default", learning_rate=0.1)
+    data = (np.eye(4), None)
+    untouched = trainer.fit(QAE(2, 1, 1), data)
+
+    class Interrupt(Callback):
+        def on_iteration_end(self, run) -> None:
+            if run.iteration == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(QAE(2, 1, 1), data, callbacks=[Interrupt()], checkpoint=tmp_path / "run", checkpoint_every=1)
+    resumed = trainer.fit(QAE(2, 1, 1), data, checkpoint=tmp_path / "run")
+    assert resumed.weights.tobytes() == untouched.weights.tobytes()
+
+
+if __name__ == "__main__":
+    die_again_and_again(Path(sys.argv[1]))
