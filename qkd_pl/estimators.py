@@ -1,7 +1,7 @@
 """QNNs with scikit-learn's interface: a classifier and a regressor, with or without a teacher."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from math import ceil, log2
 from numbers import Integral
 from typing import Any, Self
@@ -17,7 +17,7 @@ from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.devices.registry import DeviceSpec
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN, Network
-from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions
+from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions, teacher_scale
 from qkd_pl.training.losses import SquaredError
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
 from qkd_pl.training.trainer import KDTrainer
@@ -25,6 +25,17 @@ from qkd_pl.training.trainer import KDTrainer
 _LARGEST_SEED = np.iinfo(np.int32).max
 #: A network, or a function from the numbers of features and outputs to one.
 NetworkOrFunction = Network | Callable[[int, int], Network]
+
+
+@dataclass(frozen=True, eq=False)
+class _Logits:
+    """What a teacher said of the training data, as a teacher."""
+
+    values: np.ndarray
+    logit_scale: float | None
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        return self.values
 
 
 class _QNNEstimator(BaseEstimator):
@@ -252,7 +263,7 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
         if self.class_weight is not None:
             weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight)
             sample_weight = weights * compute_sample_weight(self.class_weight, y)
-        teacher = None if self.teacher is None else self._teacher_logits(features)
+        teacher = None if self.teacher is None else _Logits(self._teacher_logits(features), teacher_scale(self.teacher))
         self._train(features, labels, len(self.classes_), teacher=teacher, sample_weight=sample_weight)
         return self
 
@@ -275,6 +286,12 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
         """The label of the largest logit, shape ``(n,)``."""
         winners = self.logits(X).argmax(axis=1)
         return self.classes_[winners]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # scikit-learn's own checks give features unscaled, far beyond what makes sense as angles.
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def _teacher_logits(self, features: np.ndarray) -> np.ndarray:
         teacher = self.teacher
@@ -302,8 +319,8 @@ class QNNRegressor(RegressorMixin, _QNNEstimator):
             the following, of which a :class:`~qkd_pl.networks.networks.QNN` is made.
         n_qubits, n_layers, embedding, rotations, entangler, topology, closing_rotations: see :class:`QNNClassifier`.
         teacher: None, or a fitted regressor, or a trained model of regression, whose predictions replace the targets.
-        loss: :class:`~qkd_pl.training.losses.SquaredError` by default; or :class:`~qkd_pl.training.losses.Huber`, or one
-            of one's own with ``task = "regression"``.
+        loss: :class:`~qkd_pl.training.losses.SquaredError` by default; or :class:`~qkd_pl.training.losses.Huber`, or
+            one of one's own with ``task = "regression"``.
         iterations, batch_size, optimizer, learning_rate, weight_decay, device, random_state: see \
 :class:`QNNClassifier`.
 
@@ -343,4 +360,6 @@ class QNNRegressor(RegressorMixin, _QNNEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        # scikit-learn's own checks give features unscaled, as angles, and only some of them reach one read-out qubit.
+        tags.regressor_tags.poor_score = True
         return tags

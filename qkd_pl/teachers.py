@@ -194,6 +194,21 @@ def teacher_logits(
     return logits
 
 
+def teacher_scale(teacher: Any) -> float | None:
+    """The scale s for which softmax(s · logits) are a teacher's probabilities; None if it does not say.
+
+    A trained network has one, and so has an ensemble of networks that share it.
+    """
+    if isinstance(teacher, Ensemble):
+        scales = {teacher_scale(member) for member in teacher.teachers}
+        return scales.pop() if len(scales) == 1 else None
+    model = getattr(teacher, "model_", teacher)
+    scale = (
+        model.training.get("logit_scale") if isinstance(model, TrainedQNN) else getattr(teacher, "logit_scale", None)
+    )
+    return None if scale is None else float(scale)
+
+
 def _predicts_numbers(teacher: Any) -> bool:
     """Whether it is a model of regression, or one of scikit-learn's regressors."""
     return isinstance(teacher, TrainedRegressor) or (hasattr(teacher, "__sklearn_tags__") and is_regressor(teacher))

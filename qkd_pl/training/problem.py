@@ -1,7 +1,7 @@
 """What a training solves: a network, prepared inputs, targets and a loss that fit together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pennylane as qml
 from qkd_pl.circuits.embeddings import Preparations
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QAE, QNN, Network
-from qkd_pl.teachers import teacher_hints, teacher_logits, teacher_predictions
+from qkd_pl.teachers import teacher_hints, teacher_logits, teacher_predictions, teacher_scale
 from qkd_pl.training.losses import CrossEntropy, Distillation, Infidelity, Targets
 from qkd_pl.training.losses.base import check_loss, prepared
 from qkd_pl.training.losses.targets import labelled_share
@@ -120,9 +120,9 @@ def pose(
             else class_indices(labels, len(batch), problem.n_logits)
         )
         taught = None if teacher is None else _logits(problem, inputs, teacher)
-    targets = Targets(labels, taught, values, weights)
+    targets = Targets(labels, taught, values, weights, teacher_scale=teacher_scale(teacher))
     if like is None and labels is not None:
-        targets = Targets(labels, taught, values, weights, labelled=_share(targets, len(batch)))
+        targets = replace(targets, labelled=_share(targets, len(batch)))
     ready = prepared(loss if like is None else like.loss, targets)
     return Problem(network, batch, targets, ready if like is None else like.loss, scaling)
 

@@ -70,7 +70,7 @@ def checked_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
     """Weights of the samples as float64, ``(n,)``, divided by their mean.
 
     Raises:
-        InvalidInputError: they are not one finite number of at least 0 for each sample, or all 0.
+        InvalidInputError: they are not one finite number of at least 0 for each sample, or all zero.
     """
     weights = np.asarray(sample_weight)
     if weights.shape != (n_samples,) or weights.dtype.kind not in "biuf":
@@ -80,5 +80,5 @@ def checked_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
         )
     weights = weights.astype(np.float64)
     if not np.isfinite(weights).all() or (weights < 0).any() or not weights.sum() > 0:
-        raise InvalidInputError("sample_weight: weights must be finite, not negative, and not all 0")
+        raise InvalidInputError("sample_weight: weights must be finite, not negative, and not all zero")
     return weights / weights.mean()

@@ -56,9 +56,8 @@ class _Monitor(Callback):
         always = self.monitor in ("loss", "gradient_norm") or self.monitor.startswith("validation_")
         if not self._seen and (always or run.iteration == run.iterations):
             hint = "; give fit(validation=(inputs, labels))" if self.monitor.startswith("validation_") else ""
-            raise InvalidInputError(
-                f"{type(self).__name__}: no record has {self.monitor!r}{hint}. Recorded are {', '.join(run.history[-1])}"
-            )
+            known = ", ".join(run.history[-1])
+            raise InvalidInputError(f"{type(self).__name__}: no record has {self.monitor!r}{hint}. Recorded: {known}")
 
     def _follow(self, run: Run, better: bool) -> None:
         raise NotImplementedError

@@ -183,7 +183,8 @@ def check_loss(loss: Any, iterations: int) -> None:
             hint = f"{term.__name__}()" if isinstance(term, type) else "for example CrossEntropy()"
             raise InvalidInputError(f"loss={term!r}: must be a loss, or a function (outputs, targets); {hint}")
         for name, (low, high, above) in getattr(term, "scheduled", {}).items():
-            check_schedule(name, getattr(term, name), low, high, above=above, iterations=iterations)
+            if (value := getattr(term, name)) is not None:
+                check_schedule(name, value, low, high, above=above, iterations=iterations)
 
 
 def describe_loss(loss: Any, iterations: int) -> dict[str, Any]:
@@ -207,7 +208,7 @@ def describe_loss(loss: Any, iterations: int) -> dict[str, Any]:
         settings = dict(getattr(loss, "__dict__", {}))
     scheduled = getattr(loss, "scheduled", {})
     described = {
-        name: describe_schedule(value, iterations) if name in scheduled else _describe(value)
+        name: describe_schedule(value, iterations) if name in scheduled and value is not None else _describe(value)
         for name, value in settings.items()
     }
     return {"type": type(loss).__name__, **described}

@@ -11,25 +11,49 @@ from qkd_pl.errors import InvalidInputError
 from qkd_pl.training.losses.base import Loss, ValueAndCotangent
 from qkd_pl.training.losses.classification import check_labelled, cross_entropy
 from qkd_pl.training.losses.divergences import RowsAndGradients, huber_rows, kl_rows, squared_rows
-from qkd_pl.training.losses.standardisation import Standardise, Statistics, check_standardise, measure
+from qkd_pl.training.losses.standardisation import (
+    Standardise,
+    Statistics,
+    are_log_probabilities,
+    check_standardise,
+    measure,
+)
 from qkd_pl.training.losses.targets import Targets, weighted_mean
 from qkd_pl.training.schedules import Schedule, check_schedule, value_at
 
 _TEMPERATURE = (0.0, float("inf"), True)
+#: Default temperatures, from our runs: for a teacher's expectation values, and for log-probabilities, whose softmax is
+#: so sharp that a student must have its own logits sharpened to follow (as by the logit scale 30 of the cross-entropy).
+_EXPECTATIONS, _SHARP = 0.5, 1 / 30
 
 
 class _FromTeacher(Loss):
     """What losses share that compare logits with a teacher's."""
 
-    temperature: Schedule
+    temperature: Schedule | None
     standardise: Standardise
     statistics: Statistics | None
+    natural_scale: float | None
+
+    def _check_shared(self) -> None:
+        if self.temperature is not None:
+            check_schedule("temperature", self.temperature, 0, above=True)
+        check_standardise(self.standardise)
 
     def _with_statistics(self, targets: Targets) -> "_FromTeacher":
         if targets.teacher is None:
             raise InvalidInputError(f"teacher is None, and {self!r} compares with one")
         counted = targets.teacher[targets.weights(len(targets.teacher)) > 0]
-        return replace(self, statistics=measure(counted, self.standardise))  # type: ignore[type-var]
+        statistics, scale, temperature = measure(counted, self.standardise), targets.teacher_scale, self.temperature
+        if statistics is not None and scale is not None:
+            scale = scale * statistics.scale[0] if statistics.by_row else None
+        if temperature is None:
+            temperature = _SHARP if are_log_probabilities(counted) else _EXPECTATIONS
+        found = {"statistics": statistics, "natural_scale": scale, "temperature": temperature}
+        return replace(self, **found)  # type: ignore[type-var]
+
+    def _temperature(self, iteration: int) -> float:
+        return value_at(_EXPECTATIONS if self.temperature is None else self.temperature, iteration)
 
     def _teacher(self, outputs: np.ndarray, targets: Targets) -> np.ndarray:
         teacher = targets.teacher
@@ -42,10 +66,8 @@ class _FromTeacher(Loss):
         return teacher if self.statistics is None else self.statistics(teacher)
 
     def probability_scale(self, iteration: int) -> float:
-        """1/T; for a teacher that gave log-probabilities the factor that brings them back."""
-        if self.statistics is not None and self.statistics.probabilities:
-            return self.statistics.scale[0]
-        return 1.0 / value_at(self.temperature, iteration)
+        """The teacher's own, because the student copies its logits; 1/T if the teacher does not say."""
+        return 1.0 / self._temperature(iteration) if self.natural_scale is None else self.natural_scale
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,8 @@ class Distillation(_FromTeacher):
     samples without a label (−1) only the teacher counts.
 
     Attributes:
-        temperature: T > 0, a number or a schedule; below 1, because logits in [−1, 1] leave the softmax flat.
+        temperature: T > 0, a number or a schedule; below 1, because logits in [−1, 1] leave the softmax flat. None for
+            0.5, or 1/30 if the teacher's outputs are log-probabilities.
         alpha: α, the weight of the teacher, 0 to 1, a number or a schedule; with 1 no label is used.
         logit_scale: s of the cross-entropy.
         scale_kl: ``"T2"`` or ``"none"``.
@@ -68,7 +91,8 @@ class Distillation(_FromTeacher):
             no expectation values; ``"affine"``, zero mean and unit variance of each output, for noisy teachers, which
             assumes balanced classes; or None: ``"scale"`` if the teacher's outputs are log-probabilities or leave [−1,
             1], else False.
-        statistics: of the teacher's outputs; found before training and stored with the model.
+        statistics, natural_scale: of the teacher's outputs, and the scale of the student's probabilities that they
+            give; found before training and stored with the model.
 
     Raises:
         InvalidInputError: a setting is outside its range.
@@ -86,25 +110,25 @@ class Distillation(_FromTeacher):
         True
     """
 
-    temperature: Schedule = 0.5
+    temperature: Schedule | None = None
     alpha: Schedule = 1.0
     logit_scale: float = 30.0
     scale_kl: Literal["T2", "none"] = "T2"
     divergence: Literal["kl", "squared", "huber"] = "kl"
     standardise: Standardise = None
     statistics: Statistics | None = field(default=None, repr=False)
+    natural_scale: float | None = field(default=None, repr=False)
 
     scheduled: ClassVar = {"temperature": _TEMPERATURE, "alpha": (0.0, 1.0, False)}
 
     def __post_init__(self) -> None:
-        check_schedule("temperature", self.temperature, 0, above=True)
+        self._check_shared()
         check_schedule("alpha", self.alpha, 0, 1)
         check_number("logit_scale", self.logit_scale, 0, above=True)
         if self.scale_kl not in ("T2", "none"):
             raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
         if self.divergence not in ("kl", "squared", "huber"):
             raise InvalidInputError(f"divergence={self.divergence!r}: must be 'kl', 'squared' or 'huber'")
-        check_standardise(self.standardise)
 
     def prepare(self, targets: Targets) -> "Distillation":
         """The loss with the statistics of the teacher's outputs."""
@@ -123,7 +147,7 @@ class Distillation(_FromTeacher):
         return value, cotangent
 
     def probability_scale(self, iteration: int) -> float:
-        """1/T, or that of the teacher's log-probabilities; with α = 0 the logit scale."""
+        """The teacher's own, or 1/T; with α = 0 the logit scale."""
         if value_at(self.alpha, iteration) == 0.0:
             return float(self.logit_scale)
         return super().probability_scale(iteration)
@@ -131,7 +155,7 @@ class Distillation(_FromTeacher):
     def _rows(self, teacher: np.ndarray, student: np.ndarray, iteration: int) -> RowsAndGradients:
         if self.divergence == "squared":
             return squared_rows(teacher, student)
-        temperature = value_at(self.temperature, iteration)
+        temperature = self._temperature(iteration)
         if self.divergence == "huber":
             return huber_rows(teacher, student, temperature)
         factor = temperature**2 if self.scale_kl == "T2" else 1.0
@@ -149,30 +173,30 @@ class DecoupledDistillation(_FromTeacher):
     classes. Where there is no label, the teacher's own decision is y.
 
     Attributes:
-        temperature: T > 0, a number or a schedule.
+        temperature: T > 0, a number or a schedule; None as in :class:`Distillation`.
         target_weight, other_weight: of the two parts (α and β in the paper; 1 and 1 to 8 there).
-        standardise, statistics: see :class:`Distillation`.
+        standardise, statistics, natural_scale: see :class:`Distillation`.
 
     Example:
         >>> loss = DecoupledDistillation(temperature=1.0, target_weight=0.0)
         >>> targets = Targets(labels=np.array([0]), teacher=np.array([[0.9, 0.1, -0.2]]))
-        >>> loss(np.array([[0.0, 0.4, 0.1]]), targets)[0] < 1e-15  # the other classes stand to each other as for the teacher
+        >>> loss(np.array([[0.0, 0.4, 0.1]]), targets)[0] < 1e-15  # among others, all is as for the teacher
         True
     """
 
-    temperature: Schedule = 0.5
+    temperature: Schedule | None = None
     target_weight: float = 1.0
     other_weight: float = 1.0
     standardise: Standardise = None
     statistics: Statistics | None = field(default=None, repr=False)
+    natural_scale: float | None = field(default=None, repr=False)
 
     scheduled: ClassVar = {"temperature": _TEMPERATURE}
 
     def __post_init__(self) -> None:
-        check_schedule("temperature", self.temperature, 0, above=True)
+        self._check_shared()
         check_number("target_weight", self.target_weight, 0)
         check_number("other_weight", self.other_weight, 0)
-        check_standardise(self.standardise)
 
     def prepare(self, targets: Targets) -> "DecoupledDistillation":
         """The loss with the statistics of the teacher's outputs."""
@@ -185,7 +209,7 @@ class DecoupledDistillation(_FromTeacher):
         return loss  # type: ignore[return-value]
 
     def __call__(self, outputs: np.ndarray, targets: Targets) -> ValueAndCotangent:
-        temperature = value_at(self.temperature, targets.iteration)
+        temperature = self._temperature(targets.iteration)
         teacher, student = self._teacher(outputs, targets) / temperature, outputs / temperature
         decisions = teacher.argmax(axis=1)
         labels = decisions if targets.labels is None else np.where(targets.labels >= 0, targets.labels, decisions)

@@ -21,13 +21,11 @@ class Statistics:
     Attributes:
         by_row: subtract each row's own mean instead of ``offset``.
         offset, scale: one number for each output; with ``by_row`` one scale for all.
-        probabilities: the outputs are log-probabilities.
     """
 
     by_row: bool
     offset: tuple[float, ...]
     scale: tuple[float, ...]
-    probabilities: bool = False
 
     def __call__(self, teacher: np.ndarray) -> np.ndarray:
         """Standardised outputs of the same shape."""
@@ -45,10 +43,15 @@ def check_standardise(standardise: Standardise) -> None:
         raise InvalidInputError(f"standardise={standardise!r}: must be one of {', '.join(map(repr, _ALLOWED))}")
 
 
+def are_log_probabilities(teacher: np.ndarray) -> bool:
+    """Whether outputs ``(n, K)`` are logarithms of probabilities: those of each row sum to one."""
+    return len(teacher) > 0 and bool(np.abs(logsumexp(teacher, axis=1)).max() < _TOLERANCE)
+
+
 def measure(teacher: np.ndarray, standardise: Standardise) -> Statistics | None:
     """What the standardisation of a teacher's outputs ``(n, K)`` needs to know; None to leave them as they are.
 
-    ``"scale"``: each row less its mean over classes, divided by one number, the largest magnitude that is left, so
+    ``"scale"``: each row less its mean over classes, divided by one number, the root mean square of what is left, so
     that the teacher's decisions, and the ratios between its margins, stay. ``"affine"``: zero mean and unit variance of
     each output. It moves the decision boundary to the middle of the training data, and so assumes balanced classes.
 
@@ -58,17 +61,15 @@ def measure(teacher: np.ndarray, standardise: Standardise) -> Statistics | None:
         >>> measure(np.array([[0.3, -0.2], [0.1, 0.4]]), None) is None  # expectation values
         True
     """
-    probabilities = len(teacher) > 0 and bool(np.abs(logsumexp(teacher, axis=1)).max() < _TOLERANCE)
     if standardise is None:
-        beyond = len(teacher) > 0 and np.abs(teacher).max() > 1.0 + _TOLERANCE
-        standardise = "scale" if probabilities or beyond else False
+        beyond = np.abs(teacher).max(initial=0.0) > 1.0 + _TOLERANCE
+        standardise = "scale" if beyond or are_log_probabilities(teacher) else False
     if not standardise:
         return None
     if standardise == "affine":
-        spread = teacher.std(axis=0)
-        return Statistics(
-            False, tuple(teacher.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist())
-        )
+        spreads = teacher.std(axis=0)
+        offset, scale = teacher.mean(axis=0), np.where(spreads > 0, spreads, 1.0)
+        return Statistics(False, tuple(offset.tolist()), tuple(scale.tolist()))
     centred = teacher - teacher.mean(axis=1, keepdims=True)
-    largest = float(np.abs(centred).max(initial=0.0))
-    return Statistics(True, (), (largest if largest > 0 else 1.0,), probabilities)
+    spread = float(np.sqrt(np.mean(centred**2))) if len(centred) else 0.0
+    return Statistics(True, (), (spread if spread > 0 else 1.0,))

@@ -16,6 +16,7 @@ class Targets:
         hints: values of the loss's extra observables, ``(n, m)`` float64, NaN where there is none.
         sample_weight: ``(n,)`` float64, not negative, with mean 1 over all samples of the training.
         iteration: the number of iterations done so far.
+        teacher_scale: s for which softmax(s · teacher) are the teacher's probabilities; None if it does not say.
         labelled: the share of all the training's weight that is labelled; None for that of these samples.
 
     Example:
@@ -29,6 +30,7 @@ class Targets:
     hints: np.ndarray | None = None
     sample_weight: np.ndarray | None = None
     iteration: int = 0
+    teacher_scale: float | None = None
     labelled: float | None = None
 
     def take(self, indices: np.ndarray, iteration: int) -> "Targets":
