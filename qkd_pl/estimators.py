@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qkd_pl.circuits.embeddings import EMBEDDINGS
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits

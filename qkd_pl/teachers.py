@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from qkd_pl.devices.registry import EXACT
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
 

@@ -15,7 +15,8 @@ from qkd_pl.checks import checked_labels
 from qkd_pl.circuits.embeddings import EMBEDDINGS, Preparations
 from qkd_pl.circuits.readout import fidelity, latent_pauli_words
 from qkd_pl.datasets.image_pipeline import check_pipeline, pipeline_state, restore_pipeline
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.networks import QAE, QNN, Network, from_manifest, to_manifest

@@ -10,7 +10,8 @@ import pennylane as qml
 
 from qkd_pl.checks import check_count, check_number, checked_labels
 from qkd_pl.circuits.embeddings import Preparations
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN
@@ -170,7 +171,7 @@ class KDTrainer:
                 )
         device = resolve_device(self.device)
         loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
-        settings = {**asdict(self), "device": device.model_dump(), "loss": loss}
+        settings = {**asdict(self), "device": device.to_json(), "loss": loss}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         # A longer run begins like a shorter one.
         determining = {name: value for name, value in settings.items() if name != "iterations"}
