@@ -125,3 +125,28 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(plain(each) for each in value) if type(value) in (list, tuple) else value
     return value
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
+
+    Raises:
+        InvalidInputError: it is none of them, or its rows have different lengths; the message names ``name``.
+
+    Example:
+        >>> as_array("inputs", [[1, 2], [3, 4]]).shape
+        (2, 2)
+        >>> as_array("inputs", [[1, 2], [3]])
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.InvalidInputError: inputs is a list that is no array of numbers
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufc":
+        raise InvalidInputError(f"{name} is a {type(value).__name__} that is no array of numbers")
+    return array

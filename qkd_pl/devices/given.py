@@ -76,6 +76,8 @@ def given_device(device: Any) -> GivenDevice:
     Raises:
         DeviceConfigError: it is something else.
     """
+    if isinstance(device, GivenDevice):
+        return device
     if not isinstance(device, qml.devices.Device):
         raise DeviceConfigError(
             f"device is a {type(device).__name__}; it must be a name in devices.yaml, a plugin's name, aer or a fake_… "

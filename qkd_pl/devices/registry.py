@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from qkd_pl.devices.given import GivenDevice
 
 #: What ``device=`` takes everywhere.
-AnyDevice = Union[str, DeviceSpec, "Device", None]
+AnyDevice = Union[str, DeviceSpec, "Device", "GivenDevice", None]
 
 DEVICES_VARIABLE = "QKD_PL_DEVICES"
 _FILE_NAME = "devices.yaml"

@@ -10,8 +10,7 @@ import pennylane as qml
 
 from qkd_pl.checks import check_count, check_number, checked_labels
 from qkd_pl.circuits.embeddings import Preparations
-from qkd_pl.devices.registry import resolve_device
-from qkd_pl.devices.spec import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN
@@ -60,7 +59,7 @@ class KDTrainer:
     temperature: float = 0.5
     alpha: float = 1.0
     scale_kl: KLScale = "T2"
-    device: str | DeviceSpec | None = None
+    device: AnyDevice = None
     seed: int = 0
 
     @overload
