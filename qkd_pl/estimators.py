@@ -14,9 +14,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qkd_pl.circuits.embeddings import EMBEDDINGS
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import QNN, Network
+from qkd_pl.networks.networks import QAE, QNN, Network
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions, teacher_scale
 from qkd_pl.training.losses import SquaredError
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
@@ -59,7 +59,7 @@ class _QNNEstimator(BaseEstimator):
         optimizer: str = "adam",
         learning_rate: Schedule = DEFAULT_RATE,
         weight_decay: float = 0.0,
-        device: str | DeviceSpec | None = None,
+        device: AnyDevice = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.network = network
@@ -108,7 +108,7 @@ class _QNNEstimator(BaseEstimator):
         network = self._make_network(n_outputs)
         settings = {each.name: getattr(self, each.name) for each in fields(KDTrainer) if hasattr(self, each.name)}
         trainer = KDTrainer(**settings, seed=self._seed())
-        self.model_ = trainer.fit(network, (self._padded(features, network), targets), **given)
+        self.model_: Any = trainer.fit(network, (self._padded(features, network), targets), **given)
 
     def _make_network(self, n_outputs: int) -> Network:
         if self.network is None:
@@ -118,9 +118,9 @@ class _QNNEstimator(BaseEstimator):
         of_qnn = [each.name for each in fields(QNN) if each.name in defaults]
         if others := [name for name in of_qnn if getattr(self, name) != defaults[name]]:
             raise InvalidInputError(f"network is given, and so {', '.join(others)} must not be: it has its own")
-        if callable(self.network) and not hasattr(self.network, "circuit"):
-            return self.network(self.n_features_in_, n_outputs)
-        return self.network
+        if isinstance(self.network, QNN | QAE) or not callable(self.network):
+            return self.network
+        return self.network(self.n_features_in_, n_outputs)
 
     def _choose_qubits(self, n_outputs: int) -> int:
         of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
@@ -224,7 +224,7 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
         learning_rate: Schedule = DEFAULT_RATE,
         weight_decay: float = 0.0,
         class_weight: Any = None,
-        device: str | DeviceSpec | None = None,
+        device: AnyDevice = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(

@@ -8,7 +8,8 @@ import numpy as np
 import pennylane as qml
 from sklearn.base import is_regressor
 
-from qkd_pl.devices.registry import EXACT
+from qkd_pl.checks import as_array
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
@@ -116,25 +117,19 @@ class _ExactTeacher:
 
 @dataclass(frozen=True)
 class _FunctionTeacher:
-    """A function from inputs to logits."""
+    """A function from inputs to logits, in any library of arrays."""
 
-    function: Callable[[np.ndarray], Any]
+    function: Callable[[Any], Any]
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
-        return as_array(self.function(inputs))
+        return as_array(
+            f"what the teacher {getattr(self.function, '__name__', 'function')} returns", self.function(inputs)
+        )
 
 
 def is_array(teacher: Any) -> bool:
-    """Whether outputs were computed before: an array of NumPy, JAX or PyTorch, or a list of numbers."""
-    return hasattr(teacher, "__array__") or isinstance(teacher, list | tuple)
-
-
-def as_array(values: Any) -> np.ndarray:
-    """An array of any library, also one of PyTorch that carries a gradient, as NumPy's."""
-    try:
-        return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"the teacher's outputs are no array of numbers: {error}") from error
+    """Whether the teacher is its logits: an array of NumPy, JAX or PyTorch, or nested lists of numbers."""
+    return isinstance(teacher, list | tuple) or (hasattr(teacher, "__array__") and not hasattr(teacher, "logits"))
 
 
 def as_teacher(teacher: Any) -> Teacher:
@@ -154,8 +149,8 @@ def as_teacher(teacher: Any) -> Teacher:
         return _FunctionTeacher(teacher)
     hint = "; one that predicts numbers teaches regression: loss=SquaredError()" if _predicts_numbers(teacher) else ""
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; it needs logits(inputs) or predict_proba(inputs), or be a function of "
-        f"the inputs or an array of outputs{hint}"
+        f"teacher is a {type(teacher).__name__}; it must be a model, a fitted classifier, a function of the inputs, "
+        f"or an array of logits{hint}"
     )
 
 
@@ -165,7 +160,8 @@ def teacher_logits(
     """The logits that a teacher gives for a data set, computed once; those of a trained QNN by exact simulation.
 
     Args:
-        teacher: what :func:`as_teacher` takes, or an array of logits ``(n, K)`` made before (as is needed where teacher
+        teacher: what :func:`as_teacher` takes, or logits ``(n, K)`` made before, an array of
+            NumPy, JAX or PyTorch or a list (as is needed where teacher
             and student see different inputs, or for a teacher on a noisy device).
         inputs: n samples.
         n_classes: K of the student; None to take a teacher of other classes.
@@ -180,7 +176,7 @@ def teacher_logits(
     """
     if n_classes is not None:
         _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
-    logits = as_array(teacher if is_array(teacher) else _answers(as_teacher(teacher), inputs))
+    logits = as_array("teacher", teacher if is_array(teacher) else _answers(as_teacher(teacher), inputs))
     if np.iscomplexobj(logits):
         raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
     if logits.dtype.kind not in "biuf":
@@ -229,7 +225,7 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
         InvalidInputError: the teacher predicts no numbers.
     """
     if is_array(teacher):
-        return as_array(teacher)
+        return as_array("teacher", teacher)
     if isinstance(teacher, Ensemble):
         return np.mean([teacher_predictions(member, inputs) for member in teacher.teachers], axis=0)
     if isinstance(teacher, TrainedRegressor):
@@ -238,9 +234,9 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
         flat = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(flat):
             raise InvalidInputError("a classical regressor cannot take complex amplitudes; give its predictions")
-        return as_array(teacher.predict(flat))
+        return as_array("what the teacher predicts", teacher.predict(flat))
     if callable(teacher) and not isinstance(teacher, type):
-        return as_array(teacher(inputs))
+        return as_array("what the teacher returns", teacher(inputs))
     raise InvalidInputError(
         f"teacher is a {type(teacher).__name__}; for regression it must predict numbers: a model of regression, a "
         "regressor with predict(inputs), a function of the inputs, or an array of predictions"

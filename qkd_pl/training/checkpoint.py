@@ -9,7 +9,7 @@ import numpy as np
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.storage import read_tensors, write_tensors
 from qkd_pl.training.callbacks.base import Callback, stateful
-from qkd_pl.training.records import plain
+from qkd_pl.training.records import storable
 from qkd_pl.training.run import Run
 from qkd_pl.upstream.pennylane import optimizer_state, restore_optimizer
 
@@ -24,9 +24,10 @@ def checkpoint_path(path: str | Path) -> Path:
     Raises:
         InvalidInputError: there is a directory.
     """
-    if Path(path).expanduser().is_dir():
+    path = Path(path).expanduser()
+    if path.is_dir():
         raise InvalidInputError(f"checkpoint={str(path)!r} is a directory; give the path of a file")
-    return Path(path).expanduser()
+    return path
 
 
 def save_checkpoint(run: Run, path: Path, callbacks: Sequence[Callback] = ()) -> None:
@@ -43,7 +44,7 @@ def save_checkpoint(run: Run, path: Path, callbacks: Sequence[Callback] = ()) ->
         arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
         tensors |= {f"{_CALLBACK}{number}.{name}": array for name, array in arrays.items()}
         rest = {name: value for name, value in state.items() if name not in arrays}
-        states.append({"type": kind, "state": plain(rest, f"the state of {kind}")})
+        states.append({"type": kind, "state": storable(rest, f"the state of {kind}")})
     manifest = {
         "fingerprint": run.fingerprint,
         "iteration": run.iteration,

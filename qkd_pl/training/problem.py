@@ -171,8 +171,8 @@ def _numbers(
     counted = wanted if weights is None else wanted[weights > 0]
     if not np.isfinite(counted).any(axis=0).all():
         raise InvalidInputError(f"labels: no sample has one, and {problem.loss!r} compares with them")
-    assert like is None or like.scaling is not None
-    scaling = Scaling.of(counted) if like is None else like.scaling
+    scaling = None if like is None else like.scaling
+    scaling = Scaling.of(counted) if scaling is None else scaling
     scaled = [None if each is None else scaling.to_outputs(each) for each in (given, taught)]
     return scaled[0], scaled[1], scaling
 

@@ -9,7 +9,7 @@ import numpy as np
 import pennylane as qml
 
 from qkd_pl.checks import check_count, check_number
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
 from qkd_pl.networks.models import Model, TrainedNetwork, TrainedQAE, TrainedQNN
@@ -21,7 +21,7 @@ from qkd_pl.training.losses.base import describe_loss, probability_scale
 from qkd_pl.training.losses.targets import Targets
 from qkd_pl.training.optimizers import make_optimizer
 from qkd_pl.training.problem import Problem, pose
-from qkd_pl.training.records import plain, plain_device
+from qkd_pl.training.records import storable
 from qkd_pl.training.run import Run
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule, check_schedule, describe_schedule, value_at
 from qkd_pl.training.validation import Validation
@@ -60,7 +60,7 @@ class KDTrainer:
     optimizer: str = "adam"
     learning_rate: Schedule = DEFAULT_RATE
     weight_decay: float = 0.0
-    device: str | DeviceSpec | None = None
+    device: AnyDevice = None
     seed: int = 0
 
     @overload
@@ -117,9 +117,12 @@ class KDTrainer:
         problem = pose(network, (train[0], train[1]), loss=loss, sample_weight=sample_weight, **given)
         watch = None if validation is None else Validation(problem, validation, **given)
         watchers = [*callbacks] if watch is None else [watch, *callbacks]
-        run, unnamed = self._start(problem, initial, watch)
-        if path is not None and unnamed is not None:
-            raise InvalidInputError(f"checkpoint: the device's {unnamed} cannot be told from another; give it by name")
+        run = self._start(problem, initial, watch)
+        if path is not None and not run.device.is_storable:
+            raise InvalidInputError(
+                f"checkpoint: device {run.device.name!r} is, or has among its options, an object that no file can hold "
+                "and that cannot be told from another; give the device by name"
+            )
         states = restore_checkpoint(run, path, watchers) if path is not None and path.is_file() else []
         qnode = run.device.qnode(problem.circuit, network.wires, run.random["device"])
         with watching(watchers, run, states):
@@ -127,14 +130,14 @@ class KDTrainer:
                 self._step(run, qnode, problem)
                 for callback in watchers:
                     callback.on_iteration_end(run)
-                run.history[-1] = plain(run.history[-1], "history")
+                run.history[-1] = storable(run.history[-1], "history")
                 last = run.stopped or run.iteration == run.iterations
                 if path is not None and (last or run.iteration % checkpoint_every == 0):
                     save_checkpoint(run, path, watchers)
         return run.model()
 
-    def _start(self, problem: Problem, initial: Any, validation: Validation | None) -> tuple[Run, str | None]:
-        """The run before its first iteration, and what of its device a file can only name."""
+    def _start(self, problem: Problem, initial: Any, validation: Validation | None) -> Run:
+        """The run before its first iteration."""
         # One stream for each use, so that with equal seeds batches agree whatever the network or the device draws.
         streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(len(_STREAMS)))
         random = dict(zip(_STREAMS, streams, strict=True))
@@ -142,14 +145,13 @@ class KDTrainer:
         if initial is not None:
             weights = _initial_weights(initial, problem.network)
         device = resolve_device(self.device)
-        described, unnamed = plain_device(device)
         settings: dict[str, Any] = {
             "iterations": int(self.iterations),
             "batch_size": int(self.batch_size),
             "optimizer": self.optimizer,
             "learning_rate": describe_schedule(self.learning_rate, self.iterations),
             "weight_decay": float(self.weight_decay),
-            "device": described,
+            "device": device.to_json(),
             "seed": int(self.seed),
         }
         loss = describe_loss(problem.loss, self.iterations)
@@ -166,8 +168,7 @@ class KDTrainer:
         if problem.scaling is not None:
             told |= {"target_scale": list(problem.scaling.scale), "target_offset": list(problem.scaling.offset)}
         optimizer = make_optimizer(self.optimizer)
-        run = Run(problem.network, device, told, self.iterations, weights, optimizer, random, fingerprint)
-        return run, unnamed
+        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, fingerprint)
 
     def _step(self, run: Run, qnode: qml.QNode, problem: Problem) -> None:
         n_samples = len(problem.batch)

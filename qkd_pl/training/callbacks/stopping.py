@@ -22,6 +22,7 @@ class _Monitor(Callback):
         self.monitor, self.min_delta = monitor, min_delta
         lower = "loss" in monitor or monitor == "gradient_norm"
         self.larger_is_better = not lower if larger_is_better is None else larger_is_better
+        self._best, self._seen = inf, False
         self._reset()
 
     def on_train_begin(self, run: Run) -> None:
@@ -131,6 +132,7 @@ class BestWeights(_Monitor):
     def __init__(
         self, monitor: str = "validation_loss", min_delta: float = 0.0, larger_is_better: bool | None = None
     ) -> None:
+        self._weights: np.ndarray | None = None
         super().__init__(monitor, larger_is_better, min_delta)
 
     def on_train_end(self, run: Run) -> None:
@@ -148,7 +150,7 @@ class BestWeights(_Monitor):
 
     def _reset(self) -> None:
         super()._reset()
-        self._weights: np.ndarray | None = None
+        self._weights = None
 
     def _follow(self, run: Run, better: bool) -> None:
         if better:

@@ -217,11 +217,11 @@ class DecoupledDistillation(_FromTeacher):
         others = np.ones(outputs.shape, dtype=bool)
         others[rows, labels] = False
         teachers, students = (each[others].reshape(len(outputs), -1) for each in (teacher, student))
-        binary = [
+        theirs, ours = (
             np.stack([each[rows, labels], logsumexp(rest, axis=1)], axis=1)
             for each, rest in ((teacher, teachers), (student, students))
-        ]
-        target_rows, target_gradients = kl_rows(*binary)
+        )
+        target_rows, target_gradients = kl_rows(theirs, ours)
         other_rows, other_gradients = kl_rows(teachers, students)
         gradients = np.empty_like(outputs)
         gradients[rows, labels] = self.target_weight * target_gradients[:, 0]

@@ -35,7 +35,7 @@ class Hints(Loss):
         0.2
     """
 
-    observables: tuple[Any, ...]  # type: ignore[misc]
+    observables: tuple[Any, ...]
 
     same_outputs: ClassVar[bool] = False
 
