@@ -73,7 +73,7 @@ def test_the_progress_bar_counts_and_shows_the_loss(capsys):
     shown = capsys.readouterr().err
     assert "teacher: 100%" in shown
     assert "4/4" in shown
-    assert "loss=0." in shown
+    assert "loss=" in shown
 
 
 def test_a_progress_bar_can_watch_two_runs(capsys):

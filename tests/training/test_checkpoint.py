@@ -133,7 +133,7 @@ def test_a_finished_run_is_returned_without_training(tmp_path):
         ({"loss": Distillation(Linear(0.5, 0.4, 6), 0.5, 2.0)}, r"loss \(logit_scale, temperature\)"),
         ({"loss": Distillation() + 0.1 * LOSS}, "differs in loss"),
         ({"validate": True}, "differs in data"),
-        ({"data_seed": 1}, r"differs in data\."),
+        ({"data_seed": 1}, r"differs in loss \(statistics\) and data\."),
         ({"network": QNN(2, 1, embedding="angle", entangler="cnot")}, r"network \(entangler\)"),
         ({"network": QNN(2, 2, embedding="angle")}, r"network \(n_layers\)"),
         ({"device": "sampled"}, r"settings \(device\)"),
@@ -253,7 +253,7 @@ def test_other_values_of_a_schedule_are_another_run(tmp_path, changes, named):
 
 
 def watchers() -> list[Callback]:
-    return [EarlyStopping("validation_loss", patience=3), BestWeights("validation_score")]
+    return [EarlyStopping("validation_score", patience=3), BestWeights("validation_score")]
 
 
 class Killed(Callback):
@@ -289,7 +289,7 @@ def test_a_stopped_run_stays_stopped(tmp_path):
 
 def test_the_best_weights_leave_the_run_alone(tmp_path):
     """A finished run holds the last weights, too: made longer, it goes on from them."""
-    given = {"validate": True, "callbacks": [BestWeights("validation_loss")]}
+    given = {"validate": True, "callbacks": [BestWeights("validation_score")]}
     fit("default", tmp_path / "run", **given)
     longer = fit("default", tmp_path / "run", **given, iterations=12)
     assert longer.weights.tobytes() == fit("default", **given, iterations=12).weights.tobytes()
