@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qkd_pl.devices.registry import load_devices as load_devices
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
     from qkd_pl.networks.models import load_model as load_model
+    from qkd_pl.networks.models import trained as trained
     from qkd_pl.networks.networks import QAE as QAE
     from qkd_pl.networks.networks import QNN as QNN
     from qkd_pl.teachers import Ensemble as Ensemble
@@ -37,6 +38,7 @@ _HOMES = {
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",
     "load_model": "networks.models",
+    "trained": "networks.models",
     "QAE": "networks.networks",
     "QNN": "networks.networks",
     "Ensemble": "teachers",

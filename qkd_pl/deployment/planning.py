@@ -39,7 +39,7 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     Example:
         >>> import qkd_pl as kd
         >>> network = kd.QNN(n_qubits=2, n_layers=1)
-        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> model = kd.trained(network, np.zeros(network.weights_shape))
         >>> print(plan(model, np.eye(4), device="manila").cost.shots)
         16384
     """
