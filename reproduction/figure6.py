@@ -33,7 +33,7 @@ class Figure6Settings:
         digits: the classes.
         n_train: only the first so many training images.
         n_test: only the first so many test images.
-        epochs: epochs of teacher and students; one has as many iterations as there are whole batches in the training images.
+        epochs: epochs of teacher and students; one has as many iterations as there are whole batches of images.
         batch_size: images per iteration.
         learning_rate: Adam's step size, in radians.
         lr_decay: the step size is multiplied by this after each epoch.

@@ -6,6 +6,7 @@ any moment loses nothing that was finished and leaves no torn line.
 """
 
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ except ImportError:  # Windows: there, two runs at once must not share their res
     fcntl = None  # type: ignore[assignment]
 
 _FINISHED = "finished"
+_ROUNDING = 1e-6
 
 
 class Results:
@@ -53,7 +55,7 @@ class Results:
         """Move what is finished into the file.
 
         A unit that was computed again, because others need a file that it writes, keeps its first result; if the two
-        differ, as they may on another machine, there is a warning.
+        differ by more than rounding, there is a warning.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with _locked(self.folder / "lock"):
@@ -64,9 +66,10 @@ class Results:
             for path in paths:
                 record = json.loads(path.read_text(encoding="utf-8"))
                 known = self.records.setdefault(record.pop("name"), record)
-                if known["result"] != record["result"]:
+                if not _agree(known["result"], record["result"]):
                     warnings.warn(
-                        f"{path}: differs from the stored result, which stays: {known['result']}", stacklevel=2
+                        f"{path.name}: computed again as {record['result']}; the stored result {known['result']} stays",
+                        stacklevel=2,
                     )
             if paths:
                 self._write()
@@ -115,6 +118,17 @@ def _compact(line: Mapping[str, Any]) -> str:
     """One line, the same whoever writes it: the name first, everything below sorted."""
     ordered = {key: json.loads(json.dumps(value, sort_keys=True)) for key, value in line.items()}
     return json.dumps(ordered, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def _agree(first: Any, second: Any) -> bool:
+    """Whether two results are equal up to what another machine's order of additions makes of them."""
+    if isinstance(first, float) and isinstance(second, float):
+        return math.isclose(first, second, rel_tol=_ROUNDING, abs_tol=_ROUNDING)
+    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
+        return all(_agree(value, second[key]) for key, value in first.items())
+    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
+        return all(map(_agree, first, second))
+    return bool(first == second)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def run_units(
 def _compute(units: Sequence[Unit], results: Results, workers: int, title: str, finished: int = 0) -> None:
     absent = {need.key: need for unit in units for need in unit.needs if _is_absent(need, results)}
     if absent:
-        _compute(list(absent.values()), results, workers, f"{title} need")
+        _compute(list(absent.values()), results, workers, "data and models needed")
     tasks = (delayed(_run_unit)(unit, results.folder) for unit in units)
     try:
         running = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)

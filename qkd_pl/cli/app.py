@@ -1,17 +1,20 @@
-"""The command ``qkd-pl``."""
+"""The command ``qkd-pl``; what is heavy is imported by the commands that need it."""
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from qkd_pl import __version__
-from qkd_pl.cli import job_commands
+from qkd_pl.cli import distill_command, job_commands
 from qkd_pl.cli.console import Json, clear_errors
-from qkd_pl.devices.registry import DeviceSpec, load_devices
+
+if TYPE_CHECKING:
+    from qkd_pl.devices.registry import DeviceSpec
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(distill_command.app)
 app.add_typer(job_commands.app)
 
 
@@ -36,6 +39,8 @@ def devices(
     as_json: Json = False,
 ) -> None:
     """List the devices of the registry."""
+    from qkd_pl.devices.registry import load_devices
+
     with clear_errors():
         registry = load_devices(path)
         specs = dict(registry)
@@ -49,5 +54,5 @@ def devices(
         print(f"  {name:<{width}} {spec.plugin:<18} {shots:<12} {spec.diff_method}")
 
 
-def _dump(registry: Any) -> dict[str, dict[str, DeviceSpec]]:
+def _dump(registry: Any) -> "dict[str, dict[str, DeviceSpec]]":
     return {"devices": {name: spec.model_dump() for name, spec in registry.items()}}
