@@ -38,11 +38,14 @@ class Results:
 
     Raises:
         FileFormatError: a line of the file is not one of ours.
+        NotADirectoryError: in place of the folder there is a file.
     """
 
     def __init__(self, out: Path, run: Mapping[str, Any] | None = None, *, is_frozen: bool = False) -> None:
         self.folder = out.resolve()  # workers may stand elsewhere
         self.file = self.folder.with_name(f"{self.folder.name}.jsonl")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"{out} is a file; give a folder, which may be new")
         self.run = run
         self.is_frozen = is_frozen
         self.records: dict[str, dict[str, Any]] = {}

@@ -75,6 +75,7 @@ def _compute(units: Sequence[Unit], results: Results, workers: int, title: str, 
     absent = {need.key: need for unit in units for need in unit.needs if _is_absent(need, results)}
     if absent:
         _compute(list(absent.values()), results, workers, "data and models needed")
+        units = [unit for unit in units if unit.key not in results.prepared]  # some need each other
     tasks = (delayed(_run_unit)(unit, results.folder) for unit in units)
     try:
         running = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)

@@ -54,9 +54,10 @@ def distill_command(
 ) -> None:
     """Distil your own data and teacher into a student, or, without --data, show distillation on quantum phases.
 
-    The demonstration trains a teacher of 7 qubits and distils it into 2 qubits behind an autoencoder and into 1 layer,
-    each also without a teacher and by cross-entropy on scaled logits; it takes less than a minute. Repeating a command
-    resumes it.
+    The demonstration trains a teacher of 7 qubits and distils it into 2 qubits
+    behind an autoencoder, and into 1 layer, beside the same students without a
+    teacher and with cross-entropy on scaled logits. It takes half a minute.
+    Repeating a command resumes it.
     """
     own = {
         "data": data,
