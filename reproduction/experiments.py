@@ -9,7 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from qkd_pl.checks import check_count
-from qkd_pl.devices.registry import load_devices
+from qkd_pl.devices.registry import resolve_device
 from qkd_pl.errors import FileFormatError
 from qkd_pl.storage import atomic_path
 from reproduction.cluster import dask_cluster
@@ -88,7 +88,7 @@ class RunOptions:
 def run_experiment(name: str, settings: Any, options: RunOptions) -> None:
     """Run or resume an experiment, draw its figure beside its results, and print its summary."""
     experiment = EXPERIMENTS[name]
-    load_devices()[settings.device]
+    resolve_device(settings.device)  # an unknown name is refused before anything is made
     results = Results(options.out, describe_run(name, settings, options.seeds))
     with dask_cluster(options.dask):
         summary = experiment.run(settings, options.seeds, results, workers=options.workers)

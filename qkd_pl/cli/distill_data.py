@@ -14,7 +14,8 @@ from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.cli.data_files import read_array, read_samples
 from qkd_pl.cli.distill_settings import OwnDistillation
 from qkd_pl.cli.distill_training import train_and_save
-from qkd_pl.devices.registry import EXACT, resolve_device
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN

@@ -10,7 +10,8 @@ from qkd_pl.checks import check_count
 from qkd_pl.cli.distill_settings import Demonstration
 from qkd_pl.cli.distill_training import train_and_save
 from qkd_pl.datasets import Dataset, topological_phases
-from qkd_pl.devices.registry import EXACT, resolve_device
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import ARMS, format_arms, summarise_arms
