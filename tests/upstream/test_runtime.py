@@ -80,8 +80,9 @@ def test_an_executor_job_carries_tags_time_limit_and_backend(direct: Server) -> 
 @OLD_ONLY
 def test_the_old_clients_own_submissions_use_what_it_deprecates(direct: Server) -> None:
     """Why ``filterwarnings`` lets one warning of its pass: it comes from the client, about the client."""
+    job, backend = make_plan().payloads[0], connect().backend("ibm_manila")
     with pytest.warns(DeprecationWarning, match="The RuntimeOptions class is deprecated") as caught:
-        primitives.send(make_plan().payloads[0], connect().backend("ibm_manila"))
+        primitives.send(job, backend)
     folder = Path(qiskit_ibm_runtime.__file__).parent
     assert all(Path(each.filename).is_relative_to(folder) for each in caught)
 

@@ -94,7 +94,7 @@ class IBMDevice(RemoteDevice):
             "execution": execution,
             "max_execution_time": max_execution_time,
         }
-        options = {key: value for key, value in settings.items() if value is not None}
+        options: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
         options["primitives"] = str(runtime.generation(primitives))
         client.check_options("estimator", options)
         if token_env is not None:

@@ -57,7 +57,7 @@ def status_of(job: Mapping[str, Any]) -> tuple[Status, str | None]:
     """
     state = job.get("state")
     word = state.get("status") if isinstance(state, dict) else None
-    if not isinstance(word, str):
+    if not isinstance(state, dict) or not isinstance(word, str):
         raise ServiceError(f"the answer about a job lacks what it should hold, a status: {dict(job)!r:.100}")
     code = state.get("reason_code", state.get("reasonCode"))
     status = Status.FAILED if code == _RAN_TOO_LONG else from_service(word)
