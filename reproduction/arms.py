@@ -13,10 +13,12 @@ from sklearn.pipeline import Pipeline
 
 from qkd_pl.checks import check_count
 from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN
+from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import ARMS
 from qkd_pl.training.callbacks import Callback, ProgressBar
+from qkd_pl.training.losses import CrossEntropy, Distillation
+from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from reproduction.sweep import Unit
 
@@ -63,6 +65,25 @@ def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
     return {"n_train": len(train.labels), "n_test": len(test.labels)}
 
 
+def trainer_and_losses(settings: Mapping[str, Any]) -> tuple[KDTrainer, CrossEntropy, Distillation]:
+    """An experiment's flat settings as a trainer, and the losses without and with a teacher.
+
+    Args:
+        settings: those of :class:`KDTrainer`, with ``lr_step`` and ``lr_decay`` of the learning rate, ``logit_scale``
+            of the cross-entropy (1, the paper's, if it is not given), and ``temperature``, ``alpha`` and ``scale_kl``.
+
+    Raises:
+        InvalidInputError: a setting is outside its range.
+    """
+    rest = dict(settings)
+    rate = (rest.pop("learning_rate", 0.3), rest.pop("lr_decay", 0.9), rest.pop("lr_step", 10))
+    scale = {"logit_scale": rest.pop("logit_scale", 1.0)}
+    of_teacher = {name: rest.pop(name) for name in ("temperature", "alpha", "scale_kl") if name in rest}
+    trainer = KDTrainer(learning_rate=Step(*rate), **rest)
+    trainer.check_settings()
+    return trainer, CrossEntropy(**scale), Distillation(**of_teacher, **scale, standardise=False)
+
+
 def fit_and_save(
     network: QNN | QAE,
     trainer: Mapping[str, Any],
@@ -72,7 +93,7 @@ def fit_and_save(
     teacher: Any = None,
     pipeline: Pipeline | None = None,
     callbacks: Sequence[Callback] = (),
-) -> TrainedQNN | TrainedQAE:
+) -> Any:
     """Train from where a killed run left off, and store the model at ``path``.
 
     The checkpoint stays, so that no training is lost if the unit is killed before its result is stored.
@@ -80,11 +101,13 @@ def fit_and_save(
     Returns:
         the model, which takes inputs in the form of its embedding; the stored one takes what ``pipeline`` takes.
     """
-    training = KDTrainer(**trainer)
+    training, hard, soft = trainer_and_losses(trainer)
+    loss = None if isinstance(network, QAE) else hard if teacher is None else soft
     model = training.fit(
         network,
         train,
         teacher=teacher,
+        loss=loss,
         callbacks=[*callbacks, ProgressBar(path.stem, delay=_LONG_SECONDS)],
         checkpoint=path.parent.parent / _checkpoint_of(path.name),
         checkpoint_every=max(10, training.iterations // 50),
@@ -124,7 +147,7 @@ def student_units(
     Args:
         function: trains one student in one arm; called with ``trainer``, ``distil``, ``model`` and what follows.
         students: name → arguments of that student.
-        trainer: settings of :class:`KDTrainer` that all arms share.
+        trainer: settings that all arms share, as :func:`trainer_and_losses` takes them.
         logit_scale: of the control arm; the others have 1.
         seeds: runs per arm.
         common: arguments of all units.

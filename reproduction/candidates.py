@@ -15,8 +15,7 @@ from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN
 from qkd_pl.storage import read_tensors, write_tensors
 from qkd_pl.teachers import ClassifierTeacher, Ensemble
-from qkd_pl.training.trainer import KDTrainer
-from reproduction.arms import data_unit, fit_and_save, load_data, training_unit
+from reproduction.arms import data_unit, fit_and_save, load_data, trainer_and_losses, training_unit
 from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
@@ -33,7 +32,7 @@ class TeacherRecipe:
     Attributes:
         kind: ``"qnn"``, or ``"mlp"`` for a classical network that sees the raw images of MNIST.
         network: of the QNNs, as arguments of :class:`QNN`.
-        trainer: settings of :class:`KDTrainer` for the QNNs.
+        trainer: settings for the QNNs, as :func:`reproduction.arms.trainer_and_losses` takes them.
         data: what :func:`load_data` takes.
         candidates: how many QNNs are trained; the best ``chosen`` of them by training accuracy are averaged.
         chosen: see ``candidates``.
@@ -61,7 +60,7 @@ def check_training(trainer: Mapping[str, Any], candidates: int, chosen: int) -> 
     Raises:
         InvalidInputError: a setting of the trainer is wrong, or more teachers are asked for than are trained.
     """
-    KDTrainer(**trainer).check_settings()
+    trainer_and_losses(trainer)
     if not 1 <= chosen <= candidates:
         raise InvalidInputError(f"teachers={chosen}: must be 1 to {candidates}, the number of teacher candidates")
 

@@ -74,12 +74,12 @@ class DepthSettings(ABC):
 
     @property
     def trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` that all networks share."""
+        """Settings of the training that all networks share."""
         return {"learning_rate": self.learning_rate, "temperature": self.temperature, "device": self.device}
 
     @property
     def student_trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` for the students."""
+        """Settings of the training for the students."""
         return {**self.trainer, "iterations": self.iterations}
 
     @property

@@ -79,7 +79,7 @@ class Figure6Settings:
 
     @property
     def student_trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` that teacher and students share."""
+        """Settings of the training that teacher and students share."""
         return {
             "iterations": self.epochs * self.iterations_per_epoch,
             "batch_size": self.batch_size,
