@@ -37,11 +37,15 @@ def submit_command(
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
     from qkd_pl.deployment.planning import plan
     from qkd_pl.devices.ibm.jobs.jobs import submit
+    from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
     from qkd_pl.devices.registry import resolve_device
     from qkd_pl.devices.spec import EXACT, DeviceSpec
     from qkd_pl.networks.models import TrainedQNN, load_model
@@ -57,6 +61,10 @@ def submit_command(
         planned = plan(network, inputs, spec, labels)
         if not as_json:
             print(f"plan:    {planned.cost}")
+        if dry_run:
+            seconds = rehearse(planned)
+            print(json.dumps({**planned.summary(), "ibm_qpu_seconds": seconds}) if as_json else _rehearsed(seconds))
+            return
         job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
@@ -173,6 +181,10 @@ def _describe(receipt: "Receipt") -> dict[str, Any]:
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
     }
+
+
+def _rehearsed(seconds: float) -> str:
+    return f"IBM:     about {seconds:,.0f} QPU seconds by its own estimate; nothing was run"
 
 
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
