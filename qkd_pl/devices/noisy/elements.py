@@ -61,7 +61,7 @@ def elements_of(circuit: Any, noise: Noise) -> Iterator[Element]:
     """The elements of a compiled Qiskit circuit, each gate followed by its error, in the order of time.
 
     Args:
-        circuit: without measurements; its parameters' indices are the columns of angles.
+        circuit: measured, if at all, at its end; its parameters' indices are the columns of angles.
         noise: errors by the gate's name and qubits.
 
     Raises:
@@ -69,7 +69,7 @@ def elements_of(circuit: Any, noise: Noise) -> Iterator[Element]:
     """
     for instruction in circuit.data:
         name = instruction.operation.name
-        if name == "barrier":
+        if name in ("barrier", "measure"):
             continue
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
         yield from _gate(instruction.operation, qubits)

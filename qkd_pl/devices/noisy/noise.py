@@ -74,3 +74,24 @@ def noise_of_backend(backend: Any) -> QiskitNoise:
     if isinstance(backend, AerSimulator):
         return QiskitNoise(backend.options.noise_model)
     return QiskitNoise(NoiseModel.from_backend(backend))
+
+
+def simulator_of(model: Any, n_wires: int) -> Any:
+    """A backend for a noise model, without couplings; any other backend as it is.
+
+    Raises:
+        InvalidInputError: it is neither.
+    """
+    from qiskit.providers import BackendV2
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel
+
+    if isinstance(model, NoiseModel):
+        return AerSimulator(noise_model=model)
+    if isinstance(model, BackendV2):
+        if model.num_qubits is not None and model.num_qubits < n_wires:
+            raise InvalidInputError(f"backend {model.name!r} has {model.num_qubits} qubits, {n_wires} are asked for")
+        return model
+    raise InvalidInputError(
+        f"backend: a {type(model).__name__}; must be a name, a Qiskit backend or a Qiskit Aer NoiseModel"
+    )

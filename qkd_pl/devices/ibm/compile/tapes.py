@@ -95,7 +95,7 @@ def fixed_state_preparation(tape: QuantumScript) -> tuple[QuantumScriptBatch, Po
         if isinstance(operation, StatePrepBase) and touched & set(operation.wires):
             raise InvalidInputError(f"{operation.name} on wires {operation.wires.tolist()} after gates on them")
         touched |= set(operation.wires)
-        operations += _prepared(operation)
+        operations += prepared(operation)
     return (tape.copy(operations=operations),), _only
 
 
@@ -108,7 +108,7 @@ def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproces
     return tapes, join
 
 
-def _prepared(operation: Operator) -> Sequence[Operator]:
+def prepared(operation: Operator) -> Sequence[Operator]:
     if not isinstance(operation, StatePrepBase):
         return [operation]
     wires = operation.wires.tolist()
