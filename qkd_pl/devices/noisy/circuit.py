@@ -73,7 +73,7 @@ class NoisyCircuit:
             (tape,), _ = causal_cone(tape)
         columns = angles(tape)[0].astype(int)
         circuit = parameterised_circuit(tape, setup.n_wires)
-        self.compiled = setup.transpiler.compile(circuit_key(tape), circuit)
+        self.compiled = setup.transpiler.compile((circuit_key(tape), circuit.num_clbits > 0), circuit)
         self.initial = initial_layout(self.compiled)
         found = remapped(list(elements_of(self.compiled.circuit, setup.noise)), columns)
         first, rest = split_preparation(found, reading.batched)
