@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
-    from qkd_pl.devices.registry import DeviceSpec as DeviceSpec
     from qkd_pl.devices.registry import load_devices as load_devices
+    from qkd_pl.devices.spec import DeviceSpec as DeviceSpec
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
     from qkd_pl.networks.models import load_model as load_model
+    from qkd_pl.networks.models import trained as trained
     from qkd_pl.networks.networks import QAE as QAE
     from qkd_pl.networks.networks import QNN as QNN
     from qkd_pl.teachers import Ensemble as Ensemble
@@ -33,10 +34,11 @@ _HOMES = {
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
-    "DeviceSpec": "devices.registry",
+    "DeviceSpec": "devices.spec",
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",
     "load_model": "networks.models",
+    "trained": "networks.models",
     "QAE": "networks.networks",
     "QNN": "networks.networks",
     "Ensemble": "teachers",

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qkd_pl.circuits.embeddings import EMBEDDINGS
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
@@ -80,7 +80,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         temperature: float = 0.5,
         alpha: float = 1.0,
         scale_kl: KLScale = "T2",
-        device: str | DeviceSpec | None = None,
+        device: AnyDevice = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_qubits = n_qubits

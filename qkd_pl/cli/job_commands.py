@@ -1,6 +1,6 @@
 """The commands ``qkd-pl submit``, ``jobs``, ``result``, ``send`` and ``cancel``.
 
-They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
+They import what needs PennyLane or Qiskit when they run: that takes seconds, which ``jobs`` and ``--help`` do not need.
 """
 
 import json
@@ -13,15 +13,13 @@ import numpy as np
 import typer
 
 from qkd_pl.cli.console import Json, clear_errors
-from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import combine
-from qkd_pl.devices.registry import EXACT, resolve_device
 from qkd_pl.errors import FileFormatError, InvalidInputError
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 
 if TYPE_CHECKING:
-    from qkd_pl.devices.ibm.jobs.jobs import Job
+    from qkd_pl.devices.ibm.jobs.ledger import Receipt
+    from qkd_pl.networks.models import TrainedQNN
 
 app = typer.Typer()
 
@@ -44,6 +42,9 @@ def submit_command(
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
     from qkd_pl.deployment.planning import plan
     from qkd_pl.devices.ibm.jobs.jobs import submit
+    from qkd_pl.devices.registry import resolve_device
+    from qkd_pl.devices.spec import EXACT, DeviceSpec
+    from qkd_pl.networks.models import TrainedQNN, load_model
 
     with clear_errors():
         network = load_model(model)
@@ -51,7 +52,9 @@ def submit_command(
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
         inputs, labels = _inputs(network, samples, data, autoencoder, seed)
         spec = resolve_device(device)
-        planned = plan(network, inputs, spec if shots is None else spec.model_copy(update={"shots": shots}), labels)
+        if shots is not None and isinstance(spec, DeviceSpec):
+            spec = spec.changed(shots=shots)
+        planned = plan(network, inputs, spec, labels)
         if not as_json:
             print(f"plan:    {planned.cost}")
         job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
@@ -65,10 +68,10 @@ def submit_command(
 @app.command("jobs")
 def jobs_command(as_json: Json = False) -> None:
     """List all jobs of the ledger, newest first, without asking the service."""
-    from qkd_pl.devices.ibm.jobs.jobs import jobs
+    from qkd_pl.devices.ibm.jobs.ledger import Ledger
 
     with clear_errors():
-        described = [_describe(job) for job in jobs()]
+        described = [_describe(receipt) for receipt in Ledger().receipts()]
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -90,7 +93,7 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle) | _accuracies(logits, handle.ledger.arrays(job))
+        report = _describe(handle.receipt) | _accuracies(logits, handle.ledger.arrays(job))
     if as_json:
         print(json.dumps(report | {"logits": logits.tolist()}))
         return
@@ -128,8 +131,12 @@ def cancel_command(
 
 
 def _inputs(
-    network: TrainedQNN, samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    network: "TrainedQNN", samples: int, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    from qkd_pl.datasets import topological_phases
+    from qkd_pl.devices.spec import EXACT
+    from qkd_pl.networks.models import TrainedQAE, load_model
+
     compressor = None if autoencoder is None else load_model(autoencoder)
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
@@ -155,11 +162,10 @@ def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
         raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
-def _describe(job: "Job") -> dict[str, Any]:
+def _describe(receipt: "Receipt") -> dict[str, Any]:
     """A job as the ledger knows it, JSON-able."""
-    receipt = job.receipt
     return {
-        "id": job.id,
+        "id": receipt.id,
         "created": receipt.created,
         "device": receipt.target["device"]["name"],
         "backend": receipt.target["backend"],

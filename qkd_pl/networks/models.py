@@ -15,7 +15,7 @@ from qkd_pl.checks import checked_labels
 from qkd_pl.circuits.embeddings import EMBEDDINGS, Preparations
 from qkd_pl.circuits.readout import fidelity, latent_pauli_words
 from qkd_pl.datasets.image_pipeline import check_pipeline, pipeline_state, restore_pipeline
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.networks import QAE, QNN, Network, from_manifest, to_manifest
@@ -52,7 +52,7 @@ class TrainedNetwork:
         """What the circuit prepares for inputs in the form that the model takes."""
         return self.network.encode(inputs)
 
-    def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def outputs(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The circuit's expectation values on a device, shape ``(n, observables)`` float64."""
         if len(inputs) == 0:
             return np.empty((0, len(self.network.observables)))
@@ -137,7 +137,7 @@ class TrainedQNN(TrainedNetwork):
             raise InvalidInputError(f"inputs of shape {np.shape(inputs)} cannot be preprocessed: {error}") from error
         return self.network.encode(prepared)
 
-    def logits(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def logits(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """Raw expectation values z, shape ``(n, K)`` float64 (Eq. 2).
 
         Args:
@@ -150,15 +150,15 @@ class TrainedQNN(TrainedNetwork):
         """
         return self.outputs(inputs, device)
 
-    def predict_proba(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict_proba(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """softmax(s·z) with the logit scale s of the training, shape ``(n, K)`` (Eq. 3)."""
         return softmax(self.training.get("logit_scale", 1.0) * self.logits(inputs, device), axis=1)
 
-    def predict(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The class of the largest logit, shape ``(n,)`` int64."""
         return self.logits(inputs, device).argmax(axis=1)
 
-    def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
+    def score(self, inputs: np.ndarray, labels: np.ndarray, device: AnyDevice = None) -> float:
         """Accuracy, from 0 to 1, for class indices ``labels`` of shape ``(n,)``, at least one.
 
         Raises:
@@ -191,7 +191,7 @@ class TrainedQAE(TrainedNetwork):
 
     network: QAE
 
-    def compress(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def compress(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The compressed states ρ_A (Eq. 8), shape ``(n, 2**n_latent, 2**n_latent)`` complex128.
 
         Reconstructed from the expectation values of all Pauli words on the latent qubits. With a finite number of shots
@@ -203,7 +203,7 @@ class TrainedQAE(TrainedNetwork):
         words = np.stack([qml.matrix(word, wire_order=range(n_latent)) for word in latent_pauli_words(n_latent)])
         return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
 
-    def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def fidelity(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``.
 
         From 0 to 1; on a device with shots or noise, its error may carry it beyond.

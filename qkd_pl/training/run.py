@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.given import GivenDevice
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
 from qkd_pl.networks.networks import Network
 
@@ -30,7 +31,7 @@ class Run:
     """
 
     network: Network
-    device: DeviceSpec
+    device: DeviceSpec | GivenDevice
     settings: Mapping[str, Any]
     iterations: int
     weights: np.ndarray

@@ -50,7 +50,7 @@ def blocks_of(elements: Iterable[Element]) -> list[Block]:
 
 
 def light_cone(blocks: Sequence[Block], measured: Iterable[int]) -> list[Block]:
-    """The blocks that something measured on qubits ``measured`` depends on; channels keep the trace, so this is exact."""
+    """The blocks that ``measured`` qubits depend on; channels keep the trace, so that nothing is lost."""
     reached = set(measured)
     needed = []
     for block in reversed(blocks):

@@ -1,4 +1,4 @@
-"""Chains of single-qubit rotations and noise between two-qubit gates: all multiplied out at once, and their pullback."""
+"""Chains of single-qubit rotations and noise between two-qubit gates, all multiplied out at once."""
 
 from collections.abc import Sequence
 

@@ -13,10 +13,11 @@ from qkd_pl.devices.ibm.compile.structure import (
     circuit_key,
     estimates,
     expectations,
+    measured_wires,
     parameterised_circuit,
 )
 from qkd_pl.devices.ibm.compile.tapes import is_estimated
-from qkd_pl.devices.ibm.compile.transpile import Compiled, Transpiler
+from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.noisy import memory, transfer
 from qkd_pl.devices.noisy.blocks import blocks_of, light_cone
 from qkd_pl.devices.noisy.detectors import Detectors
@@ -60,7 +61,6 @@ class NoisyCircuit:
     Attributes:
         compiled: the circuit that would run on the backend.
         n_qubits: of the backend.
-        initial: physical qubit at which each wire enters.
         measured: constants and operators of each estimated measurement.
         words: Pauli words of each operator, on physical qubits.
         inseparable: columns of angles that the inputs share but that act before an input enters.
@@ -73,8 +73,10 @@ class NoisyCircuit:
             (tape,), _ = causal_cone(tape)
         columns = angles(tape)[0].astype(int)
         circuit = parameterised_circuit(tape, setup.n_wires)
-        self.compiled = setup.transpiler.compile((circuit_key(tape), circuit.num_clbits > 0), circuit)
-        self.initial = initial_layout(self.compiled)
+        estimated = [each for each in tape.measurements if is_estimated(each)]
+        self.measured = tuple(expectations(each, setup.n_wires) for each in estimated)
+        structure = circuit_key(tape), circuit.num_clbits > 0
+        self.compiled = setup.transpiler.compile(structure, circuit, measured_wires(self.measured))
         found = remapped(list(elements_of(self.compiled.circuit, setup.noise)), columns)
         first, rest = split_preparation(found, reading.batched)
         self.inseparable = columns_of(first) - reading.batched
@@ -83,8 +85,6 @@ class NoisyCircuit:
         self._n_columns = reading.n_columns
         self._blocks = blocks_of(rest)
         self._cones: dict[tuple[int, ...], tuple[Program, Geometry]] = {}
-        estimated = [each for each in tape.measurements if is_estimated(each)]
-        self.measured = tuple(expectations(each, setup.n_wires) for each in estimated)
         self.words = [_words(part, self.compiled.layout) for parts in self.measured for part in parts if part.operator]
         self.n_qubits = self.compiled.circuit.num_qubits
         self._qubits = tuple(sorted({qubit for words in self.words for _, places, _ in words for qubit in places}))
@@ -144,9 +144,7 @@ class NoisyCircuit:
         }
         return tuple(places[wire] for wire in range(self._setup.n_wires))
 
-    def _evaluation(
-        self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool
-    ) -> Evaluation:
+    def _evaluation(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool) -> Evaluation:
         program, geometry = self._cone(qubits)
         return Evaluation(program, geometry, reading.shared_angles(), observables, self.states(reading), keep)
 
@@ -176,7 +174,7 @@ class NoisyCircuit:
         memory.check(memory.estimate(batch, [4**largest], False), largest, f"{batch} noisily prepared states", limit)
 
     def _wires(self, state: Any) -> tuple[int, ...]:
-        return tuple(self.initial[wire] for wire in state.wires)
+        return tuple(self.compiled.initial_layout[wire] for wire in state.wires)
 
 
 class Execution:
@@ -260,14 +258,6 @@ class Execution:
         for column, entry in self._reading.columns_of_parameter(parameter) or ():
             gradient[entry] += columns[column]
         return gradient.reshape(shape)
-
-
-def initial_layout(compiled: Compiled) -> tuple[int, ...]:
-    """Physical qubit at which each wire enters the circuit."""
-    layout = compiled.circuit.layout
-    if layout is None:
-        return tuple(range(compiled.circuit.num_qubits))
-    return tuple(layout.initial_index_layout(filter_ancillas=True))
 
 
 def measures_values(tape: QuantumScript) -> bool:

@@ -3,7 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pennylane as qml
@@ -16,16 +16,17 @@ from pennylane.typing import PostprocessingFn, ResultBatch
 
 from qkd_pl.checks import check_count, check_number, check_variable_name
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
+from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, measures_values
 from qkd_pl.devices.noisy.noise import noise_of_backend, simulator_of
 from qkd_pl.devices.noisy.reading import Reading, read
 from qkd_pl.devices.noisy.sampling import sampled
+from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
-Preparation = Literal["exact", "ideal"]
-_PREPARATIONS = ("exact", "ideal")
+Preparation = Literal["auto", "exact", "staircase", "ideal"]
 _CIRCUITS_KEPT = 64
 _GIB = 2**30
 
@@ -46,18 +47,23 @@ class NoisyDevice(Device):
 
     Args:
         wires: number of wires, or their labels.
-        backend: a name as for ``qkd.ibm`` (``"fake_…"``, that of hardware, whose current calibration is read, …), a Qiskit
+        backend: a name as for ``qkd.ibm`` (``"fake_…"``, or hardware, whose current calibration is read), a Qiskit
             backend, a Qiskit Aer ``NoiseModel``, which has no couplings so that nothing is routed, or ``"aer"`` for no
             noise.
-        preparation: how states enter: ``"exact"``, by noisy gates as ``qkd.ibm`` prepares them, or ``"ideal"``, from
-            outside, without noise.
+        preparation: how states enter: ``"auto"``, ``"exact"`` or ``"staircase"``, by noisy gates as ``qkd.ibm``
+            prepares them by these methods, or ``"ideal"``, from outside, without noise.
+        preparation_layers: of ``"staircase"``; ``None`` for 2.
+        preparation_fidelity: that ``"auto"`` reaches for every state, without noise.
         seed: of the sampling, a number or a generator.
         causal_cone: whether to leave out gates that no measurement depends on, as ``qkd.ibm`` does.
         token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
         instance: IBM Cloud instance; ``None`` for the account's own choice.
         optimization_level: of Qiskit's transpiler, 0 to 3.
         transpile_attempts: seeds that the transpiler tries for each structure.
+        initial_layout: physical qubits of the wires, instead of those that the transpiler would choose.
+        excluded_qubits: physical qubits that no circuit may use.
         memory_limit: GiB that a run may take; ``None`` for what is free.
+        shots: of QNodes that set none; PennyLane advises against it, its own suite of tests uses it.
 
     Raises:
         DeviceConfigError: an option is not one of those listed.
@@ -70,26 +76,37 @@ class NoisyDevice(Device):
         wires: int | Iterable[Any],
         backend: Any = "aer",
         *,
-        preparation: Preparation = "exact",
+        preparation: Preparation = "auto",
+        preparation_layers: int | None = None,
+        preparation_fidelity: float = 0.99,
         seed: int | np.random.Generator | None = None,
         causal_cone: bool = True,
         token_env: str | None = None,
         instance: str | None = None,
         optimization_level: int = 3,
         transpile_attempts: int = 8,
+        initial_layout: Sequence[int] | None = None,
+        excluded_qubits: Sequence[int] = (),
         memory_limit: float | None = None,
+        shots: int | None = None,
     ) -> None:
-        super().__init__(wires=wires)
-        _check_options(preparation, token_env, optimization_level, transpile_attempts, memory_limit)
+        super().__init__(wires=wires, shots=shots)
+        _check_options(token_env, optimization_level, transpile_attempts, memory_limit)
         if isinstance(backend, str):
             backend = open_backend(backend, len(self.wires), token_env, instance)
         else:
             backend = simulator_of(backend, len(self.wires))
         self.backend = backend
-        self._ideal = preparation == "ideal"
-        transpiler = Transpiler(backend, optimization_level, transpile_attempts)
+        transpiler = Transpiler(backend, optimization_level, transpile_attempts, initial_layout, excluded_qubits)
         limit = None if memory_limit is None else int(memory_limit * _GIB)
-        self._setup = Setup(transpiler, noise_of_backend(backend), len(self.wires), causal_cone, limit)
+        noise = noise_of_backend(backend)
+        self._setup = Setup(transpiler, noise, len(self.wires), causal_cone, limit)
+        if preparation == "auto" and noise.is_noiseless:
+            preparation = "exact"
+        self._state_gates: StateGates | None = None
+        if preparation != "ideal":
+            preparer = _preparer(preparation, preparation_layers, preparation_fidelity)
+            self._state_gates = StateGates(preparer)
         self._generator = np.random.default_rng(seed)
         self._circuits: OrderedDict[Hashable, NoisyCircuit] = OrderedDict()
         self._executed: list[Execution] = []
@@ -161,7 +178,8 @@ class NoisyDevice(Device):
     ) -> tuple[Any, ...]:
         """Gradient of ``cotangents · results`` with respect to each trainable parameter of each circuit."""
         return tuple(
-            self._execution(circuit).gradient(cotangent) for circuit, cotangent in zip(circuits, cotangents, strict=True)
+            self._execution(circuit).gradient(cotangent)
+            for circuit, cotangent in zip(circuits, cotangents, strict=True)
         )
 
     def execute_and_compute_vjp(
@@ -231,7 +249,7 @@ class NoisyDevice(Device):
             trainable = tape.trainable_params
             (tape,), _ = qml.map_wires(tape, {label: index for index, label in enumerate(self.wires)})
             tape.trainable_params = trainable
-        return read(tape, self._ideal)
+        return read(tape, self._state_gates)
 
     def _circuit(self, reading: Reading) -> NoisyCircuit:
         circuits = self._circuits
@@ -297,9 +315,17 @@ def _only(results: ResultBatch) -> Any:
     return results[0]
 
 
-def _check_options(
-    preparation: Any, token_env: Any, optimization_level: Any, transpile_attempts: Any, memory_limit: Any
-) -> None:
+def _preparer(method: Any, layers: int | None, fidelity: float) -> StatePreparer:
+    if method not in get_args(Preparation):
+        allowed = ", ".join(map(repr, get_args(Preparation)))
+        raise DeviceConfigError(f"qkd.noisy: preparation={method!r}: allowed are {allowed}")
+    try:
+        return StatePreparer(method, layers, fidelity)
+    except InvalidInputError as error:
+        raise DeviceConfigError(f"qkd.noisy: {error}") from None
+
+
+def _check_options(token_env: Any, optimization_level: Any, transpile_attempts: Any, memory_limit: Any) -> None:
     checks: list[Callable[[], None]] = [lambda: check_count("transpile_attempts", transpile_attempts)]
     if token_env is not None:
         checks.append(lambda: check_variable_name("token_env", token_env))
@@ -310,7 +336,5 @@ def _check_options(
             check()
     except InvalidInputError as error:
         raise DeviceConfigError(f"qkd.noisy: {error}") from None
-    if preparation not in _PREPARATIONS:
-        raise DeviceConfigError(f"qkd.noisy: preparation={preparation!r}: must be one of {', '.join(_PREPARATIONS)}")
     if optimization_level not in range(4):
         raise DeviceConfigError(f"qkd.noisy: optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")

@@ -43,8 +43,8 @@ def check(needed: int, n_qubits: int, what: str, limit: int | None = None) -> No
         fits, shrunk = fits - 1, shrunk / 4
     raise InvalidInputError(
         f"qkd.noisy: {what} on {n_qubits} qubits (with those that routing passes through) take about "
-        f"{needed / _GIB:.3g} GiB, {limit / _GIB:.3g} GiB are free; about {fits} qubits would fit. Fewer outputs, fewer "
-        "inputs at once or a shallower network help, too"
+        f"{needed / _GIB:.3g} GiB, {limit / _GIB:.3g} GiB are free; about {fits} qubits would fit. Fewer outputs, "
+        "fewer inputs at once or a shallower network help, too"
     )
 
 

@@ -23,7 +23,9 @@ class QiskitNoise:
 
     def __init__(self, model: Any) -> None:
         if model is not None and aer.has_joint_readout_errors(model):
-            raise InvalidInputError("noise model: read-out errors must be those of single qubits, not of several at once")
+            raise InvalidInputError(
+                "noise model: read-out errors must be those of single qubits, not of several at once"
+            )
         self._model = model
         self._known: dict[tuple[str, tuple[int, ...]], np.ndarray | None] = {}
 

@@ -11,7 +11,8 @@ from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript
 
-from qkd_pl.devices.ibm.compile.tapes import prepared
+from qkd_pl.devices.ibm.compile.tapes import amplitudes
+from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.devices.noisy.templates import gates_of, is_literal, shapes_of, structure_of
 
 
@@ -99,8 +100,7 @@ class Reading:
 
     def amplitudes(self, index: int) -> np.ndarray:
         """Amplitudes ``(b, 2^k)`` of ``states[index]``."""
-        op = self.states[index]
-        vectors = np.asarray(op.state_vector()).reshape(-1, 2 ** len(op.wires))
+        vectors = np.atleast_2d(amplitudes(self.states[index]))
         return np.broadcast_to(vectors, (self.batch or 1, vectors.shape[1]))
 
     def columns_of_parameter(self, parameter: int) -> list[tuple[int, int]] | None:
@@ -119,12 +119,12 @@ class Reading:
         ]
 
 
-def read(tape: QuantumScript, ideal: bool) -> Reading | None:
+def read(tape: QuantumScript, state_gates: StateGates | None) -> Reading | None:
     """Take a tape apart; None if an operation does more with its parameters than copy them into gates' angles.
 
     Args:
         tape: on wires 0, 1, …; its parameters may be tracers until the reading is asked for numbers.
-        ideal: whether state preparations stay states rather than become gates.
+        state_gates: makes gates of states; None lets them enter from outside.
     """
     parts: list[_Part] = []
     index: dict[int, _Part] = {}
@@ -136,11 +136,12 @@ def read(tape: QuantumScript, ideal: bool) -> Reading | None:
         if isinstance(op, StatePrepBase) and touched & set(op.wires):
             return None
         touched |= set(op.wires)
-        if isinstance(op, StatePrepBase) and ideal:
+        if isinstance(op, StatePrepBase) and state_gates is None:
             states.append(op)
             keys.append(("state", op.wires.labels))
             continue
-        for part in _parts_of(op, first):
+        gates = state_gates.gates(op, tape, position) if state_gates and isinstance(op, StatePrepBase) else [op]
+        for part in _parts_of(gates, first):
             if part is None:
                 return None
             parts.append(part)
@@ -165,19 +166,16 @@ def measurement_key(measurement: MeasurementProcess) -> Hashable | None:
     return key
 
 
-def _parts_of(op: Operator, first: int) -> Iterator[_Part | None]:
+def _parts_of(operations: Sequence[Operator], first: int) -> Iterator[_Part | None]:
     none = np.zeros(0, dtype=np.intp)
-    if isinstance(op, StatePrepBase):
-        for gate in prepared(op):
-            found = gates_of(gate)
-            yield _Part(gate, [gate], none if found is None else found.entries, first)
-            first += len(gate.data)
-    elif is_literal(op):
-        yield _Part(op, [op], none, first) if op.batch_size is None else None
-    elif (gates := gates_of(op)) is None:
-        yield None
-    else:
-        yield _Part(op, gates.gates, gates.entries, first)
+    for op in operations:
+        if is_literal(op):
+            yield _Part(op, [op], none, first) if op.batch_size is None else None
+        elif (gates := gates_of(op)) is None:
+            yield None
+        else:
+            yield _Part(op, gates.gates, gates.entries, first)
+            first += len(gates.entries)
 
 
 def _key(op: Operator) -> Hashable | None:

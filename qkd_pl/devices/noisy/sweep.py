@@ -61,7 +61,7 @@ class Geometry:
     def backwards(
         self, vectors: np.ndarray, matrices: Sequence[np.ndarray], keep: bool = False
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Observables ``(K, 4^measured)`` before the first block, ``(K, 4^entered)``; the kept ones for :meth:`crosses`."""
+        """Observables ``(K, 4^measured)`` before the first block, ``(K, 4^entered)``, and what was kept."""
         kept = []
         count = len(vectors)
         for move, matrix in zip(reversed(self.moves), reversed(matrices), strict=True):
@@ -74,7 +74,7 @@ class Geometry:
     def forwards(
         self, vectors: np.ndarray, matrices: Sequence[np.ndarray], keep: bool = False
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """States ``(b, 4^entered)`` at the end, ``(b, 4^measured)``; the kept ones for :meth:`crosses`."""
+        """States ``(b, 4^entered)`` at the end, ``(b, 4^measured)``, and what was kept."""
         kept = []
         count = len(vectors)
         for move, matrix in zip(self.moves, matrices, strict=True):

@@ -45,7 +45,7 @@ def gates_of(op: Operator) -> Gates | None:
 
 
 def structure_of(op: Operator) -> tuple[Any, ...] | None:
-    """Type, wires, settings and shapes of an operation, without the batch; None if they cannot be a dictionary's key."""
+    """Type, wires, settings and shapes (without the batch) of an operation; None if they cannot be hashed."""
     leaves, metadata = op._flatten()
     if len(leaves) != len(op.data) or not all(map(is_, leaves, op.data)):
         return None

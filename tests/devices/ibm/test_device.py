@@ -346,7 +346,7 @@ def test_the_sampler_refuses_options_of_the_estimator():
 
 
 def test_registered_under_its_name():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     module, _, name = project["project"]["entry-points"]["pennylane.plugins"]["qkd.ibm"].partition(":")
     assert getattr(import_module(module), name) is IBMDevice
     assert IBMDevice(wires=1).name == "qkd.ibm"

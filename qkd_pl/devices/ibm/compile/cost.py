@@ -8,6 +8,7 @@ from typing import Any
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
+from qiskit.transpiler import Target
 
 from qkd_pl.devices.ibm.compile.transpile import estimated_fidelity, two_qubit_gates
 from qkd_pl.devices.ibm.payload import Payload
@@ -63,8 +64,8 @@ def qpu_seconds(executions: Sequence[int], repetition_delay: float | None = None
     return sum(SECONDS_PER_JOB + (SECONDS_PER_EXECUTION + further_delay) * each for each in executions)
 
 
-def price(payloads: Sequence[Payload], backend: Any) -> Cost:
-    """Cost of running ``payloads`` on ``backend``, whose calibration gives the estimated fidelity."""
+def price(payloads: Sequence[Payload], target: Target) -> Cost:
+    """Cost of running ``payloads`` on a backend with this target, whose error rates give the estimated fidelity."""
     circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
     executions = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
     seconds = [
@@ -79,7 +80,7 @@ def price(payloads: Sequence[Payload], backend: Any) -> Cost:
         qpu_seconds=sum(seconds),
         depth=max((pub.circuit.depth() for pub in distinct), default=0),
         two_qubit_gates=max((two_qubit_gates(pub.circuit) for pub in distinct), default=0),
-        estimated_fidelity=min((_fidelity(pub, backend) for pub in distinct), default=1.0),
+        estimated_fidelity=min((_fidelity(pub, target) for pub in distinct), default=1.0),
     )
 
 
@@ -138,10 +139,10 @@ def _bound_circuits(pub: EstimatorPub | SamplerPub) -> int:
     return rows * len(PauliList(words).group_commuting(qubit_wise=True))
 
 
-def _fidelity(pub: EstimatorPub | SamplerPub, backend: Any) -> float:
+def _fidelity(pub: EstimatorPub | SamplerPub, target: Target) -> float:
     if isinstance(pub, SamplerPub):
-        return estimated_fidelity(pub.circuit, backend)
+        return estimated_fidelity(pub.circuit, target)
     words = {word for observable in pub.observables.ravel().tolist() for word in observable}
     # Qiskit writes qubit 0 last.
     measured = {index for word in words for index, letter in enumerate(reversed(word)) if letter != "I"}
-    return estimated_fidelity(pub.circuit, backend, measured)
+    return estimated_fidelity(pub.circuit, target, measured)

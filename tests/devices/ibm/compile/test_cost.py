@@ -17,7 +17,7 @@ def cost(measurements, shots, rows=10, backend="aer", **options):
     operations = [qml.RY(np.linspace(0.1, 1, rows), 0), qml.RX(0.3, 1), qml.CNOT([0, 1])]
     tape = qml.tape.QuantumScript(operations, measurements, shots=shots)
     device = IBMDevice(wires=2, backend=backend, **options)
-    return device.plan([tape]).cost(device.backend)
+    return device.plan([tape]).cost()
 
 
 def test_ibms_quick_formula():
@@ -125,4 +125,4 @@ def test_cost_reports_circuit_and_calibration():
 
 
 def test_no_jobs_cost_nothing():
-    assert dataclasses.astuple(price([], open_backend("aer", 1))) == (0, 0, 0, 0, 0, 0, 1.0)
+    assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 1.0)
