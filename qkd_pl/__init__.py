@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
+    from qkd_pl.devices.ibm.jobs.rehearsal import rehearse as rehearse
     from qkd_pl.devices.registry import load_devices as load_devices
     from qkd_pl.devices.spec import DeviceSpec as DeviceSpec
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
@@ -45,6 +46,7 @@ _HOMES = {
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
+    "rehearse": "devices.ibm.jobs.rehearsal",
     "DeviceSpec": "devices.spec",
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",

@@ -11,6 +11,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import check_count
 from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
@@ -23,6 +24,17 @@ from reproduction.sweep import Unit
 
 _LONG_SECONDS = 20.0  # a training that takes longer than this shows its own progress
 FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
+
+
+def check_data(data: Mapping[str, Any]) -> None:
+    """Refuse sizes that no data have, before anything is computed.
+
+    Raises:
+        InvalidInputError: a size is not a positive whole number, or None for all images.
+    """
+    for name in ("n_train", "n_test"):
+        if data[name] is not None or "digits" not in data:
+            check_count(name, data[name])
 
 
 def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | None]:
@@ -42,8 +54,13 @@ def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | Non
     return train, test, pipeline
 
 
+def data_unit(data: Mapping[str, Any], folder: str = "") -> Unit:
+    """Computes or downloads data once, before several processes need it."""
+    return Unit("data", prepare_data, {"data": data}, folder)
+
+
 def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
-    """Compute or download data once, before several processes need it."""
+    """Fill the cache of :func:`load_data` and return the sizes of the data."""
     train, test, _ = load_data(data)
     return {"n_train": len(train.labels), "n_test": len(test.labels)}
 
@@ -100,11 +117,15 @@ def fit_and_save(
 
 
 def training_unit(
-    name: str, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], *, needs_model: bool = False
+    name: str,
+    function: Callable[..., dict[str, Any]],
+    arguments: Mapping[str, Any],
+    folder: str = "",
+    needs: tuple[Unit, ...] = (),
 ) -> Unit:
-    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``; ``needs_model``: others read that file."""
+    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``."""
     model = arguments["model"]
-    return Unit(name, function, arguments, model if needs_model else None, _checkpoint_of(model))
+    return Unit(name, function, arguments, folder, artifact=model, scratch=_checkpoint_of(model), needs=needs)
 
 
 def _checkpoint_of(model: str) -> str:
@@ -118,6 +139,8 @@ def student_units(
     logit_scale: float,
     seeds: int,
     common: Mapping[str, Any],
+    folder: str = "",
+    needs: Callable[[str, str], tuple[Unit, ...]] = lambda student, arm: (),
 ) -> list[Unit]:
     """The units of all students in all arms, in the order of students, arms and seeds.
 
@@ -128,6 +151,8 @@ def student_units(
         logit_scale: of the control arm; the others have 1.
         seeds: runs per arm.
         common: arguments of all units.
+        folder: of the units.
+        needs: from student and arm to the units whose artifacts its training reads.
     """
     units = []
     for student, arm, seed in product(students, ARMS, range(seeds)):
@@ -143,7 +168,7 @@ def student_units(
             "distil": arm == "kd",
             "model": f"models/{name}.safetensors",
         }
-        units.append(training_unit(f"students/{name}", function, arguments))
+        units.append(training_unit(f"students/{name}", function, arguments, folder, needs(student, arm)))
     return units
 
 

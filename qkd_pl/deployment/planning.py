@@ -8,9 +8,10 @@ import pennylane as qml
 from pennylane.tape import QuantumScript
 
 from qkd_pl.checks import checked_labels
-from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
@@ -52,26 +53,29 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
     batch = model.encode(inputs)
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
-    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    tapes, preparations = _tapes(model, rows, spec, quantum_device)
+    jobs = quantum_device.plan(tapes)
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
-        cost=jobs.cost(quantum_device.backend),
+        cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
         recombination=Recombination.of(batch.weights),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
+        preparations=tuple(preparations),
     )
 
 
-def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
-    """The model's circuit with all rows of inputs, as the device runs it."""
+def _tapes(
+    model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
+) -> tuple[Sequence[QuantumScript], list[Preparation]]:
+    """The model's circuit with all rows of inputs, as the device runs it, and how their states are prepared."""
     tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
-    if spec.causal_cone:
-        (tape,), _ = causal_cone(tape)
+    tape, preparations = prepared(tape, device.preparer)
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
-    return tapes
+    return tapes, preparations
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:
