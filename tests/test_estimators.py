@@ -51,7 +51,7 @@ def test_predictions_are_the_labels_that_were_given(fitted, blobs):
 
 def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
     features, labels = blobs
-    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=0)
+    trainer = KDTrainer(iterations=15, seed=0)
     model = trainer.fit(QNN(2, 1, embedding="angle"), (features, (labels == "paramagnet").astype(int)))
     np.testing.assert_array_equal(fitted.model_.weights, model.weights)
     np.testing.assert_array_equal(fitted.logits(features), model.logits(features))
@@ -61,7 +61,7 @@ def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
 def test_settings_count_when_it_is_fitted_the_next_time(blobs):
     classifier = quick().fit(*blobs)
     before = classifier.predict_proba(blobs[0])
-    classifier.set_params(logit_scale=1.0)
+    classifier.set_params(loss=CrossEntropy(1.0))
     np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
 
 
@@ -111,11 +111,11 @@ def test_in_a_pipeline_a_grid_search_and_a_cross_validation():
 
 
 def test_clone_keeps_parameters_and_a_fitted_teacher_but_nothing_learned(fitted):
-    student = quick(teacher=fitted, temperature=0.3)
+    student = quick(teacher=fitted, loss=Distillation(0.3))
     copy = clone(student.set_params(n_layers=2))
     assert not hasattr(clone(fitted), "classes_")
     assert copy.teacher is fitted
-    assert (copy.n_layers, copy.temperature) == (2, 0.3)
+    assert (copy.n_layers, copy.loss) == (2, Distillation(0.3))
 
 
 @pytest.mark.parametrize("teacher", ["estimator", "model", "logistic regression", "frozen"])
@@ -135,7 +135,7 @@ def test_a_teacher_is_imitated_rather_than_the_labels(teacher, fitted, blobs, rn
 def test_a_teacher_gives_the_trainers_distilled_model(fitted, blobs):
     features, labels = blobs
     student = quick(teacher=fitted, random_state=5).fit(features, labels)
-    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=5)
+    trainer = KDTrainer(iterations=15, seed=5)
     model = trainer.fit(QNN(2, 1, embedding="angle"), (features, np.zeros(60, int)), teacher=fitted.logits(features))
     np.testing.assert_array_equal(student.model_.weights, model.weights)
 

@@ -40,7 +40,16 @@ class StopAt(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fit(device, checkpoint: Path | None = None, *, callbacks=(), data_seed: int = 0, network=ARCHITECTURE, validate=False, **changes):
+def fit(
+    device,
+    checkpoint: Path | None = None,
+    *,
+    callbacks=(),
+    data_seed: int = 0,
+    network=ARCHITECTURE,
+    validate=False,
+    **changes,
+):
     rng = np.random.default_rng(data_seed)
     inputs, labels, logits = rng.normal(size=(8, 2)), rng.integers(0, 2, size=8), rng.normal(size=(8, 2))
     settings = {"iterations": 6, "batch_size": 3, "learning_rate": Step(0.3, every=2), "weight_decay": 0.01, "seed": 1}
@@ -253,7 +262,7 @@ def test_other_values_of_a_schedule_are_another_run(tmp_path, changes, named):
 
 
 def watchers() -> list[Callback]:
-    return [EarlyStopping("validation_score", patience=3), BestWeights("validation_score")]
+    return [EarlyStopping("loss", patience=6), BestWeights("validation_score")]
 
 
 class Killed(Callback):
