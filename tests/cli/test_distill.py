@@ -164,7 +164,7 @@ def test_outputs_of_any_teacher_are_distilled(run, own):
         assert report["scores"]["test"] == {
             **{"samples": 15, "agreement": 1.0, "student_accuracy": 1.0, "teacher_accuracy": 1.0}
         }
-    assert student.training["loss"] == "distillation"
+    assert student.training["loss"]["type"] == "Distillation"
 
 
 def test_without_labels_there_is_agreement_alone(run, own):
