@@ -186,7 +186,7 @@ def test_seeds(blobs):
         ({"embedding": "state"}, "embedding='state': must be one of .*KDTrainer"),
         ({"iterations": 0}, "iterations=0"),
         ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and so n_layers must not be"),
-        ({"network": "QNN"}, "network is a str"),
+        ({"network": "QNN", "n_layers": 2}, "network is a str"),
         ({"loss": SquaredError()}, "labels have shape"),
         ({"teacher": "a friend"}, r"teacher is a str; it needs logits\(X\)"),
         ({"teacher": np.zeros((60, 2))}, "Logits computed before belong to fixed rows"),
@@ -327,5 +327,5 @@ def test_a_regressor_in_a_grid_and_a_pickle(curve):
 
 
 def test_a_classifiers_loss_is_no_regression(curve):
-    with pytest.raises(InvalidInputError, match="labels must be integers|labels have"):
+    with pytest.raises(InvalidInputError, match="labels"):
         regressor(loss=CrossEntropy()).fit(*curve)

@@ -5,7 +5,18 @@ import numpy as np
 import pennylane as qml
 import pytest
 
-from qkd_pl import QAE, QNN, CrossEntropy, DeviceSpec, Distillation, Ensemble, KDTrainer, SquaredError, load_model
+from qkd_pl import (
+    QAE,
+    QNN,
+    CrossEntropy,
+    DeviceSpec,
+    Distillation,
+    Ensemble,
+    KDTrainer,
+    SquaredError,
+    datasets,
+    load_model,
+)
 from qkd_pl.errors import DeviceConfigError, InvalidInputError, TrainingDivergedError
 from qkd_pl.training import trainer as trainer_module
 from qkd_pl.training.callbacks import Callback
@@ -423,3 +434,33 @@ def test_one_output_of_a_classifier_stands_for_two_logits():
     weights = qml.numpy.array(start, requires_grad=True)
     assert model.history[0]["loss"] == pytest.approx(float(loss(weights)))
     np.testing.assert_allclose(model.weights, start - 0.1 * qml.grad(loss)(weights), atol=1e-9)
+
+
+def test_the_field_is_learnt_from_ground_states_and_taught_to_a_smaller_network():
+    """Regression end to end: h1 of 4-qubit ground states, then a student that sees no field at all."""
+    train, test = datasets.topological_phases(n_qubits=4, n_train=120, n_test=60, seed=1, targets="field")
+    trainer = KDTrainer(iterations=120, seed=0)
+    teacher = trainer.fit(QNN(4, 3, n_classes=1), train, loss=SquaredError())
+    assert teacher.score(*test) > 0.95
+    assert np.abs(teacher.predict(test.inputs) - test.labels).mean() < 0.15
+    student = trainer.fit(QNN(4, 2, n_classes=1), (train.inputs, None), teacher=teacher, loss=SquaredError())
+    assert student.score(test.inputs, teacher.predict(test.inputs)) > 0.9
+
+
+def test_missing_numbers_are_no_targets():
+    network = QNN(2, 1, n_classes=1, embedding="angle")
+    values = np.where(LABELS == 1, np.nan, INPUTS[:, 0])
+    trainer = KDTrainer(iterations=3, device="default")
+    some = trainer.fit(network, (INPUTS, values), loss=SquaredError())
+    weighted = trainer.fit(network, (INPUTS, INPUTS[:, 0]), loss=SquaredError(), sample_weight=1.0 - LABELS)
+    np.testing.assert_allclose(some.weights, weighted.weights, atol=1e-9)
+    assert some.training["target_offset"] == weighted.training["target_offset"]
+
+
+def test_a_model_of_regression_is_stored_with_its_units(tmp_path):
+    network = QNN(2, 1, n_classes=1, embedding="angle")
+    model = KDTrainer(iterations=2, device="default").fit(network, (INPUTS, 7 + INPUTS[:, 0]), loss=SquaredError())
+    model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(INPUTS), model.predict(INPUTS))
+    assert 4 < loaded.predict(INPUTS).mean() < 10
