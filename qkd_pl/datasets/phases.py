@@ -60,8 +60,8 @@ def topological_phases(
         progress: show a progress bar where computing the states takes more than a few seconds.
 
     Returns:
-        ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)``, int64 classes or float64
-        fields in units of J.
+        ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)``, int64 classes or
+        float64 fields in units of J.
 
     Raises:
         InvalidInputError: an argument is out of its range.
