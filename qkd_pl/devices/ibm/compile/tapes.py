@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pennylane as qml
 from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, ProbabilityMP, SampleMP, VarianceMP
 from pennylane.operation import Operator, StatePrepBase
@@ -109,7 +110,8 @@ def prepared(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScrip
         elif isinstance(operation, qml.BasisState):
             operations += prepare_bits(operation.parameters[0], operation.wires.tolist())
         else:
-            gates, preparation = _prepared_state(operation, tape, index, preparer)
+            order = starts_at_last(operation, tape, index)
+            gates, preparation = preparer.prepare(amplitudes(operation), operation.wires.tolist(), from_last=order)
             operations += gates
             preparations.append(preparation)
     return tape.copy(operations=operations), preparations
@@ -124,14 +126,17 @@ def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproces
     return tapes, join
 
 
-def _prepared_state(
-    operation: Operator, tape: QuantumScript, index: int, preparer: StatePreparer
-) -> tuple[list[Operator], Preparation]:
-    wires = operation.wires.tolist()
+def amplitudes(operation: StatePrepBase) -> np.ndarray:
+    """The state that an operation prepares, or each state of a batch: ``(2^k,)`` or ``(b, 2^k)``."""
     data = operation.state_vector()
-    states = data.reshape(*data.shape[: data.ndim - len(wires)], -1)
-    needed = [_needed(order, tape, index) for order in (wires, wires[::-1])]
-    return preparer.prepare(states, wires, from_last=needed[1] < needed[0])
+    return data.reshape(*data.shape[: data.ndim - len(operation.wires)], -1)
+
+
+def starts_at_last(operation: StatePrepBase, tape: QuantumScript, index: int) -> bool:
+    """Whether fewer gates are needed if the staircase for operation ``index`` of a tape starts at its last wire."""
+    wires = operation.wires.tolist()
+    forwards, backwards = (_needed(order, tape, index) for order in (wires, wires[::-1]))
+    return backwards < forwards
 
 
 def _needed(wires: Sequence[Any], tape: QuantumScript, index: int) -> int:
