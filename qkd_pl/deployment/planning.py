@@ -1,25 +1,38 @@
 """Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.submit` sends."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import checked_labels
+from qkd_pl.checks import check_count, checked_labels
+from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.reference import Reference
 from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
-from qkd_pl.devices.spec import DeviceSpec
+from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
-from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.networks.models import TrainedNetwork, TrainedQNN
+
+#: Inputs by which a job calibrates itself unless told otherwise.
+_CALIBRATION_INPUTS = 50
 
 
-def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.ndarray | None = None) -> Plan:
+def plan(
+    model: TrainedQNN,
+    inputs: np.ndarray,
+    device: AnyDevice,
+    labels: np.ndarray | None = None,
+    *,
+    calibrate: bool | int | np.ndarray = False,
+) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
 
     One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
@@ -30,6 +43,10 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
         labels: int (n,); kept with the job, so that its accuracy can be told later.
+        calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
+            (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
+            number for that many; or an array of other inputs, run in the same job besides. ``job.calibration`` has
+            what was found, ``job.result(calibrated=False)`` the raw outputs.
 
     Raises:
         InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
@@ -50,7 +67,8 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
     labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
-    batch = model.encode(inputs)
+    extra, reference = _reference(model, inputs, calibrate)
+    batch = model.encode(inputs if extra is None else np.concatenate([inputs, extra]))
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     tapes, preparations = _tapes(model, rows, spec, quantum_device)
@@ -64,7 +82,32 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
         preparations=tuple(preparations),
+        observables=observable_names(model),
+        reference=reference,
+        calibration=getattr(model, "calibration", None),
     )
+
+
+def observable_names(model: TrainedNetwork) -> tuple[str, ...]:
+    """Names of what a model's circuit measures, in the order of its outputs."""
+    return tuple(map(str, model.network.observables))
+
+
+def _reference(
+    model: TrainedNetwork, inputs: np.ndarray, calibrate: bool | int | np.ndarray
+) -> tuple[np.ndarray | None, Reference | None]:
+    """Inputs that serve calibration only, and the exact outputs of those that serve it."""
+    if calibrate is False:
+        return None, None
+    if isinstance(calibrate, bool | Integral):
+        count = _CALIBRATION_INPUTS if calibrate is True else int(calibrate)
+        check_count("calibrate", count)
+        exact = model.outputs(inputs, EXACT)
+        sample = spread_out(exact, count)
+        return None, Reference(sample, exact[sample])
+    extra = np.asarray(calibrate)
+    exact = model.outputs(extra, EXACT)
+    return extra, Reference(np.arange(len(exact)) + len(inputs), exact, len(exact))
 
 
 def _tapes(
