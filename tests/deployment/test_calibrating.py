@@ -13,10 +13,10 @@ from qkd_pl.errors import CalibrationError, InvalidInputError, MisfitWarning
 from qkd_pl.networks.models import trained
 from qkd_pl.networks.networks import QNN
 
-NETWORK = QNN(3, 2, embedding="angle", topology="line")
+NETWORK = QNN(4, 5, embedding="angle", topology="line")
 MODEL = trained(NETWORK, np.random.default_rng(7).uniform(0, 6, NETWORK.weights_shape))
-INPUTS = np.random.default_rng(1).uniform(0, 3, (40, 3))
-OTHERS = np.random.default_rng(2).uniform(0, 3, (25, 3))
+INPUTS = np.random.default_rng(1).uniform(0, 3, (40, 4))
+OTHERS = np.random.default_rng(2).uniform(0, 3, (25, 4))
 MANILA = DeviceSpec(name="m", plugin="qkd.ibm", shots=4096, seed=3, options={"backend": "fake_manila"})
 
 
@@ -36,7 +36,7 @@ def test_a_job_corrects_itself(chosen, n_inputs, circuits):
     assert found.n_inputs == n_inputs
     assert found.place.backend == "fake_manila"
     assert found.place.layouts == planned.layouts
-    assert all(0.5 < slope < 1 for slope in found.slope)
+    assert all(0.4 < slope < 0.95 for slope in found.slope)
     np.testing.assert_allclose(corrected, found.apply(raw))
     assert error(corrected) < 0.6 * error(raw)
 
@@ -55,7 +55,7 @@ def test_an_ideal_device_needs_no_correction():
 
 
 def test_any_device_can_be_calibrated():
-    """Depolarised outputs by default.mixed through PennyLane's own noise: here shot noise alone."""
+    """An ideal device with shots: nothing but shot noise."""
     found = calibrate(MODEL, INPUTS, "sampled")
     assert found.shots == 4096
     assert all(abs(slope - 1) < 5 * interval for slope, interval in zip(found.slope, found.interval, strict=True))
