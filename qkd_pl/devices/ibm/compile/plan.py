@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.devices.calibration import Calibration
+from qkd_pl.devices.ibm.compile.absorption import Absorption
 from qkd_pl.devices.ibm.compile.cost import Cost
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
@@ -35,6 +36,8 @@ class Plan:
         observables: names of the outputs.
         reference: samples by which the job calibrates itself, if any.
         calibration: the model's own, used if there is no reference.
+        absorption: whether the last entanglers are part of the circuit or of the observables; None where there was no
+            choice.
     """
 
     payloads: tuple[Payload, ...]
@@ -49,6 +52,7 @@ class Plan:
     observables: tuple[str, ...] = ()
     reference: Reference | None = None
     calibration: Calibration | None = None
+    absorption: Absorption | None = None
 
     def check_limit(self) -> None:
         """Refuse to cost more than the device allows.
@@ -69,6 +73,8 @@ class Plan:
             "layouts": [list(layout) for layout in self.layouts],
             "preparations": [preparation.summary() for preparation in self.preparations],
             "observables": list(self.observables),
+            "shots_per_circuit": self.payloads[0].shots if self.payloads else None,
+            "absorption": None if self.absorption is None else self.absorption.summary(),
             "calibration": None if self.calibration is None else self.calibration.to_json(),
         }
 

@@ -53,7 +53,7 @@ def calibration_of(receipt: Receipt, reference: Reference | None, outputs: np.nd
     if reference is None:
         stored = receipt.cost.get("calibration")
         return None if stored is None else Calibration.from_json(stored)
-    shots = receipt.target["device"].get("shots")
+    shots = receipt.cost["shots_per_circuit"]
     measured = outputs[reference.sample]
     return fit_calibration(reference.exact, measured, _place(receipt), shots=shots, created=receipt.created)
 
