@@ -1,5 +1,6 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -63,7 +64,8 @@ class IBMDevice(RemoteDevice):
         dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
         twirling: for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
-        max_execution_time: QPU seconds after which the service stops a job.
+        max_execution_time: QPU seconds after which the service stops a job; ``None`` for ``max_qpu_seconds``, so that
+            what was estimated too low cannot cost more than was allowed.
         max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
             limit.
         primitives: generation of qiskit-ibm-runtime's primitives, ``"v2"`` (``EstimatorV2``, ``SamplerV2``) or
@@ -133,6 +135,8 @@ class IBMDevice(RemoteDevice):
             backend = open_backend(backend, n_wires, token_env, instance)
         if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
+        if not client.is_simulator(backend) and max_qpu_seconds is not None:
+            options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))
         super().__init__(wires, backend=backend)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds

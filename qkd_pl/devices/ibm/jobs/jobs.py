@@ -1,6 +1,6 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.reference import Reference
 from qkd_pl.devices.ibm.jobs import submission
+from qkd_pl.devices.ibm.jobs.calibrated import calibration_of, wanted_outputs
 from qkd_pl.devices.ibm.jobs.ledger import Ledger, Part, Receipt
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import polling, primitives
@@ -93,7 +96,7 @@ class Job:
         self._cancel_late_arrivals(deadline)
         return status
 
-    def result(self, timeout: float | None = None) -> np.ndarray:
+    def result(self, timeout: float | None = None, calibrated: bool = True) -> np.ndarray:
         """Logits, float64 (n, K); waits until there are some.
 
         They are checked and stored, so that a second call needs no network.
@@ -101,6 +104,8 @@ class Job:
         Args:
             timeout: seconds; ``None`` waits as long as the service says that the job is under way. A simulator runs
                 here and now, and is not interrupted.
+            calibrated: whether to correct them where the job was planned with a calibration, or its model has one that
+                is valid here; with a warning where it is not. False for the raw expectation values.
 
         Raises:
             JobTimeoutError: the time is over; the job goes on and the call may be repeated.
@@ -108,10 +113,28 @@ class Job:
             JobError: the job was never sent, or by a QNode rather than :func:`submit`.
             ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
         """
-        recombination = Recombination.from_arrays(self.ledger.arrays(self.id))
+        arrays = self.ledger.arrays(self.id)
+        return wanted_outputs(self.receipt, arrays, self._outputs(arrays, timeout), calibrated)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that :meth:`result` corrects by, None if there is none; waits for the result.
+
+        Raises:
+            CalibrationError: the inputs planned for it allow no correction.
+            Exception: as :meth:`result`.
+        """
+        arrays = self.ledger.arrays(self.id)
+        reference = Reference.from_arrays(arrays)
+        outputs = self._outputs(arrays, None) if reference else np.empty(0)
+        return calibration_of(self.receipt, reference, outputs)
+
+    def _outputs(self, arrays: Mapping[str, np.ndarray], timeout: float | None) -> np.ndarray:
+        """The raw outputs of all samples."""
+        recombination = Recombination.from_arrays(arrays)
         if recombination is None:
             raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
-        return recombination.apply([array for arrays in self.values(timeout) for array in arrays])
+        return recombination.apply([array for part in self.values(timeout) for array in part])
 
     def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
         """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`primitives.values`)."""
