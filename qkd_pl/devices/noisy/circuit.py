@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from pennylane.measurements import MeasurementProcess, ProbabilityMP
 from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.causal_cone import causal_cone
@@ -258,6 +259,11 @@ class Execution:
         for column, entry in self._reading.columns_of_parameter(parameter) or ():
             gradient[entry] += columns[column]
         return gradient.reshape(shape)
+
+
+def is_exact(measurement: MeasurementProcess) -> bool:
+    """Whether the device gives its value without shots."""
+    return is_estimated(measurement) or isinstance(measurement, ProbabilityMP)
 
 
 def measures_values(tape: QuantumScript) -> bool:

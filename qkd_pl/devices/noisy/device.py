@@ -19,7 +19,7 @@ from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.service.backends import open_backend
-from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, measures_values
+from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, is_exact, measures_values
 from qkd_pl.devices.noisy.noise import noise_of_backend, simulator_of
 from qkd_pl.devices.noisy.reading import Reading, read
 from qkd_pl.devices.noisy.sampling import sampled
@@ -272,7 +272,7 @@ def _expand_unless_native(
     pipeline.add_transform(validate_device_wires, device.wires, name=device.name)
     pipeline.add_transform(
         validate_measurements,
-        analytic_measurements=preprocessing.is_estimated,
+        analytic_measurements=is_exact,
         sample_measurements=preprocessing.is_supported,
         name=device.name,
     )
@@ -293,11 +293,9 @@ def _expand_unless_native(
 
 @qml.transform
 def _check_shots(tape: QuantumScript) -> tuple[QuantumScriptBatch, PostprocessingFn]:
-    """Refuse several numbers of shots at once, and exact results that are no expectation values."""
+    """Refuse several numbers of shots at once."""
     if tape.shots.has_partitioned_shots:
         raise InvalidInputError(f"{tape.shots}: qkd.noisy takes one number of shots for a circuit")
-    if not tape.shots and not measures_values(tape):
-        raise InvalidInputError("shots=None: only expval and var are exact here; set shots for probs, counts, sample")
     return (tape,), _only
 
 

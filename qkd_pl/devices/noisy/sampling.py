@@ -28,7 +28,7 @@ class Basis(NamedTuple):
 
 
 def sampled(circuit: NoisyCircuit, reading: Reading, generator: np.random.Generator) -> Any:
-    """PennyLane's results of a tape with shots.
+    """PennyLane's results of a tape with shots, or exact probabilities.
 
     Args:
         circuit: of the tape's structure.
@@ -37,6 +37,8 @@ def sampled(circuit: NoisyCircuit, reading: Reading, generator: np.random.Genera
     """
     if measures_values(reading.tape):
         values = _estimated(circuit, reading, generator)
+    elif not reading.tape.shots:
+        values = _exact(circuit, reading)
     else:
         values = _bits(circuit, reading, generator)
     return values[0] if len(values) == 1 else tuple(values)
@@ -87,6 +89,25 @@ def _estimated(circuit: NoisyCircuit, reading: Reading, generator: np.random.Gen
             values[row] += weight * frequencies[basis] @ _signs(basis, places)
     found = estimates(circuit.measured, values)
     return found if reading.batch is not None else [each[0] for each in found]
+
+
+def _exact(circuit: NoisyCircuit, reading: Reading) -> list[Any]:
+    """Exact probabilities of bit strings."""
+    qubits = circuit.read_qubits
+    joint = probabilities(circuit, reading, Basis(qubits, "Z" * len(qubits)))
+    values = []
+    for measurement in reading.tape.measurements:
+        wires = list(measurement.wires) or list(range(len(qubits)))
+        axes = [0, *(1 + wire for wire in wires)]
+        rest = [1 + wire for wire in range(len(qubits)) if wire not in wires]
+        found = (
+            joint.reshape(len(joint), *[2] * len(qubits))
+            .transpose([*axes, *rest])
+            .reshape(len(joint), 2 ** len(wires), -1)
+            .sum(axis=2)
+        )
+        values.append(found if reading.batch is not None else found[0])
+    return values
 
 
 def _bits(circuit: NoisyCircuit, reading: Reading, generator: np.random.Generator) -> list[Any]:
