@@ -97,9 +97,7 @@ class PureStates:
         """See :class:`States`."""
         known = [qubit for qubit in self.qubits if qubit in qubits]
         rest = [qubit for qubit in qubits if qubit not in self.qubits]
-        inner = _split(observables, qubits, known, rest) @ reduce(
-            np.kron, [transfer.ZERO_STATE] * len(rest), np.ones(1)
-        )
+        inner = _split(observables, qubits, known, rest) @ transfer.zero_state(len(rest))
         matrices = transfer.to_matrices(inner)
         real, imaginary = self._parts(known)
         found = np.empty((self.batch, len(observables)))

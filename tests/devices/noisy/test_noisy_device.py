@@ -99,7 +99,7 @@ def check_gradient(network, batch, weights, rng, **options) -> None:
 
 @settings(max_examples=8)
 @given(
-    n_qubits=st.integers(1, 4),
+    n_qubits=st.integers(2, 4),
     n_layers=st.integers(1, 2),
     embedding=st.sampled_from(["state", "amplitude", "phase", "angle", "basis"]),
     entangler=st.sampled_from(["cz", "cnot"]),
@@ -112,13 +112,7 @@ def test_logits_agree_with_aer_and_gradients_with_finite_differences(
     n_qubits, n_layers, embedding, entangler, topology, backend, preparation, seed
 ):
     rng = np.random.default_rng(seed)
-    network = (
-        QNN(n_qubits, n_layers, embedding=embedding, entangler=entangler, topology=topology, n_classes=2)
-        if (n_qubits > 1)
-        else None
-    )
-    if network is None:
-        return
+    network = QNN(n_qubits, n_layers, embedding=embedding, entangler=entangler, topology=topology)
     batch = inputs_for(network, 3, rng)
     weights = rng.uniform(0, 2 * np.pi, network.weights_shape)
     check_against_aer(network, batch, weights, backend=backend, preparation=preparation)
@@ -135,11 +129,11 @@ def test_an_autoencoder_agrees_with_aer():
     check_gradient(network, inputs_for(network, 12, rng), weights, rng, backend="fake_nairobi")
 
 
-@pytest.mark.parametrize(("backend", "gate"), [("fake_torino", "cz"), ("fake_cusco", "ecr")])
+@pytest.mark.parametrize(("backend", "gate"), [("fake_fez", "cz"), ("fake_brisbane", "ecr")])
 def test_large_devices(backend, gate):
-    """133 qubits with CZ and 127 with ECR; a ring of five needs routing, through qubits of nobody."""
+    """156 qubits with CZ and 127 with ECR; a ring of four needs routing."""
     rng = np.random.default_rng(5)
-    network = QNN(5, 1)
+    network = QNN(4, 2, entangler="cnot")
     batch, weights = inputs_for(network, 2, rng), rng.uniform(0, 6, network.weights_shape)
     device = spec(backend=backend, preparation="ideal").create(network.wires)
     tape = qml.tape.make_qscript(network.circuit)(batch.circuit_inputs, weights)
@@ -148,6 +142,27 @@ def test_large_devices(backend, gate):
     assert circuit.compiled.layout != circuit.compiled.initial_layout
     check_against_aer(network, batch, weights, backend=backend, preparation="ideal")
     check_gradient(network, batch, weights, rng, backend=backend, preparation="ideal")
+
+
+def test_routing_through_qubits_of_no_wire():
+    """Two wires at opposite ends of a device: their gate passes through three qubits that start in |0⟩."""
+    rng = np.random.default_rng(8)
+    network = QNN(2, 2)
+    batch, weights = inputs_for(network, 3, rng), rng.uniform(0, 6, network.weights_shape)
+    options = {"backend": "fake_nairobi", "initial_layout": [0, 6], "preparation": "ideal"}
+    device = spec(**options).create(network.wires)
+    tape = qml.tape.make_qscript(network.circuit)(batch.circuit_inputs, weights)
+    circuit = device._circuit(device._read(tape))
+    program, _ = circuit._cone(circuit._qubits)
+    assert {qubit for qubits in program.qubits for qubit in qubits} > {0, 6}
+    check_against_aer(network, batch, weights, **options)
+    check_gradient(network, batch, weights, rng, **options)
+
+
+def test_one_qubit():
+    device = NoisyDevice(1, backend="fake_manila", **ATTEMPTS)
+    tape = qml.tape.QuantumScript([qml.RX(0.4, 0), qml.RZ(0.3, 0)], [qml.expval(qml.Y(0)), qml.expval(qml.Z(0))])
+    np.testing.assert_allclose(device.execute((tape,))[0], by_aer(device, tape, 0), atol=1e-9)
 
 
 def test_seven_qubits_through_a_layout_that_routing_changes():
