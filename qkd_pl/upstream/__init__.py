@@ -1,1 +1,1 @@
-"""What qkd_pl relies on in other libraries without their promise: one module per library, each with a contract test."""
+"""What we rely on in other libraries that they do not promise: one module per library, each with a contract test."""

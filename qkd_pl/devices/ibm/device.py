@@ -10,7 +10,6 @@ from pennylane.devices.preprocess import decompose, validate_device_wires, valid
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
-from pennylane_qiskit import RemoteDevice
 
 from qkd_pl.checks import check_count, check_number, check_variable_name
 from qkd_pl.devices import causal_cone as cone
@@ -20,9 +19,11 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.jobs.jobs import submit
-from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service import primitives as client
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning
+from qkd_pl.upstream import runtime
+from qkd_pl.upstream.plugin import RemoteDevice
 
 
 class IBMDevice(RemoteDevice):
@@ -65,6 +66,8 @@ class IBMDevice(RemoteDevice):
         max_execution_time: QPU seconds after which the service stops a job.
         max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
             limit.
+        primitives: generation of qiskit-ibm-runtime's primitives, ``"v2"`` (``EstimatorV2``, ``SamplerV2``) or
+            ``"executor"`` (client 0.50 and later); ``None`` for the newer one that is installed.
 
     Those from ``resilience_level`` to ``max_execution_time`` are qiskit-ibm-runtime's own settings
     (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore
@@ -103,6 +106,7 @@ class IBMDevice(RemoteDevice):
         execution: Mapping[str, Any] | None = None,
         max_execution_time: int | None = None,
         max_qpu_seconds: float | None = None,
+        primitives: str | None = None,
     ) -> None:
         settings = {
             "resilience_level": resilience_level,
@@ -112,8 +116,9 @@ class IBMDevice(RemoteDevice):
             "execution": execution,
             "max_execution_time": max_execution_time,
         }
-        options = {key: value for key, value in settings.items() if value is not None}
-        primitives.check_options("estimator", options)
+        options: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+        options["primitives"] = str(runtime.generation(primitives))
+        client.check_options("estimator", options)
         if token_env is not None:
             check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
@@ -126,7 +131,7 @@ class IBMDevice(RemoteDevice):
         if isinstance(backend, str):
             n_wires = wires if isinstance(wires, int) else len(list(wires))
             backend = open_backend(backend, n_wires, token_env, instance)
-        if not primitives.is_simulator(backend) and _is_unbounded(resilience or {}):
+        if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
         super().__init__(wires, backend=backend)
         self.options = options
@@ -148,7 +153,7 @@ class IBMDevice(RemoteDevice):
     @property
     def is_exact(self) -> bool:
         """Whether the backend can give exact values, for ``shots=None``."""
-        return primitives.is_simulator(self.backend) and self.backend.options.noise_model is None
+        return client.is_simulator(self.backend) and self.backend.options.noise_model is None
 
     def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
         """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
@@ -200,7 +205,7 @@ class IBMDevice(RemoteDevice):
         Args:
             entry: of the device registry; with at least its ``name``.
         """
-        hardware = not primitives.is_simulator(self.backend)
+        hardware = not client.is_simulator(self.backend)
         return {
             "device": dict(entry),
             "backend": self.backend.name if hardware else self._backend_name,
@@ -222,8 +227,8 @@ class IBMDevice(RemoteDevice):
 
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
         """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
-        if primitives.is_simulator(self.backend):
-            return [primitives.values(primitives.send(each, self.backend).result(), each) for each in plan.payloads]
+        if client.is_simulator(self.backend):
+            return [client.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
         ready = Plan(plan.payloads, target, plan.cost(), layouts, max_qpu_seconds=self.max_qpu_seconds)

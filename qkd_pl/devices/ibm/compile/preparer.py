@@ -1,5 +1,6 @@
 """How the states of a batch are prepared: exactly, or by short circuits that come close enough."""
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ import numpy as np
 from pennylane.operation import Operation
 
 from qkd_pl.checks import check_count, check_number
-from qkd_pl.devices.ibm.compile.staircase import Staircase, fit_staircase, staircase_cnots
+from qkd_pl.devices.ibm.compile.staircase import Staircase, fit_staircase, growing_staircases, staircase_cnots
 from qkd_pl.devices.ibm.compile.state_preparation import (
     exact_cnots,
     is_real,
@@ -126,18 +127,20 @@ class StatePreparer:
         if self.method == "staircase":
             return fit_staircase(rows, self.layers)
         sample = rows[np.unique(np.linspace(0, len(rows) - 1, _TRIED_FIRST).astype(int))]
-        for layers in self._shorter_than_exact(rows):
-            if self._suffices(fit_staircase(sample, layers)):
-                fitted = fit_staircase(rows, layers)
-                if self._suffices(fitted):
-                    return fitted
+        for fitted in itertools.islice(growing_staircases(sample), self._most_layers(rows)):
+            if not self._suffices(fitted):
+                continue
+            if len(sample) < len(rows):
+                fitted = fit_staircase(rows, fitted.gates.shape[1])
+            if self._suffices(fitted):
+                return fitted
         return None
 
-    def _shorter_than_exact(self, rows: np.ndarray) -> list[int]:
-        """Numbers of layers that take fewer CNOTs than exact preparation."""
+    def _most_layers(self, rows: np.ndarray) -> int:
+        """Layers that take fewer CNOTs than exact preparation, 6 at most."""
         n_qubits, real = rows.shape[1].bit_length() - 1, not np.iscomplexobj(rows)
         limit = exact_cnots(n_qubits, real)
-        return [each for each in range(1, _MAX_LAYERS + 1) if staircase_cnots(n_qubits, each, real) < limit]
+        return sum(staircase_cnots(n_qubits, each, real) < limit for each in range(1, _MAX_LAYERS + 1))
 
     def _suffices(self, fitted: Staircase) -> bool:
         return bool(fitted.fidelities.min() >= self.min_fidelity)

@@ -6,7 +6,8 @@ al., Phys. Rev. Lett. 95, 110503, 2005). Further layers start from what the laye
 its environment. Every state has gates of its own, in places that depend on the number of qubits only.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,27 +68,31 @@ def fit_staircase(states: np.ndarray, layers: int) -> Staircase:
         [1.0]
     """
     chunk = max(1, _BYTES_AT_ONCE // states[0].nbytes)
-    fitted = [_fit(states[start : start + chunk], layers) for start in range(0, len(states), chunk)]
-    return Staircase(*map(np.concatenate, zip(*fitted, strict=True)))
+    parts = [states[start : start + chunk] for start in range(0, len(states), chunk)]
+    fitted = [next(growing_staircases(part, layers)) for part in parts]
+    return Staircase(*(np.concatenate([getattr(part, name) for part in fitted]) for name in ("gates", "fidelities")))
 
 
-def _fit(states: np.ndarray, layers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Put layer in front of layer, each prepared for what the others leave over, and refine all of them.
+def growing_staircases(states: np.ndarray, layers: int = 1) -> Iterator[Staircase]:
+    """Staircases of ``layers``, ``layers`` + 1, … layers, each grown from the last.
 
-    The first two are refined together only: near a degeneracy, one that was refined by itself leads astray. From the
-    third on, refining what is there first leads further.
+    Layer is put in front of layer, each prepared for what the others leave over, and all of them are refined. The first
+    two are refined together only: near a degeneracy, one that was refined by itself leads astray. From the third on,
+    refining what is there first leads further.
     """
     n_qubits = int(states.shape[1]).bit_length() - 1
     gates = np.empty((len(states), 0, n_qubits - 1, 4, 4), dtype=states.dtype)
-    fidelities = np.zeros(len(states))
-    for count in range(1, layers + 1):
+    for count in itertools.count(1):
         rest = states
         for layer, position in reversed(_places(gates)):
             rest = _apply(_adjoint(gates[:, layer, position]), rest, position)
         gates = np.concatenate([_bond_two_gates(rest, n_qubits)[:, np.newaxis], gates], axis=1)
-        if count > 1 or layers == 1:
-            gates, fidelities = _refined(states, gates)
-    return gates, fidelities
+        if count == 1 and layers > 1:
+            continue
+        refined, fidelities = _refined(states, gates.copy())
+        gates = refined if count > 1 else gates
+        if count >= layers:
+            yield Staircase(refined, fidelities)
 
 
 def _refined(states: np.ndarray, gates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ import numpy as np
 from pennylane.measurements import MeasurementProcess, VarianceMP
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
-from pennylane_qiskit.converter import QISKIT_OPERATION_MAP
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import PauliList, SparsePauliOp
@@ -16,6 +15,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 from qkd_pl.devices.ibm.compile.observables import pauli_sentence, sparse_pauli_op, split_constant
 from qkd_pl.devices.ibm.compile.tapes import is_sampled
 from qkd_pl.devices.ibm.payload import REGISTER
+from qkd_pl.upstream.plugin import QISKIT_OPERATION_MAP
 
 _SKIPPED = ("GlobalPhase", "Identity")
 

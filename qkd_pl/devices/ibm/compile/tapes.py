@@ -10,12 +10,12 @@ from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, 
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import Result, ResultBatch
-from pennylane_qiskit.converter import QISKIT_OPERATION_MAP
 
 from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.preparer import Preparation, StatePreparer
 from qkd_pl.devices.ibm.compile.state_preparation import prepare_bits
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.upstream.plugin import QISKIT_OPERATION_MAP
 
 Postprocessing = Callable[[ResultBatch], Result]
 

@@ -12,6 +12,7 @@ from qkd_pl.errors import InvalidInputError
 
 PHASES = ground_states(5, np.linspace(0.1, 1.9, 6))[1]
 RANDOM = np.linalg.qr(np.random.default_rng(0).normal(size=(32, 32)))[0][:6]
+LONG = np.random.default_rng(1).dirichlet(np.ones(256), size=1) ** 0.5 * np.resize([1, 1, -1], 256)
 GHZ = np.eye(16)[[0, 15]].sum(axis=0, keepdims=True) / np.sqrt(2)
 
 
@@ -29,7 +30,7 @@ def states_of(operations, n_wires):
         ({"method": "auto"}, GHZ, "staircase", 1),
         ({"method": "auto"}, PHASES, "staircase", 2),
         ({"method": "auto"}, RANDOM, "staircase", 3),
-        ({"method": "auto", "min_fidelity": 0.99999}, RANDOM, "exact", 0),
+        ({"method": "auto"}, LONG, "exact", 0),
         ({"method": "auto"}, RANDOM[:, :4] / np.linalg.norm(RANDOM[:, :4], axis=1)[:, None], "exact", 0),
     ],
 )
