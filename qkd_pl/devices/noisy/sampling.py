@@ -79,7 +79,7 @@ def _estimated(circuit: NoisyCircuit, reading: Reading, generator: np.random.Gen
     shots = reading.tape.shots.total_shots
     frequencies = {
         basis: generator.multinomial(shots, probabilities(circuit, reading, basis)) / shots
-        for basis in bases_of([word for words in circuit.words for word in words], circuit.n_qubits)
+        for basis in bases_of([word for words in circuit.words for word in words], circuit.lowered.n_qubits)
     }
     batch = reading.batch or 1
     values = np.zeros((len(circuit.words), batch))
@@ -93,7 +93,7 @@ def _estimated(circuit: NoisyCircuit, reading: Reading, generator: np.random.Gen
 
 def _exact(circuit: NoisyCircuit, reading: Reading) -> list[Any]:
     """Exact probabilities of bit strings."""
-    qubits = circuit.read_qubits
+    qubits = circuit.lowered.final
     joint = probabilities(circuit, reading, Basis(qubits, "Z" * len(qubits)))
     values = []
     for measurement in reading.tape.measurements:
@@ -113,7 +113,7 @@ def _exact(circuit: NoisyCircuit, reading: Reading) -> list[Any]:
 def _bits(circuit: NoisyCircuit, reading: Reading, generator: np.random.Generator) -> list[Any]:
     """Probabilities, counts and samples from bit strings of all wires."""
     tape = reading.tape
-    basis = Basis(circuit.read_qubits, "Z" * len(circuit.read_qubits))
+    basis = Basis(circuit.lowered.final, "Z" * len(circuit.lowered.final))
     width = len(basis.qubits)
     outcomes = np.stack(
         [

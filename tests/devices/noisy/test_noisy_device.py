@@ -43,13 +43,13 @@ def by_aer(device: NoisyDevice, tape: qml.tape.QuantumScript, sample: int) -> li
     """Each expectation value of one sample by Aer, from the circuit that the device compiled."""
     reading = device._read(tape)
     circuit = device._circuit(reading)
-    isa = circuit.compiled.circuit
+    isa = circuit.lowered.circuit
     angles = reading.table()[sample] if reading.batch else reading.shared_angles()
     tape_columns = _columns(reading, device)
     bound = isa.assign_parameters({each: angles[tape_columns[each.index]] for each in isa.parameters})
     states = None
     if reading.states:
-        places = tuple(circuit.compiled.initial_layout[wire] for wire in reading.states[0].wires)
+        places = tuple(circuit.lowered.initial[wire] for wire in reading.states[0].wires)
         states = places, reading.amplitudes(0)[sample]
     model = device.backend.options.noise_model
     values = []
@@ -138,8 +138,8 @@ def test_large_devices(backend, gate):
     device = spec(backend=backend, preparation="ideal").create(network.wires)
     tape = qml.tape.make_qscript(network.circuit)(batch.circuit_inputs, weights)
     circuit = device._circuit(device._read(tape))
-    assert gate in circuit.compiled.circuit.count_ops()
-    assert circuit.compiled.layout != circuit.compiled.initial_layout
+    assert gate in circuit.lowered.circuit.count_ops()
+    assert circuit.lowered.final != circuit.lowered.initial
     check_against_aer(network, batch, weights, backend=backend, preparation="ideal")
     check_gradient(network, batch, weights, rng, backend=backend, preparation="ideal")
 
@@ -239,6 +239,47 @@ def test_the_light_cone_changes_nothing_but_the_gates_that_are_sent():
     whole = vjp(spec(backend="aer", causal_cone=False).qnode(network.circuit, network.wires), weights, batch)[0]
     part = vjp(spec(backend="aer").qnode(network.circuit, network.wires), weights, batch)[0]
     np.testing.assert_allclose(whole, part, atol=1e-12)
+
+
+def test_a_pennylane_noise_model_agrees_with_default_mixed():
+    model = qml.NoiseModel(
+        {
+            qml.noise.op_in([qml.RX, qml.RY, qml.RZ]): qml.noise.partial_wires(qml.AmplitudeDamping, 0.07),
+            qml.noise.op_eq(qml.CNOT): lambda op, **_: qml.DepolarizingChannel(0.1, wires=op.wires[1]),
+        }
+    )
+
+    def circuit(x, w):
+        for wire in range(3):
+            qml.RX(x[..., wire], wires=wire)
+            qml.RZ(w[wire], wires=wire)
+            qml.RY(w[wire + 3], wires=wire)
+        qml.CNOT([0, 1])
+        qml.U3(w[6], w[7], w[8], wires=1)
+        qml.IsingZZ(w[9], wires=[1, 2])
+        qml.CNOT([2, 0])
+        return qml.expval(qml.X(0) @ qml.Z(1)), qml.expval(qml.Y(2))
+
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(4, 3)), pnp.array(rng.normal(size=10), requires_grad=True)
+    ours = qml.QNode(circuit, NoisyDevice(3, backend=model), diff_method="adjoint", device_vjp=True)
+    mixed = qml.add_noise(qml.QNode(circuit, qml.device("default.mixed", wires=3), diff_method="backprop"), model)
+
+    def total(node, w):
+        return qml.math.sum(qml.math.stack(node(x, w)) * np.arange(8).reshape(2, 4))
+
+    np.testing.assert_allclose(np.stack(ours(x, w)), np.stack([mixed(row, w) for row in x], axis=1), atol=1e-9)
+    gradient = qml.grad(lambda w: total(ours, w))(w)
+    for index in range(10):
+        step = 1e-5 * np.eye(10)[index]
+        assert gradient[index] == pytest.approx((total(ours, w + step) - total(ours, w - step)) / 2e-5, abs=1e-6)
+
+
+def test_noise_that_follows_the_angles_is_refused():
+    model = qml.NoiseModel({qml.noise.op_eq(qml.RX): lambda op, **_: qml.BitFlip(op.data[0] / 10, wires=op.wires)})
+    node = qml.QNode(lambda: (qml.RX(0.3, 0), qml.expval(qml.Z(0)))[1], NoisyDevice(1, backend=model))
+    with pytest.raises(InvalidInputError, match="BitFlip depends on a gate's angle"):
+        node()
 
 
 # --- as PennyLane uses it
@@ -412,4 +453,4 @@ def test_a_limit_of_memory_is_kept():
 def test_the_noise_of_an_open_backend_is_that_of_its_simulator():
     backend = open_backend("fake_manila", 5)
     assert isinstance(backend, AerSimulator)
-    assert NoisyDevice(2, backend=backend)._setup.noise.flips(0) == pytest.approx((0.0353, 0.0353), abs=1e-4)
+    assert NoisyDevice(2, backend=backend)._setup.lowering._noise.flips(0) == pytest.approx((0.0353, 0.0353), abs=1e-4)
