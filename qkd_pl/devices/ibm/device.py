@@ -17,6 +17,7 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.jobs.jobs import submit
 from qkd_pl.devices.ibm.service import primitives as client
+from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import runtime
@@ -186,7 +187,7 @@ class IBMDevice(RemoteDevice):
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
         """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
         if client.is_simulator(self.backend):
-            return [client.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
+            return [results.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
         ready = Plan(plan.payloads, target, plan.cost(self.backend), layouts, max_qpu_seconds=self.max_qpu_seconds)
