@@ -10,12 +10,12 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 
-from qkd_pl.checks import check_count, check_variable_name
+from qkd_pl.checks import check_count, check_number, check_variable_name
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
-from qkd_pl.devices.ibm.jobs.jobs import submit
+from qkd_pl.devices.ibm.jobs import blocking
 from qkd_pl.devices.ibm.service import primitives as client
 from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
@@ -59,7 +59,8 @@ class IBMDevice(RemoteDevice):
     (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore
     them, with a warning.
 
-    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies.
+    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies. Run
+    again, the same QNode takes up the job that was left (:func:`qkd_pl.devices.ibm.jobs.blocking.run`).
 
     Raises:
         InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
@@ -101,6 +102,8 @@ class IBMDevice(RemoteDevice):
         if token_env is not None:
             check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
+        if max_qpu_seconds is not None:
+            check_number("max_qpu_seconds", max_qpu_seconds, 0, above=True)
         if max_execution_time is not None:
             check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
@@ -191,7 +194,7 @@ class IBMDevice(RemoteDevice):
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
         ready = Plan(plan.payloads, target, plan.cost(self.backend), layouts, max_qpu_seconds=self.max_qpu_seconds)
-        return submit(ready).values()
+        return blocking.run(ready)
 
     def _track(self, plan: GroupedTapes, transpilations: int) -> None:
         if not self.tracker.active:

@@ -165,11 +165,16 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         (4, 2)
     """
     plan.check_limit()
-    ledger = ledger or Ledger()
-    payloads = [payload.encode() for payload in plan.payloads]
-    job = Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays()).id, ledger)
+    Deadline(timeout)  # one that makes no sense is refused before there is a receipt
+    job = record(plan, ledger or Ledger())
     job.send(timeout)
     return job
+
+
+def record(plan: Plan, ledger: Ledger, fingerprint: str | None = None) -> Job:
+    """Write the plan's receipt; sends nothing."""
+    payloads = [payload.encode() for payload in plan.payloads]
+    return Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays(), fingerprint).id, ledger)
 
 
 def attach(job: str, ledger: Ledger | None = None) -> Job:

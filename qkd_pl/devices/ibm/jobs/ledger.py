@@ -182,12 +182,16 @@ class Ledger:
     @contextmanager
     def held(self, name: str, seconds: float) -> Iterator[locks.Lock | None]:
         """The lock of this name, or ``None`` if another process or thread still holds it after ``seconds``."""
-        lock = locks.acquire(self._locks / name, Deadline(self._deadline.cap(seconds)), self._transaction)
+        lock = self.acquire(name, seconds)
         try:
             yield lock
         finally:
             if lock is not None:
                 lock.release()
+
+    def acquire(self, name: str, seconds: float = 0.0) -> locks.Lock | None:
+        """As :meth:`held`, until it is released or this process ends."""
+        return locks.acquire(self._locks / name, Deadline(self._deadline.cap(seconds)), self._transaction)
 
     @property
     def _locks(self) -> Path:

@@ -134,7 +134,9 @@ class Work:
         parts = ledger.receipt(self.job).parts
         for part in parts:
             self.refuse_ended(part)
-        return [ledger.result(part) or [] for part in parts]
+        values = [ledger.result(part) or [] for part in parts]
+        ledger.mark_read(self.job)
+        return values
 
     def refuse_ended(self, part: Part) -> None:
         if part.stage is Stage.FAILED:

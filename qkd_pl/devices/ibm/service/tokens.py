@@ -37,7 +37,8 @@ class SafeAuthenticator(IAMAuthenticator):
 
     def __init__(self, apikey: str, **settings: Any) -> None:
         super().__init__(apikey, **settings)
-        self.token_manager = like(self.token_manager)
+        inner: IAMTokenManager = self.token_manager
+        self.token_manager = like(inner)
 
 
 class BearerAuth(AuthBase):
