@@ -15,7 +15,7 @@ from qkd_pl.cli.console import Json, clear_errors
 from qkd_pl.cli.data_files import read_samples
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import Status, known
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import FileFormatError, InvalidInputError
 
 if TYPE_CHECKING:
     from qkd_pl.devices.ibm.jobs.schema import Damaged, Receipt

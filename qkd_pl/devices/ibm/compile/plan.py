@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import check_number
 from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.absorption import Absorption
-from qkd_pl.checks import check_number
 from qkd_pl.devices.ibm.compile.cost import Cost
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
