@@ -1,10 +1,13 @@
 """The PennyLane device ``qkd.lightning``."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pennylane as qml
@@ -17,10 +20,8 @@ from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
 from qkd_pl.checks import check_count
-from qkd_pl.devices.lightning.batch import BatchedExecution, Recognised, recognise
-from qkd_pl.devices.lightning.circuit import BatchedCircuit
-from qkd_pl.devices.lightning.memory import Workspace
-from qkd_pl.devices.lightning.readout import Readout
+from qkd_pl.devices.lightning.program import Leaf, Program, leaves_of, program_of, structure_key
+from qkd_pl.devices.lightning.workers import Execution, Sweepers
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 # The tracking of device calls wraps each method once; delegating to wrapped methods would count a call twice.
@@ -34,20 +35,39 @@ _stock = {
         "execute_and_compute_vjp",
     )
 }
+_GRADIENTS = ExecutionConfig(
+    gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True
+)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was found out about a tape.
+
+    Attributes:
+        asked: what was asked for.
+        key: equal for tapes that can be stacked; None for broadcast ones.
+        leaves: of the tape.
+        program: that runs the tape by itself; None if it cannot be run natively.
+    """
+
+    asked: Hashable
+    key: Hashable | None
+    leaves: Sequence[Leaf]
+    program: Program | None
 
 
 @simulator_tracking
 @single_tape_support
 class BatchedLightning(LightningQubit):
-    """``lightning.qubit`` that executes a broadcast circuit as a whole rather than one circuit per sample.
+    """``lightning.qubit`` that executes a batch of inputs as a whole rather than one circuit per sample.
 
-    A circuit is executed natively if it is analytic, is broadcast in state preparations or in single-qubit gates
-    before all others on their wire, and measures expectation values of products or sums of Pauli operators,
-    projectors and small Hermitian matrices. Gradients need ``device_vjp=True`` in the QNode: one forward and one
-    backward sweep then serve all samples and all observables. Everything else takes the path of ``lightning.qubit``.
-
-    States between the two sweeps take up to 384 MiB, which stay with the device for the next circuit; larger batches
-    are run in portions.
+    A batch is a broadcast circuit, or circuits of equal structure in one call. It is executed natively if the circuits
+    are analytic, consist of what PennyLane decomposes into single-qubit rotations by an affine function of a parameter
+    and constant gates, and measure expectation values of sums and products of Pauli operators, projectors and small
+    Hermitian matrices. Broadcast parameters may stand anywhere, states at the beginning. Gradients need
+    ``device_vjp=True`` in the QNode: one forward and one backward sweep then serve all samples, observables and
+    parameters. Everything else takes the path of ``lightning.qubit``.
 
     Args:
         wires: number of wires, their labels, or None to take them from each circuit.
@@ -55,7 +75,12 @@ class BatchedLightning(LightningQubit):
             about 1e-6 and gradients, summed over a batch of 64, to about 1e-5.
         causal_cone: whether to leave out gates and wires of native circuits that no measurement depends on; exact.
         workers: number of processes over which large native batches are spread; results do not depend on it.
+        kept_bytes: what the states between the two sweeps may take; they stay with the device for the next circuit.
+            Where they do not fit, the backward sweep repeats the forward sweep, in portions.
         options: further arguments of ``lightning.qubit``.
+
+    Raises:
+        DeviceConfigError: ``workers`` or ``kept_bytes`` is out of its range.
     """
 
     def __init__(
@@ -65,16 +90,18 @@ class BatchedLightning(LightningQubit):
         c_dtype: Any = np.complex128,
         causal_cone: bool = True,
         workers: int = 1,
+        kept_bytes: int = 3 * 2**27,
         **options: Any,
     ):
         super().__init__(wires=wires, c_dtype=np.dtype(c_dtype).type, **options)
         try:
             check_count("workers", workers)
+            check_count("kept_bytes", kept_bytes, 0)
         except InvalidInputError as error:
             raise DeviceConfigError(f"qkd.lightning: {error}") from None
-        self._causal_cone = causal_cone
-        self._executed: list[BatchedExecution] = []
-        self._workspace = Workspace(self._c_dtype, workers)
+        self._causal_cone, self._workers = causal_cone, workers
+        self._sweepers = Sweepers(np.dtype(c_dtype), kept_bytes)
+        self._executed: list[Execution] = []
 
     @property
     def name(self) -> str:
@@ -98,21 +125,26 @@ class BatchedLightning(LightningQubit):
         """Adjoint differentiation of analytic circuits, broadcast or not."""
         config = execution_config or ExecutionConfig()
         adjoint = config.gradient_method in {"adjoint", "best"} and bool(config.use_device_jacobian_product)
-        if circuit is not None and adjoint and self.recognise(circuit, True):
+        if circuit is not None and adjoint and self._known(circuit, True).program:
             return True
         return super().supports_derivatives(execution_config, circuit)
 
     def execute(self, circuits: QuantumScriptBatch, execution_config: ExecutionConfig | None = None) -> ResultBatch:
-        """Expectation values; a natively broadcast circuit gives an array over its samples for each measurement."""
+        """Expectation values; a broadcast circuit gives an array over its samples for each measurement."""
         config = execution_config or ExecutionConfig()
-        self._executed = []
-        native = [self._native(circuit, config) for circuit in circuits]
-        others = [circuit for circuit, execution in zip(circuits, native, strict=True) if execution is None]
-        stock = iter(_stock["execute"](self, others, config) if others else ())
         keep = _differentiable(config)
-        results = tuple(next(stock) if execution is None else execution.run(keep) for execution in native)
-        self._executed = [execution for execution in native if keep and execution is not None]
-        return results
+        self._release()
+        executions, others = self._executions(circuits, keep)
+        results: dict[int, Any] = {}
+        for indices, execution in executions:
+            values = execution.run(keep)
+            columns = values.T if execution.program.stacked else [values]
+            for i, of_tape in zip(indices, columns, strict=True):
+                results[i] = of_tape[0] if len(of_tape) == 1 else tuple(of_tape)
+        if others:
+            results |= zip(others, _stock["execute"](self, [circuits[i] for i in others], config), strict=True)
+        self._executed = [execution for _, execution in executions if keep]
+        return tuple(results[i] for i in range(len(circuits)))
 
     def compute_vjp(
         self,
@@ -121,14 +153,21 @@ class BatchedLightning(LightningQubit):
         execution_config: ExecutionConfig | None = None,
     ) -> tuple[Any, ...]:
         """Gradient of ``cotangents · results`` with respect to each trainable parameter of each circuit."""
-        config = execution_config or ExecutionConfig(gradient_method="adjoint", use_device_jacobian_product=True)
-        gradients = []
-        for circuit, cotangent in zip(circuits, cotangents, strict=True):
-            if (recognised := self.recognise(circuit, True)) is None:
-                gradients += _stock["compute_vjp"](self, (circuit,), (cotangent,), config)
-            else:
-                gradients.append(self._gradient(*recognised, cotangent))
-        return tuple(gradients)
+        config = execution_config or _GRADIENTS
+        executions, others = self._executions(circuits, True)
+        gradients: dict[int, Any] = {}
+        for indices, new in executions:
+            execution = self._take_executed(new) or new
+            coefficients = np.array([cotangents[i] for i in indices], dtype=np.float64)
+            n_observables = execution.program.readout.n_observables
+            coefficients = coefficients.reshape(len(indices), n_observables, -1)
+            stacked = execution.program.stacked
+            found = execution.vjp(coefficients[:, :, 0].T if stacked else coefficients[0])
+            gradients |= zip(indices, found, strict=True)
+            self._executed.append(execution)
+        for i in others:
+            gradients[i] = _stock["compute_vjp"](self, (circuits[i],), (cotangents[i],), config)[0]
+        return tuple(gradients[i] for i in range(len(circuits)))
 
     def execute_and_compute_vjp(
         self,
@@ -137,7 +176,7 @@ class BatchedLightning(LightningQubit):
         execution_config: ExecutionConfig | None = None,
     ) -> tuple[Any, Any]:
         """Results and gradients at once."""
-        config = execution_config or ExecutionConfig(gradient_method="adjoint", use_device_jacobian_product=True)
+        config = execution_config or _GRADIENTS
         execute, compute_vjp = inspect.unwrap(type(self).execute), inspect.unwrap(type(self).compute_vjp)
         return execute(self, circuits, config), compute_vjp(self, circuits, cotangents, config)
 
@@ -156,44 +195,87 @@ class BatchedLightning(LightningQubit):
             return inspect.unwrap(type(self).execute)(self, circuits, config), ((),) * len(circuits)
         return _stock["execute_and_compute_derivatives"](self, circuits, execution_config)
 
-    def recognise(self, circuit: QuantumScript, differentiable: bool) -> Recognised:
-        """Amplitudes, shared gates and readout of a circuit that can be executed natively; None for any other."""
-        return recognise(circuit, self.wires, differentiable, self._causal_cone)
+    def runs_natively(self, circuit: QuantumScript, differentiable: bool = True) -> bool:
+        """Whether a circuit is executed as a batch rather than by the path of ``lightning.qubit``.
 
-    def _native(self, circuit: QuantumScript, config: ExecutionConfig) -> BatchedExecution | None:
-        recognised = self.recognise(circuit, _differentiable(config))
-        return None if recognised is None else self._execution(*recognised)
+        Args:
+            circuit: a tape.
+            differentiable: whether gradients of its trainable parameters will be asked for.
+        """
+        return self._known(circuit, differentiable).program is not None
 
-    def _execution(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution:
-        return BatchedExecution(circuit, readout, self._workspace)
+    def _known(self, circuit: QuantumScript, differentiable: bool) -> _Known:
+        """What is known of a circuit; PennyLane asks several times on its way to the device."""
+        asked = (tuple(circuit.trainable_params), self.wires, differentiable, self._causal_cone)
+        known = _known_tapes.get(circuit)
+        if known is None or known.asked != asked:
+            known = self._find_out(circuit, differentiable, asked)
+            if all(leaf.first is not None for leaf in known.leaves):  # the numbers of others are copies
+                _known_tapes[circuit] = known
+        return known
 
-    def _gradient(self, circuit: BatchedCircuit, readout: Readout, cotangent: Any) -> tuple[np.ndarray, ...]:
-        executed = self._take_executed(circuit, readout)
-        execution = executed or self._execution(circuit, readout)
-        gradient = execution.vjp(cotangent, circuit.layout.trainable)
-        if executed:
-            self._executed.append(executed)
-        return gradient
+    def _find_out(self, circuit: QuantumScript, differentiable: bool, asked: Hashable) -> _Known:
+        trainable = frozenset(circuit.trainable_params) if differentiable else frozenset()
+        unknown = _Known(asked, None, (), None)
+        if circuit.shots or (self.wires is not None and not circuit.wires.toset() <= self.wires.toset()):
+            return unknown
+        leaves = leaves_of(circuit, trainable)
+        if leaves is None:
+            return unknown
+        program = program_of([leaves], circuit, trainable, self._causal_cone)
+        stackable = program is not None and program.stacked
+        key = (structure_key(leaves, circuit), trainable) if stackable else None
+        return _Known(asked, key, leaves, program)
 
-    def _take_executed(self, circuit: BatchedCircuit, readout: Readout) -> BatchedExecution | None:
+    def _executions(
+        self, circuits: QuantumScriptBatch, differentiable: bool
+    ) -> tuple[list[tuple[list[int], Execution]], list[int]]:
+        """The native circuits, stacked where they are alike, and the indices of the others."""
+        known = [self._known(circuit, differentiable) for circuit in circuits]
+        alike: dict[Hashable, list[int]] = defaultdict(list)
+        for i, of_circuit in enumerate(known):
+            if of_circuit.program is not None:
+                alike[i if of_circuit.key is None else of_circuit.key].append(i)
+        found = []
+        for indices in alike.values():
+            stack = [known[i].leaves for i in indices]
+            program = known[indices[0]].program
+            if len(indices) > 1:
+                trainable = frozenset(circuits[indices[0]].trainable_params) if differentiable else frozenset()
+                program = program_of(stack, circuits[indices[0]], trainable, self._causal_cone)
+            assert program is not None, "what runs by itself runs in a stack"
+            found.append((indices, Execution(program, program.numbers(stack), self._sweepers, self._workers)))
+        return found, [i for i, of_circuit in enumerate(known) if of_circuit.program is None]
+
+    def _take_executed(self, new: Execution) -> Execution | None:
         """The execution that :meth:`execute` left for the backward sweep, if there is one; no other thread has it."""
         for execution in tuple(self._executed):
-            if execution.is_of(circuit, readout):
+            if execution.program is new.program and execution.numbers.equal(new.numbers):
                 with suppress(ValueError):
                     self._executed.remove(execution)
                     return execution
         return None
+
+    def _release(self) -> None:
+        """Give back what earlier executions hold, unless another thread has them."""
+        with suppress(IndexError):
+            while True:
+                self._executed.pop().release()
+
+
+# By identity: tapes compare equal by their operations, which costs more than to look them up.
+_known_tapes: WeakKeyDictionary[QuantumScript, _Known] = WeakKeyDictionary()
 
 
 @qml.transform
 def _expand_unless_native(
     tape: QuantumScript, device: BatchedLightning, stock: Callable[[], CompilePipeline], config: ExecutionConfig
 ) -> tuple[QuantumScriptBatch, PostprocessingFn]:
-    """Leave a natively broadcast circuit as it is, after decomposition if necessary; otherwise apply ``stock()``."""
+    """Leave a circuit that runs natively as it is; otherwise apply ``stock()``."""
     # PennyLane asks for whole Jacobians under jax.jit, whatever it has said before.
     asks_for_products = config.use_device_jacobian_product and config.interface is not Interface.JAX_JIT
     whole_jacobian = bool(config.use_device_gradient) and not asks_for_products
-    if not (whole_jacobian and tape.trainable_params) and device.recognise(tape, _differentiable(config)):
+    if not (whole_jacobian and tape.trainable_params) and device.runs_natively(tape, _differentiable(config)):
         return (tape,), _only_result
     tapes, postprocessing = stock()((tape,))
     return tapes, lambda results: postprocessing(results)[0]
