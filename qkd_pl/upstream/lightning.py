@@ -1,4 +1,4 @@
-"""What relies on undocumented parts of PennyLane-Lightning: its compiled state vectors, and one attribute of its device.
+"""What relies on undocumented parts of PennyLane-Lightning: its compiled state vectors.
 
 Documented is the device ``lightning.qubit``; the bindings underneath are what it is made of. Of them we use the classes
 ``StateVectorC64`` and ``StateVectorC128`` with ``updateData(amplitudes)``, ``getState(out)``,

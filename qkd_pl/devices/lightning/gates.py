@@ -124,7 +124,7 @@ def remembered(known: dict[Hashable, T], key: Hashable, limit: int, find_out: Ca
 
 def decomposed(op: Operator) -> list[Operator] | None:
     """What an operation consists of; None if PennyLane does not know, as of some that are broadcast."""
-    if isinstance(op, qml.Snapshot) or not op.has_decomposition:
+    if isinstance(op, qml.Snapshot) or not op.has_decomposition:  # a snapshot decomposes into nothing
         return None
     with qml.QueuingManager.stop_recording(), suppress(DecompositionUndefinedError):
         return list(op.decomposition())
@@ -153,9 +153,10 @@ def _structure(op: Operator) -> Hashable | None:
 
 def _flattened(op: Operator) -> tuple[Any, list[Any]]:
     leaves, metadata = op._flatten()
-    keys, data = [], []
+    keys: list[Any] = []
+    data: list[Any] = []
     for leaf in leaves:
-        if isinstance(leaf, Operator):
+        if type(leaf) is not np.ndarray and isinstance(leaf, Operator):
             key, inner = _flattened(leaf)
             keys.append(key)
             data += inner
@@ -166,7 +167,7 @@ def _flattened(op: Operator) -> tuple[Any, list[Any]]:
 
 
 def _is_complex(data: Any) -> bool:
-    return isinstance(data, complex) or getattr(getattr(data, "dtype", None), "kind", "") == "c"
+    return getattr(getattr(data, "dtype", None), "kind", "") == "c" or isinstance(data, complex)
 
 
 def _learn(op: Operator, key: Hashable) -> Form:
@@ -235,6 +236,8 @@ def _elementary(op: Operator, into: list[Gate], constant: bool) -> bool:
     """
     base, sign = (op.base, -1.0) if isinstance(op, Adjoint) else (op, 1.0)
     wires = op.wires.labels
+    if isinstance(op, qml.Snapshot):
+        return False
     if base.name in KERNELS:
         into.append(Gate(wires, kernel=base.name))
     elif base.name in ROTATIONS and getattr(base.data[0], "shape", ()) == ():

@@ -26,6 +26,21 @@ _PROGRAMS_KEPT = 64
 
 
 @dataclass(frozen=True)
+class Options:
+    """What programs depend on beside the circuit.
+
+    Attributes:
+        wires: the only ones that may be used; None for any.
+        causal_cone: whether to drop what no measurement depends on.
+        price: what it costs to let wires enter late.
+    """
+
+    wires: frozenset[Any] | None = None
+    causal_cone: bool = True
+    price: Price = field(default_factory=Price)
+
+
+@dataclass(frozen=True)
 class Leaf:
     """An operation of a tape, or what one without a form decomposes into.
 
@@ -134,7 +149,9 @@ class Program:
             (leaves,) = tapes
             first = _concatenated(leaves, [slot for slot in self.slots if not slot.batched])
             varied = [
-                np.asarray(leaves[slot.leaf].op.data[slot.which], dtype=np.float64).reshape(self.n_samples, -1)
+                np.asarray(leaves[slot.leaf].op.data[slot.which], dtype=np.float64).reshape(
+                    self.n_samples, slot.stop - slot.start
+                )
                 for slot in self.slots
                 if slot.batched
             ]
@@ -174,7 +191,10 @@ def leaves_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Leaf] | No
 
 
 def program_of(
-    stack: Sequence[Sequence[Leaf]], tape: QuantumScript, trainable: frozenset[int], causal_cone: bool
+    stack: Sequence[Sequence[Leaf]],
+    tape: QuantumScript,
+    trainable: frozenset[int],
+    options: "Options",
 ) -> Program | None:
     """The program of one broadcast tape, or of stacked tapes without a batch that have equal keys.
 
@@ -182,7 +202,7 @@ def program_of(
         stack: leaves of each tape.
         tape: the first of them; its parameters may be tracers of an autodifferentiation framework.
         trainable: numbers of the parameters whose gradients will be asked for.
-        causal_cone: whether to drop what no measurement depends on.
+        options: of the device.
     """
     sizes = {leaf.form.batch_size for leaf in stack[0]} - {None}
     if len(sizes) > 1 or (sizes and len(stack) > 1):
@@ -192,13 +212,14 @@ def program_of(
     key = structure_key(stack[0], tape)
     if key is None:
         return None
-    key = (key, n_samples, not sizes, tuple(map(tuple, is_batched)), trainable, causal_cone)
-    return remembered(
-        _programs,
-        key,
-        _PROGRAMS_KEPT,
-        lambda: _Builder(stack[0], is_batched, trainable).program(tape, n_samples, not sizes, causal_cone),
-    )
+    key = (key, n_samples, not sizes, tuple(map(tuple, is_batched)), trainable, options)
+
+    def build() -> Program | None:
+        if options.wires is not None and not options.wires.issuperset(tape.wires):
+            return None
+        return _Builder(stack[0], is_batched, trainable, options).program(tape, n_samples, not sizes)
+
+    return remembered(_programs, key, _PROGRAMS_KEPT, build)
 
 
 def structure_key(leaves: Sequence[Leaf], tape: QuantumScript) -> Hashable | None:
@@ -217,25 +238,29 @@ def _append(op: Operator, leaves: list[Leaf], first: int | None, trainable: bool
         return form.gates is not None or not getattr(op, "is_sparse", False)
     if form.batch_size is None and (gates := constant_gates(op)) is not None:
         # Constants that are no angles are part of the structure.
-        key = tuple((g.wires, g.kernel, g.offset, *(None if m is None else m.tobytes() for m in (g.matrix, g.pauli))) for g in gates)
-        leaves.append(Leaf(op, Form(("constant", key), tuple(gates), None, ()), None))
+        leaves.append(Leaf(op, Form(("constant", *map(_constant_key, gates)), tuple(gates), None, ()), None))
         return True
     parts = decomposed(op)
     return parts is not None and all(_append(part, leaves, None, False) for part in parts)
 
 
+def _constant_key(gate: Gate) -> Hashable:
+    matrices = (None if matrix is None else matrix.tobytes() for matrix in (gate.matrix, gate.pauli))
+    return gate.wires, gate.kernel, gate.offset, *matrices
+
+
 def _broadcast(leaf: Leaf) -> list[bool]:
-    return [np.ndim(data) > len(shape) for data, shape in zip(leaf.op.data, leaf.form.shapes, strict=False)]
+    if leaf.form.batch_size is None:
+        return [False] * len(leaf.form.shapes)
+    return [np.ndim(data) > len(shape) for data, shape in zip(leaf.op.data, leaf.form.shapes, strict=True)]
 
 
 def _varying(stack: Sequence[Sequence[Leaf]]) -> list[list[bool]]:
     """For each leaf and parameter whether the tapes differ in it."""
     found = []
     for alike in zip(*stack, strict=True):
-        first = alike[0].op.data
-        found.append(
-            [any(not np.array_equal(leaf.op.data[i], first[i]) for leaf in alike) for i in range(len(alike[0].form.shapes))]
-        )
+        first, which = alike[0].op.data, range(len(alike[0].form.shapes))
+        found.append([any(not np.array_equal(leaf.op.data[i], first[i]) for leaf in alike) for i in which])
     return found
 
 
@@ -263,18 +288,20 @@ class _Builder:
         leaves: the operations.
         is_batched: for each leaf and parameter whether it differs between samples.
         trainable: numbers of the trainable parameters.
+        options: of the device.
     """
 
     leaves: Sequence[Leaf]
     is_batched: Sequence[Sequence[bool]]
     trainable: frozenset[int]
+    options: Options
     gates: list[Gate] = field(default_factory=list)
     prepared: dict[Wires, tuple[int | None, list[Gate]]] = field(default_factory=dict)
     state_leaves: list[int] = field(default_factory=list)
     shared: list[list[Gate]] = field(default_factory=list)
     batched: list[list[Gate]] = field(default_factory=list)
 
-    def program(self, tape: QuantumScript, n_samples: int, stacked: bool, causal_cone: bool) -> Program | None:
+    def program(self, tape: QuantumScript, n_samples: int, stacked: bool) -> Program | None:
         """The program; None if a state is prepared in the middle of the circuit, or the observables do not fit."""
         slots = self._slots()
         by_number = {(self.leaves[slot.leaf].first or 0) + slot.which: slot for slot in slots if self._is_of_tape(slot)}
@@ -283,7 +310,7 @@ class _Builder:
         if not self._separate(self._bound_gates(slots)):
             return None
         measured = [measurement.wires.labels for measurement in tape.measurements]
-        reached = measured_reach(tape.measurements, ()) if causal_cone else None
+        reached = measured_reach(tape.measurements, ()) if self.options.causal_cone else None
         if reached is not None:
             needed = needed_gates([(gate.wires, gate.is_diagonal) for gate in self.gates], reached)
             self.gates = [gate for gate, is_needed in zip(self.gates, needed, strict=True) if is_needed]
@@ -293,7 +320,7 @@ class _Builder:
         self.prepared |= {(wire,): (None, []) for wire in used if wire not in known}
         if not self.prepared:
             return None
-        order, found = self._entries(n_samples, set(chain(*measured)), reached is not None)
+        order, found = self._entries(n_samples, set(chain(*measured)))
         wires = [wire for group in reversed(order) for wire in group]
         positions = {wire: position for position, wire in enumerate(wires)}
         readout = readout_of(tape.measurements, positions)
@@ -368,7 +395,12 @@ class _Builder:
                 owner.update(dict.fromkeys(wires, wires))
                 continue
             wires = gate.wires
-            if len(wires) == 1 and not gate.trainable and wires[0] not in touched and owner.get(wires[0], wires) == wires:
+            if (
+                len(wires) == 1
+                and not gate.trainable
+                and wires[0] not in touched
+                and owner.get(wires[0], wires) == wires
+            ):
                 owner[wires[0]] = wires
                 self.prepared.setdefault(wires, (None, []))[1].append(gate)
             else:
@@ -376,18 +408,15 @@ class _Builder:
                 touched.update(wires)
         return True
 
-    def _entries(self, n_samples: int, measured: set[Any], staged: bool) -> tuple[list[Wires], list[Entry]]:
+    def _entries(self, n_samples: int, measured: set[Any]) -> tuple[list[Wires], list[Entry]]:
         """The groups in the order in which they enter, and the entries.
 
         Of those that enter together, the measured ones come last, hence first in the register: observables on the first
         wires are the cheapest.
         """
         groups = list(self.prepared)
-        if staged:
-            flagged = [(gate.wires, gate.is_diagonal) for gate in self.gates]
-            found = entries(flagged, groups, n_samples, Price())
-        else:
-            found = [Entry(list(range(len(groups))), list(range(len(self.gates))), sum(map(len, groups)))]
+        flagged = [(gate.wires, gate.is_diagonal) for gate in self.gates]
+        found = entries(flagged, groups, n_samples, self.options.price)
         order: list[Wires] = []
         for entry in found:
             order += sorted((groups[i] for i in entry.groups), key=lambda group: not measured.isdisjoint(group))

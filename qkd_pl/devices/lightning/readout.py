@@ -20,6 +20,7 @@ from qkd_pl.devices.lightning.gates import is_number
 Terms: TypeAlias = dict[int, np.ndarray]
 _MAX_DENSE_WIRES = 6
 _MAX_BYTES = 2**28
+_PAULIS = frozenset({qml.X, qml.Y, qml.Z})
 _SIMPLE = (qml.Identity, qml.X, qml.Y, qml.Z, qml.Hadamard, qml.Hermitian, qml.Projector)
 
 
@@ -94,12 +95,14 @@ def readout_of(measurements: Sequence[MeasurementProcess], positions: dict[Any, 
 
 def observable_key(measurement: MeasurementProcess) -> Any:
     """A hashable description of an observable; None if it is not supported."""
-    if not isinstance(measurement, ExpectationMP) or measurement.obs is None:
+    if type(measurement) is not ExpectationMP or measurement.obs is None:
         return None
     return _key(measurement.obs)
 
 
 def _key(observable: Operator) -> Any:
+    if type(observable) in _PAULIS:
+        return type(observable), observable.wires.labels
     if isinstance(observable, Prod | Sum):
         parts = [_key(operand) for operand in observable.operands]
         return None if None in parts else (type(observable).__name__, *parts)
@@ -166,7 +169,9 @@ def _sum(summands: Any) -> Terms:
 def _product(left: Terms, right: Terms) -> Terms:
     """D X^m · D' X^m' = D(i) D'(i ⊕ m) X^(m ⊕ m')."""
     return _sum(
-        {mask ^ other: diagonal * _moved(of_other, mask)} for mask, diagonal in left.items() for other, of_other in right.items()
+        {mask ^ other: diagonal * _moved(of_other, mask)}
+        for mask, diagonal in left.items()
+        for other, of_other in right.items()
     )
 
 

@@ -9,7 +9,7 @@ Both are exact: only commuting gates change places.
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 from typing import Any
 
@@ -26,26 +26,27 @@ class Run:
         wire: position in the register.
         gates: in the order in which they act.
         number: among the runs of the circuit that are alike in being batched.
+        is_batched: whether its matrix differs between samples.
+        is_trainable: whether the gradient with respect to any of its angles is asked for.
     """
 
     wire: int
     gates: list[Gate] = field(default_factory=list)
     number: int = -1
 
-    @property
-    def is_batched(self) -> bool:
-        """Whether its matrix differs between samples."""
-        return any(gate.batched for gate in self.gates)
-
-    @property
-    def is_trainable(self) -> bool:
-        """Whether the gradient with respect to any of its angles is asked for."""
-        return any(gate.trainable for gate in self.gates)
+    def __post_init__(self) -> None:
+        self.is_batched = any(gate.batched for gate in self.gates)
+        self.is_trainable = any(gate.trainable for gate in self.gates)
 
     def takes(self, gate: Gate, per_sample: bool) -> bool:
         """Whether another gate may join. A gradient summed over samples needs runs that all samples share."""
         batched, trainable = self.is_batched or gate.batched, self.is_trainable or gate.trainable
         return per_sample or not (batched and trainable)
+
+    def add(self, gate: Gate) -> None:
+        """Let another gate join."""
+        self.gates.append(gate)
+        self.is_batched, self.is_trainable = self.is_batched or gate.batched, self.is_trainable or gate.trainable
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Segment:
     entanglers: list[Gate] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
 
-    @property
+    @cached_property
     def is_trainable(self) -> bool:
         """Whether any of its runs is."""
         return any(run.is_trainable for run in self.runs)
@@ -159,7 +160,7 @@ def segments(gates: Sequence[Gate], per_sample: bool) -> list[Segment]:
             if wire not in open_run:
                 open_run[wire] = Run(wire)
                 levels[reached[wire]].runs.append(open_run[wire])
-            open_run[wire].gates.append(gate)
+            open_run[wire].add(gate)
         else:
             level = max([1, *(reached[wire] + (wire in open_run) for wire in on)])
             levels[level].entanglers.append(gate)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ class Runs:
     """Runs of single-qubit gates as products of factors exp(-iθP/2)·A, A constant, aligned step by step.
 
     Constant gates disappear into A of the rotation that follows them and, behind the last one, into P and A. Shorter
-    runs are padded with identities. Entry 0 of the angles' entries is zero, so that constants need no case of their own.
+    runs are padded with identities. Entry 0 of what sets the angles is zero, so that constants are no special case.
 
     Args:
         runs: the gates of each run, in the order in which they act.
@@ -49,29 +48,28 @@ class Runs:
         half = (0.5 * (self._scales * entries[self.entries] + self._offsets))[..., None, None]
         return np.cos(half) * self._constants + np.sin(half) * self._sines
 
-    def gradient(self, factors: np.ndarray, crosses: np.ndarray) -> np.ndarray:
-        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of all factors.
+    def gradient(self, factors: np.ndarray, runs: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of some runs.
 
         With C = Tr_others |state⟩⟨cotangent| after a run, and V what acts in it after a rotation exp(-iθP/2), the
         derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(P V† C V).
 
         Args:
             factors: see :meth:`factors`.
-            crosses: C for each run, shape ``(n_runs, b, 2, 2)``.
+            runs: which ones.
+            crosses: C for each of them, shape ``(len(runs), b, 2, 2)``.
 
         Returns:
-            shape ``(depth, n_runs, b)`` float64.
+            the entries of all their trainable factors, which may repeat, and the derivatives, float64 with axis b.
         """
-        found = np.empty(factors.shape[:3])
+        found = np.empty((len(factors), *crosses.shape[:2]), complex)
         for step in reversed(range(len(factors))):
-            found[step] = (self._transposed_paulis[step] * crosses).sum(axis=(-2, -1)).imag
+            np.einsum("rij,rbji->rb", self._paulis[step, runs, 0], crosses, out=found[step])
             if step:
-                crosses = factors[step].conj().swapaxes(-2, -1) @ crosses @ factors[step]
-        return found * self._scales
-
-    @cached_property
-    def _transposed_paulis(self) -> np.ndarray:
-        return self._paulis.swapaxes(-2, -1).copy()
+                factor = factors[step, runs]
+                crosses = factor.conj().swapaxes(-2, -1) @ crosses @ factor
+        chosen = self.are_trainable[:, runs]
+        return self.entries[:, runs][chosen], (found.imag * self._scales[:, runs])[chosen]
 
 
 def merged(factors: np.ndarray) -> np.ndarray:
@@ -106,7 +104,7 @@ class Group:
             shared, batched: matrices of the runs, see :func:`merged`.
         """
         if self.run is None:
-            return np.eye(2**len(self.wires), 1, dtype=complex) if self.state is None else states[self.state].T
+            return np.eye(2 ** len(self.wires), 1, dtype=complex) if self.state is None else states[self.state].T
         matrices = (batched if self.batched else shared)[self.run]  # type: ignore[index]
         if self.state is None:
             return matrices[:, :, 0].T
@@ -117,7 +115,8 @@ def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
     """Tensor products of amplitudes ``(2**k, b)``, shape ``(2**n, b)``; none are a register without wires."""
     *others, state = factors or [np.ones((1, 1))]
     for factor in reversed(others):
-        state = (factor[:, None, :] * state).reshape(-1, max(factor.shape[1], state.shape[1]))
+        state = factor[:, None, :] * state
+        state = state.reshape(-1, state.shape[2]) if state.size else np.empty((len(factor) * state.shape[1], 0))
     return state.astype(dtype, copy=False)
 
 

@@ -10,7 +10,7 @@ wires. The states |ψ⟩ were kept by the forward sweep or, where they do not fi
 """
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -40,6 +40,7 @@ def sample_wires(n_wires: int, n_samples: int, c_dtype: Any) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-n_samples // 2**m) * 2**m, -m))
 
 
+@lru_cache(maxsize=256)
 def trace_bytes(program: Program, n_samples: int, c_dtype: Any, full: bool) -> int:
     """Size of the states that a forward sweep keeps; without ``full`` only those that each stage ends in."""
     size = 0
@@ -100,7 +101,9 @@ class Register:
         for segment in stage.segments:
             calls = []
             for gate in segment.entanglers:
-                function, extra = kernel(vector, gate.kernel) if gate.kernel else (_constant(vector, gate.matrix, c_dtype), ())
+                function, extra = (
+                    kernel(vector, gate.kernel) if gate.kernel else (_constant(vector, gate.matrix, c_dtype), ())
+                )
                 calls.append((function, list(gate.wires), extra))
             self._entanglers.append(calls)
         self._shared = [[(run.number, [run.wire]) for run in s.runs if not run.is_batched] for s in stage.segments]
@@ -165,9 +168,7 @@ class Crosses:
         n_segments = len(stage.segments)
         self._per_sample = np.zeros((n_segments, self._n, n_samples, 2, 2), complex) if n_samples else None
         wanted = [{run.wire for run in segment.runs if run.is_trainable} for segment in stage.segments]
-        self._groups = [
-            [group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted
-        ]
+        self._groups = [[group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted]
         self._sums = {group: np.zeros((n_segments, 4 ** len(group)), complex) for group in wire_groups(self._n)}
 
     def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
@@ -251,9 +252,12 @@ class Sweeper:
         ]
         self._ket_registers: dict[int, Register] = {}
         self._trainable_runs = [
-            [(batched, index) for batched in (False, True) if len(index := _trainable_runs(stage, batched))]
+            [(batched, index.T) for batched in (False, True) if len(index := _trainable_runs(stage, batched))]
             for stage in program.stages
         ]
+        is_trainable = [any(segment.is_trainable for segment in stage.segments) for stage in program.stages]
+        self._first_trainable = is_trainable.index(True) if any(is_trainable) else None
+        self._n_entries = program.n_shared + sum(slot.stop - slot.start for slot in program.slots if slot.batched)
         self._padded = -(-n_samples // self.registers[0].n_samples) * self.registers[0].n_samples
 
     def forward(self, filled: Filled) -> np.ndarray:
@@ -278,9 +282,9 @@ class Sweeper:
             shape ``(n_entries, n_samples)``, or ``(n_entries, 1)`` of the sum over samples.
         """
         program = self.program
-        coefficients = padded(coefficients, self._padded) if coefficients.shape[1] > 1 else coefficients
-        coefficients = np.broadcast_to(coefficients, (len(coefficients), self._padded))
-        first = next((i for i, stage in enumerate(program.stages) if any(s.is_trainable for s in stage.segments)), None)
+        missing = self._padded - coefficients.shape[1]
+        coefficients = np.pad(coefficients, [(0, 0), (0, missing)]) if missing else coefficients
+        first = self._first_trainable
         crosses: list[Crosses | None] = [None] * len(program.stages)
         if first is not None:
             entering = self._entering(filled)
@@ -303,7 +307,9 @@ class Sweeper:
         """One stage; returns what cotangents the stage before ends in, if they are needed."""
         register, stage = self.registers[i], self.program.stages[i]
         before = np.zeros_like(self._final(i - 1)) if hand_on else np.empty(0)
-        lowest = min((s for s, segment in enumerate(stage.segments) if segment.is_trainable), default=len(stage.segments))
+        lowest = min(
+            (s for s, segment in enumerate(stage.segments) if segment.is_trainable), default=len(stage.segments)
+        )
         # What the forward sweep kept last is the most likely to be in the cache still.
         for j, samples in reversed(list(self._blocks(register, filled))):
             if i == len(self.registers) - 1:
@@ -341,23 +347,16 @@ class Sweeper:
     def _gradient(self, filled: Filled, crosses: Sequence[Crosses | None]) -> np.ndarray:
         program = self.program
         n = filled.n_samples if program.per_sample else 1
-        gradient = np.zeros((program.n_shared + sum(s.stop - s.start for s in program.slots if s.batched), n))
-        of_runs = {
-            False: np.zeros((len(program.shared), n, 2, 2), complex),
-            True: np.zeros((len(program.batched), n, 2, 2), complex),
-        }
+        gradient = np.zeros((self._n_entries, n))
         for trainable_runs, found in zip(self._trainable_runs, crosses, strict=True):
-            if found is not None:
-                matrices = found.matrices()
-                for batched, index in trainable_runs:
-                    of_runs[batched][index[:, 0]] = matrices[index[:, 1], index[:, 2], :n]
-        for runs, factors, of_run in (
-            (program.shared, filled.shared_factors, of_runs[False]),
-            (program.batched, filled.batched_factors, of_runs[True]),
-        ):
-            if runs.are_trainable.any():
-                of_factors = runs.gradient(factors, of_run)[runs.are_trainable]
-                np.add.at(gradient, runs.entries[runs.are_trainable], of_factors)
+            if found is None:
+                continue
+            matrices = found.matrices()
+            for batched, (numbers, segments, wires) in trainable_runs:
+                runs = program.batched if batched else program.shared
+                factors = filled.batched_factors if batched else filled.shared_factors
+                entries, of_entries = runs.gradient(factors, numbers, matrices[segments, wires, :n])
+                np.add.at(gradient, entries, of_entries)
         return gradient
 
     def _final(self, i: int) -> np.ndarray:

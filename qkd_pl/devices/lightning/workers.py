@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from itertools import count, pairwise
 from os import getpid
@@ -22,11 +23,22 @@ from qkd_pl.devices.lightning.program import Numbers, Program
 from qkd_pl.devices.lightning.sweep import PORTION, Filled, Sweeper, trace_bytes
 from qkd_pl.errors import WorkerLostError
 
-# Amplitudes times gates from which on spreading a batch over processes pays.
-_SPREAD_UPDATES = 2**25
 # Arguments from this size on reach the workers through files.
 _LARGE_BYTES = 2**20
 _MAX_SWEEPERS = 8
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes over which batches are spread.
+
+    Attributes:
+        n: how many.
+        spread_from: amplitudes times gates from which on spreading pays.
+    """
+
+    n: int
+    spread_from: int
 
 
 class Sweepers:
@@ -35,11 +47,16 @@ class Sweepers:
     Args:
         c_dtype: complex64 or complex128.
         kept_bytes: what the states between two sweeps may take, and those of all sweepers that are not in use.
+
+    Attributes:
+        c_dtype, kept_bytes: as given.
+        waiting: executions whose states wait for a backward sweep; a copy of a device has none.
     """
 
     def __init__(self, c_dtype: Any, kept_bytes: int):
         self.c_dtype, self.kept_bytes = np.dtype(c_dtype), kept_bytes
         self._idle: list[tuple[int, Sweeper]] = []
+        self.waiting: list[Any] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.c_dtype, self.kept_bytes)
@@ -78,13 +95,13 @@ class Execution:
         program: the circuit.
         numbers: of all samples.
         sweepers: where to compute.
-        workers: number of processes over which a large batch is spread.
+        workers: over which a large batch is spread.
     """
 
-    def __init__(self, program: Program, numbers: Numbers, sweepers: Sweepers, workers: int):
+    def __init__(self, program: Program, numbers: Numbers, sweepers: Sweepers, workers: Workers):
         self.program, self.numbers, self._sweepers = program, numbers, sweepers
         updates = program.n_samples * 2**program.n_wires * program.n_gates
-        self._workers = workers if updates >= _SPREAD_UPDATES else 1
+        self._workers = workers.n if updates >= workers.spread_from else 1
         self._kept: tuple[Sweeper, Filled] | None = None
 
     def run(self, keep: bool) -> np.ndarray:
@@ -217,28 +234,31 @@ def _in_worker(
         return _backward(program, numbers, samples, own, coefficients)
 
 
-_lock, _nested, _limits = Lock(), 0, None
+_lock, _nested = Lock(), 0
+_limited: list[tuple[Any, int]] = []
 
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Hold BLAS to one thread; the first of several threads of this process sets the limit, the last one lifts it."""
-    global _nested, _limits
+    global _nested
     with _lock:
-        if _nested == 0:
-            _limits = _blas().limit(limits=1)
-            _limits.__enter__()
         _nested += 1
+        if _nested == 1:
+            _limited[:] = [(library, n) for library in _blas() if (n := library.get_num_threads()) != 1]
+            for library, _ in _limited:
+                library.set_num_threads(1)
     try:
         yield
     finally:
         with _lock:
             _nested -= 1
             if _nested == 0:
-                _limits.__exit__(None, None, None)
+                for library, n_threads in _limited:
+                    library.set_num_threads(n_threads)
 
 
 @cache
-def _blas() -> ThreadpoolController:
-    """NumPy's BLAS, among the libraries that are loaded."""
-    return ThreadpoolController().select(user_api="blas")
+def _blas() -> list[Any]:
+    """The BLAS libraries that are loaded; asking them directly takes a tenth of the time of ``threadpool_limits``."""
+    return ThreadpoolController().select(user_api="blas").lib_controllers
