@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier, QNNRegressor
 from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
@@ -37,7 +37,7 @@ def fitted(blobs) -> QNNClassifier:
 
 # check_array_api_input skips itself unless SCIPY_ARRAY_API is set before SciPy is imported; all others must pass.
 @pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input:sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([QNNClassifier(random_state=0)])
+@parametrize_with_checks([QNNClassifier(random_state=0), QNNRegressor(random_state=0)])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 

@@ -1,27 +1,25 @@
 """The commands ``qkd-pl submit``, ``jobs``, ``result``, ``send`` and ``cancel``.
 
-They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
+They import what needs PennyLane or Qiskit when they run: that takes seconds, which ``jobs`` and ``--help`` do not need.
 """
 
 import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
 
 from qkd_pl.cli.console import Json, clear_errors
-from qkd_pl.datasets import topological_phases
+from qkd_pl.cli.data_files import read_samples
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import combine
-from qkd_pl.devices.registry import EXACT, resolve_device
-from qkd_pl.errors import FileFormatError, InvalidInputError
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
+from qkd_pl.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from qkd_pl.devices.ibm.jobs.jobs import Job
+    from qkd_pl.devices.ibm.jobs.ledger import Receipt
+    from qkd_pl.networks.models import TrainedQNN
 
 app = typer.Typer()
 
@@ -34,16 +32,24 @@ def submit_command(
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
     samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
     data: Annotated[
-        Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
+        Path | None,
+        typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
     from qkd_pl.deployment.planning import plan
     from qkd_pl.devices.ibm.jobs.jobs import submit
+    from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
+    from qkd_pl.devices.registry import resolve_device
+    from qkd_pl.devices.spec import EXACT, DeviceSpec
+    from qkd_pl.networks.models import TrainedQNN, load_model
 
     with clear_errors():
         network = load_model(model)
@@ -51,9 +57,15 @@ def submit_command(
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
         inputs, labels = _inputs(network, samples, data, autoencoder, seed)
         spec = resolve_device(device)
-        planned = plan(network, inputs, spec if shots is None else spec.model_copy(update={"shots": shots}), labels)
+        if shots is not None and isinstance(spec, DeviceSpec):
+            spec = spec.changed(shots=shots)
+        planned = plan(network, inputs, spec, labels)
         if not as_json:
             print(f"plan:    {planned.cost}")
+        if dry_run:
+            seconds = rehearse(planned)
+            print(json.dumps({**planned.summary(), "ibm_qpu_seconds": seconds}) if as_json else _rehearsed(seconds))
+            return
         job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
@@ -65,10 +77,10 @@ def submit_command(
 @app.command("jobs")
 def jobs_command(as_json: Json = False) -> None:
     """List all jobs of the ledger, newest first, without asking the service."""
-    from qkd_pl.devices.ibm.jobs.jobs import jobs
+    from qkd_pl.devices.ibm.jobs.ledger import Ledger
 
     with clear_errors():
-        described = [_describe(job) for job in jobs()]
+        described = [_describe(receipt) for receipt in Ledger().receipts()]
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -90,7 +102,7 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle) | _accuracies(logits, handle.ledger.arrays(job))
+        report = _describe(handle.receipt) | _accuracies(logits, handle.ledger.arrays(job))
     if as_json:
         print(json.dumps(report | {"logits": logits.tolist()}))
         return
@@ -128,13 +140,18 @@ def cancel_command(
 
 
 def _inputs(
-    network: TrainedQNN, samples: int, data: Path | None, autoencoder: Path | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+    network: "TrainedQNN", samples: int, data: Path | None, autoencoder: Path | None, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    from qkd_pl.datasets import topological_phases
+    from qkd_pl.devices.spec import EXACT
+    from qkd_pl.networks.models import TrainedQAE, load_model
+
     compressor = None if autoencoder is None else load_model(autoencoder)
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
     if data is not None:
-        inputs, labels = _read(data, samples)
+        inputs, labels = read_samples(data)
+        inputs, labels = inputs[:samples], None if labels is None else labels[:samples]
     elif network.network.embedding != "state":
         raise InvalidInputError(f"a model with embedding {network.network.embedding!r} needs --data")
     else:
@@ -145,21 +162,10 @@ def _inputs(
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
 
 
-def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such data file")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return stored["inputs"][:samples], stored["labels"][:samples]
-    except (KeyError, IndexError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
-        raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
-
-
-def _describe(job: "Job") -> dict[str, Any]:
+def _describe(receipt: "Receipt") -> dict[str, Any]:
     """A job as the ledger knows it, JSON-able."""
-    receipt = job.receipt
     return {
-        "id": job.id,
+        "id": receipt.id,
         "created": receipt.created,
         "device": receipt.target["device"]["name"],
         "backend": receipt.target["backend"],
@@ -167,6 +173,10 @@ def _describe(job: "Job") -> dict[str, Any]:
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
     }
+
+
+def _rehearsed(seconds: float) -> str:
+    return f"IBM:     about {seconds:,.0f} QPU seconds by its own estimate; nothing was run"
 
 
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
-from pydantic_core import PydanticSerializationError
 
 from qkd_pl.checks import checked_labels
-from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
 
 
-def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels: np.ndarray | None = None) -> Plan:
+def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.ndarray | None = None) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
 
     One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
@@ -39,48 +40,61 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     Example:
         >>> import qkd_pl as kd
         >>> network = kd.QNN(n_qubits=2, n_layers=1)
-        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> model = kd.trained(network, np.zeros(network.weights_shape))
         >>> print(plan(model, np.eye(4), device="manila").cost.shots)
         16384
     """
     if not isinstance(model, TrainedQNN):
         raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a TrainedQNN")
-    spec = resolve_device(device)
+    spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
     labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
     batch = model.encode(inputs)
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
-    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    tapes, preparations = _tapes(model, rows, spec, quantum_device)
+    jobs = quantum_device.plan(tapes)
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
-        cost=jobs.cost(quantum_device.backend),
+        cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
         recombination=Recombination.of(batch.weights),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
+        preparations=tuple(preparations),
     )
 
 
-def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
-    """The model's circuit with all rows of inputs, as the device runs it."""
+def _tapes(
+    model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
+) -> tuple[Sequence[QuantumScript], list[Preparation]]:
+    """The model's circuit with all rows of inputs, as the device runs it, and how their states are prepared."""
     tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
-    if spec.causal_cone:
-        (tape,), _ = causal_cone(tape)
+    tape, preparations = prepared(tape, device.preparer)
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
-    return tapes
+    return tapes, preparations
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:
-    try:
-        return spec.model_dump(mode="json")
-    except PydanticSerializationError as error:
+    if not spec.is_storable:
         raise DeviceConfigError(
-            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts ({error})"
-        ) from error
+            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts, not "
+            f"{spec.to_json()['options']}"
+        )
+    return spec.model_dump(mode="json")
+
+
+def _entry(device: AnyDevice) -> DeviceSpec:
+    spec = resolve_device(device)
+    if not isinstance(spec, DeviceSpec):
+        raise DeviceConfigError(
+            f"device is an object ({spec.name}); a job is written down with its device, so that it needs a name in "
+            "devices.yaml or a DeviceSpec"
+        )
+    return spec
 
 
 def _create(spec: DeviceSpec, wires: range) -> IBMDevice:

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 from scipy.special import softmax
+from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline
 
 from qkd_pl.checks import checked_labels
 from qkd_pl.circuits.embeddings import EMBEDDINGS, Preparations
 from qkd_pl.circuits.readout import fidelity, latent_pauli_words
 from qkd_pl.datasets.image_pipeline import check_pipeline, pipeline_state, restore_pipeline
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.networks import QAE, QNN, Network, from_manifest, to_manifest
@@ -52,7 +53,7 @@ class TrainedNetwork:
         """What the circuit prepares for inputs in the form that the model takes."""
         return self.network.encode(inputs)
 
-    def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def outputs(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The circuit's expectation values on a device, shape ``(n, observables)`` float64."""
         if len(inputs) == 0:
             return np.empty((0, len(self.network.observables)))
@@ -137,7 +138,7 @@ class TrainedQNN(TrainedNetwork):
             raise InvalidInputError(f"inputs of shape {np.shape(inputs)} cannot be preprocessed: {error}") from error
         return self.network.encode(prepared)
 
-    def logits(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def logits(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """Raw expectation values z, shape ``(n, K)`` float64 (Eq. 2).
 
         Args:
@@ -150,15 +151,15 @@ class TrainedQNN(TrainedNetwork):
         """
         return self.outputs(inputs, device)
 
-    def predict_proba(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict_proba(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """softmax(s·z) with the logit scale s of the training, shape ``(n, K)`` (Eq. 3)."""
         return softmax(self.training.get("logit_scale", 1.0) * self.logits(inputs, device), axis=1)
 
-    def predict(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The class of the largest logit, shape ``(n,)`` int64."""
         return self.logits(inputs, device).argmax(axis=1)
 
-    def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
+    def score(self, inputs: np.ndarray, labels: np.ndarray, device: AnyDevice = None) -> float:
         """Accuracy, from 0 to 1, for class indices ``labels`` of shape ``(n,)``, at least one.
 
         Raises:
@@ -171,6 +172,42 @@ class TrainedQNN(TrainedNetwork):
 
     def _preprocessing_state(self) -> tuple[list[dict[str, Any]] | None, dict[str, np.ndarray]]:
         return (None, {}) if self.preprocessing is None else pipeline_state(self.preprocessing)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRegressor(TrainedNetwork):
+    """A trained QNN that predicts numbers: y = scale · z + offset for each output, with the training targets' units.
+
+    Example:
+        >>> network = QNN(n_qubits=2, n_layers=1, n_classes=2, embedding="basis")
+        >>> training = {"task": "regression", "target_scale": [2.0, 1.0], "target_offset": [5.0, 0.0]}
+        >>> model = trained(network, np.zeros(network.weights_shape), training)
+        >>> model.predict(np.array([[0, 1]])).round(6).tolist()
+        [[7.0, -1.0]]
+    """
+
+    network: QNN
+
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
+        """The predicted numbers, shape ``(n,)`` float64, or ``(n, K)`` for K > 1 outputs."""
+        predictions = self.outputs(inputs, device) * self._unit("target_scale", 1.0) + self._unit("target_offset", 0.0)
+        return predictions[:, 0] if predictions.shape[1] == 1 else predictions
+
+    def score(self, inputs: np.ndarray, targets: np.ndarray, device: AnyDevice = None) -> float:
+        """R², the mean over the outputs; 1 is perfect, 0 what the targets' mean would get.
+
+        Raises:
+            InvalidInputError: there are fewer than two inputs, or the targets do not fit.
+        """
+        if len(inputs) < 2:
+            raise InvalidInputError(f"there are {len(inputs)} inputs; R² needs at least 2")
+        try:
+            return float(r2_score(targets, self.predict(inputs, device)))
+        except ValueError as error:
+            raise InvalidInputError(f"targets of shape {np.shape(targets)}: {error}") from error
+
+    def _unit(self, name: str, default: float) -> np.ndarray:
+        return np.asarray(self.training.get(name, default), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +228,7 @@ class TrainedQAE(TrainedNetwork):
 
     network: QAE
 
-    def compress(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def compress(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The compressed states ρ_A (Eq. 8), shape ``(n, 2**n_latent, 2**n_latent)`` complex128.
 
         Reconstructed from the expectation values of all Pauli words on the latent qubits. With a finite number of shots
@@ -203,7 +240,7 @@ class TrainedQAE(TrainedNetwork):
         words = np.stack([qml.matrix(word, wire_order=range(n_latent)) for word in latent_pauli_words(n_latent)])
         return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
 
-    def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def fidelity(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``.
 
         From 0 to 1; on a device with shots or noise, its error may carry it beyond.
@@ -234,7 +271,7 @@ class TrainedQAE(TrainedNetwork):
         return np.einsum("nr,nrij->nij", batch.weights, matrices)
 
 
-_TRAINED: dict[type, type[TrainedNetwork]] = {QNN: TrainedQNN, QAE: TrainedQAE}
+Model = TrainedQNN | TrainedRegressor | TrainedQAE
 
 
 def trained(
@@ -242,12 +279,16 @@ def trained(
     weights: np.ndarray,
     training: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-) -> TrainedQNN | TrainedQAE:
-    """The trained form of an network."""
-    return _TRAINED[type(network)](network, weights, training or {}, history)  # type: ignore[return-value]
+) -> Model:
+    """The trained form of a network; ``training["task"]`` tells a regression."""
+    training = training or {}
+    if isinstance(network, QAE):
+        return TrainedQAE(network, weights, training, history)
+    kind = TrainedRegressor if training.get("task") == "regression" else TrainedQNN
+    return kind(network, weights, training, history)
 
 
-def load_model(path: str | Path) -> TrainedQNN | TrainedQAE:
+def load_model(path: str | Path) -> Model:
     """Read a model that :meth:`TrainedNetwork.save` wrote.
 
     Raises:

@@ -80,7 +80,7 @@ class QNN(_Layered):
     def __post_init__(self) -> None:
         if self.embedding not in EMBEDDINGS:
             raise InvalidInputError(f"embedding={self.embedding!r}: must be one of {sorted(EMBEDDINGS)}")
-        check_count("n_classes", self.n_classes, at_least=2)
+        check_count("n_classes", self.n_classes)
         if self.n_classes > self.ansatz.n_qubits:
             raise InvalidInputError(f"n_qubits={self.n_qubits}: too few for {self.n_classes} classes, one qubit each")
 

@@ -1,27 +1,20 @@
-"""How a batch is computed: in this process, portion by portion, or spread over worker processes.
-
-Matrix products here are so small that a second BLAS thread costs more than it saves, and on a busy machine waits for
-its turn while the first one waits for it. BLAS is therefore held to one thread during a sweep.
-"""
+"""How a batch is computed: in this process, portion by portion, or spread over worker processes."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from itertools import count, pairwise
 from os import getpid
-from threading import Lock
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from threadpoolctl import ThreadpoolController
 
 from qkd_pl.devices.lightning.program import Numbers, Program
 from qkd_pl.devices.lightning.sweep import PORTION, Filled, Sweeper, trace_bytes
 from qkd_pl.errors import WorkerLostError
+from qkd_pl.threads import one_blas_thread
 
 # Arguments from this size on reach the workers through files.
 _LARGE_BYTES = 2**20
@@ -232,33 +225,3 @@ def _in_worker(
         if coefficients is None:
             return _forward(program, numbers, samples, own)
         return _backward(program, numbers, samples, own, coefficients)
-
-
-_lock, _nested = Lock(), 0
-_limited: list[tuple[Any, int]] = []
-
-
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Hold BLAS to one thread; the first of several threads of this process sets the limit, the last one lifts it."""
-    global _nested
-    with _lock:
-        _nested += 1
-        if _nested == 1:
-            _limited[:] = [(library, n) for library in _blas() if (n := library.get_num_threads()) != 1]
-            for library, _ in _limited:
-                library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _lock:
-            _nested -= 1
-            if _nested == 0:
-                for library, n_threads in _limited:
-                    library.set_num_threads(n_threads)
-
-
-@cache
-def _blas() -> list[Any]:
-    """The BLAS libraries that are loaded; asking them directly takes a tenth of the time of ``threadpool_limits``."""
-    return ThreadpoolController().select(user_api="blas").lib_controllers

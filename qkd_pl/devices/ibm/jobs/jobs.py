@@ -306,7 +306,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         >>> from tempfile import TemporaryDirectory
         >>> import qkd_pl as kd
         >>> network = kd.QNN(n_qubits=2, n_layers=1)
-        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> model = kd.trained(network, np.zeros(network.weights_shape))
         >>> with TemporaryDirectory() as directory:
         ...     job = submit(kd.plan(model, np.eye(4), device="aer"), Ledger(Path(directory) / "ledger.sqlite"))
         ...     job.result().shape
@@ -336,7 +336,7 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
         >>> from tempfile import TemporaryDirectory
         >>> import qkd_pl as kd
         >>> network = kd.QNN(n_qubits=2, n_layers=1)
-        >>> model = kd.models.trained(network, np.zeros(network.weights_shape))
+        >>> model = kd.trained(network, np.zeros(network.weights_shape))
         >>> with TemporaryDirectory() as directory:
         ...     ledger = Ledger(Path(directory) / "ledger.sqlite")
         ...     id_to_note = submit(kd.plan(model, np.eye(4), device="aer"), ledger).id
