@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from qkd_pl import errors as errors
     from qkd_pl import plotting as plotting
     from qkd_pl import statistics as statistics
+    from qkd_pl.circuits.embeddings import Embedding as Embedding
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
     from qkd_pl.devices.registry import DeviceSpec as DeviceSpec
     from qkd_pl.devices.registry import load_devices as load_devices
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
+    from qkd_pl.networks.custom import CircuitNetwork as CircuitNetwork
     from qkd_pl.networks.models import load_model as load_model
     from qkd_pl.networks.models import trained as trained
     from qkd_pl.networks.networks import QAE as QAE
@@ -31,12 +33,14 @@ _HOMES = {
     "errors": "",
     "plotting": "",
     "statistics": "",
+    "Embedding": "circuits.embeddings",
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
     "DeviceSpec": "devices.registry",
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",
+    "CircuitNetwork": "networks.custom",
     "load_model": "networks.models",
     "trained": "networks.models",
     "QAE": "networks.networks",

@@ -126,7 +126,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         """Raw expectation values, shape ``(n, K)`` float64; with this method a fitted classifier can teach."""
         check_is_fitted(self)
         features = validate_data(self, X, reset=False)
-        return self.model_.logits(self._padded(features, self.model_.network.n_qubits), self.device)
+        return self.model_.logits(self._padded(features, len(self.model_.network.wires)), self.device)
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """The logits ``(n, K)``; with two classes their difference ``(n,)``, positive for ``classes_[1]``."""
@@ -136,7 +136,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """softmax(s·z) with the logit scale s of the training, shape ``(n, K)``, in the order of ``classes_``."""
         logits = self.logits(X)
-        return softmax(self.model_.training["logit_scale"] * logits, axis=1)
+        return softmax(self.model_.logit_scale * logits, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The label of the largest logit, shape ``(n,)``."""

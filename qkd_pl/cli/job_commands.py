@@ -12,13 +12,16 @@ from zipfile import BadZipFile
 import numpy as np
 import typer
 
+from qkd_pl.circuits.readout import logits_of
 from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.python_names import named_object
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import combine
 from qkd_pl.devices.registry import EXACT, resolve_device
 from qkd_pl.errors import FileFormatError, InvalidInputError
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
+from qkd_pl.networks.composed import EncodedNetwork
+from qkd_pl.networks.models import TrainedNetwork, TrainedQAE, TrainedQNN, load_model
 
 if TYPE_CHECKING:
     from qkd_pl.devices.ibm.jobs.jobs import Job
@@ -30,13 +33,17 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 
 @app.command("submit")
 def submit_command(
-    model: Annotated[Path, typer.Argument(help="A saved QNN.")],
+    model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
     samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
     data: Annotated[
         Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="MODULE:NAME of the network, in Python, for a model of a circuit of your own."),
+    ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
     as_json: Json = False,
@@ -46,15 +53,16 @@ def submit_command(
     from qkd_pl.devices.ibm.jobs.jobs import submit
 
     with clear_errors():
-        network = load_model(model)
-        if not isinstance(network, TrainedQNN):
+        loaded = load_model(model, None if network is None else named_object(network, "--network"))
+        if isinstance(loaded, TrainedQAE):
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
-        inputs, labels = _inputs(network, samples, data, autoencoder, seed)
+        inputs, labels = _inputs(loaded, samples, data, autoencoder, seed)
         spec = resolve_device(device)
-        planned = plan(network, inputs, spec if shots is None else spec.model_copy(update={"shots": shots}), labels)
+        spec = spec if shots is None else spec.model_copy(update={"shots": shots})
+        planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
         if not as_json:
             print(f"plan:    {planned.cost}")
-        job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
+        job = submit(replace(planned, exact_logits=loaded.outputs(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
         return
@@ -128,17 +136,18 @@ def cancel_command(
 
 
 def _inputs(
-    network: TrainedQNN, samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    model: TrainedNetwork, samples: int, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     compressor = None if autoencoder is None else load_model(autoencoder)
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
     if data is not None:
         inputs, labels = _read(data, samples)
-    elif network.network.embedding != "state":
-        raise InvalidInputError(f"a model with embedding {network.network.embedding!r} needs --data")
+    elif not isinstance(model.network, EncodedNetwork) and getattr(model.network, "embedding", None) != "state":
+        embedding = getattr(model.network, "embedding", None)
+        raise InvalidInputError(f"a model with embedding {embedding!r} needs --data")
     else:
-        n_qubits = (compressor or network).network.n_qubits
+        n_qubits = len((compressor or model).network.wires)
         if n_qubits < 3:
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
@@ -172,6 +181,7 @@ def _describe(job: "Job") -> dict[str, Any]:
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     report: dict[str, Any] = {"samples": len(logits)}
     exact, labels = arrays.get("exact_logits"), arrays.get("labels")
+    logits, exact = logits_of(logits), None if exact is None else logits_of(exact)
     if labels is not None:
         report["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
     if exact is not None:

@@ -9,26 +9,33 @@ from pennylane.tape import QuantumScript
 from pydantic_core import PydanticSerializationError
 
 from qkd_pl.checks import checked_labels
+from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import DeviceSpec, resolve_device
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
-from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
 
-def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels: np.ndarray | None = None) -> Plan:
+def plan(
+    model: TrainedQNN | TrainedRegressor,
+    inputs: np.ndarray,
+    device: str | DeviceSpec,
+    labels: np.ndarray | None = None,
+) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
 
     One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
     which is exact in expectation; eigenvalues below 1e-12 are left out.
 
     Args:
-        model: a trained network.
+        model: a classifier or regressor of any network.
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
-        labels: int (n,); kept with the job, so that its accuracy can be told later.
+        labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
 
     Raises:
         InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
@@ -43,12 +50,15 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
         >>> print(plan(model, np.eye(4), device="manila").cost.shots)
         16384
     """
-    if not isinstance(model, TrainedQNN):
-        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a TrainedQNN")
+    if not isinstance(model, TrainedQNN | TrainedRegressor):
+        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a classifier or regressor")
     spec = resolve_device(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
-    labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
+    if labels is not None:
+        if not isinstance(model, TrainedQNN):
+            raise InvalidInputError("labels: the model is no classifier")
+        labels = checked_labels(labels, len(inputs), model.n_classes)
     batch = model.encode(inputs)
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
@@ -64,14 +74,18 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: str | DeviceSpec, labels
     )
 
 
-def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
+def _tapes(model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
     """The model's circuit with all rows of inputs, as the device runs it."""
-    tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
+    function: Any = quantum_function(model.network, rows.shape[-1])
+    try:
+        tapes = [qml.tape.make_qscript(function)(rows, model.weights)]
+    except RowsDifferError:
+        tapes = [qml.tape.make_qscript(function)(row, model.weights) for row in rows]
+    tapes = [tape.copy(shots=spec.shots) for tape in tapes]
     if spec.causal_cone:
-        (tape,), _ = causal_cone(tape)
+        tapes = [causal_cone(tape)[0][0] for tape in tapes]
     pipeline, _ = device.preprocess()
-    tapes, _ = pipeline([tape])
-    return tapes
+    return pipeline(tapes)[0]
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:
@@ -83,7 +97,7 @@ def _written(spec: DeviceSpec) -> dict[str, Any]:
         ) from error
 
 
-def _create(spec: DeviceSpec, wires: range) -> IBMDevice:
+def _create(spec: DeviceSpec, wires: Sequence[Any]) -> IBMDevice:
     created = spec.create(wires)
     if not isinstance(created, IBMDevice):
         raise DeviceConfigError(f"device {spec.name!r} has plugin {spec.plugin!r}; jobs need one with qkd.ibm")

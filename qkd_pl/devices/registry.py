@@ -2,7 +2,7 @@
 
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -81,7 +81,7 @@ class DeviceSpec(BaseModel):
             raise ValueError(f"diff_method: {self.plugin!r} has no adjoint method; use parameter-shift or spsa")
         return self
 
-    def create(self, wires: int | range, rng: np.random.Generator | None = None) -> qml.devices.Device:
+    def create(self, wires: int | Sequence[Any], rng: np.random.Generator | None = None) -> qml.devices.Device:
         """The PennyLane device on ``wires``.
 
         Args:
@@ -110,7 +110,7 @@ class DeviceSpec(BaseModel):
             ) from error
 
     def qnode(
-        self, quantum_function: Callable, wires: int | range, rng: np.random.Generator | None = None
+        self, quantum_function: Callable, wires: int | Sequence[Any], rng: np.random.Generator | None = None
     ) -> qml.QNode:
         """A QNode of ``quantum_function`` on this device, with its shots and differentiation method.
 

@@ -8,8 +8,9 @@ import numpy as np
 import pennylane as qml
 
 from qkd_pl.devices.registry import DeviceSpec
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
-from qkd_pl.networks.networks import Network
+from qkd_pl.networks.models import TrainedNetwork, trained
+from qkd_pl.networks.networks import QAE
+from qkd_pl.networks.protocol import Network
 
 
 @dataclass
@@ -21,7 +22,7 @@ class Run:
         device: where its circuits run.
         settings: the trainer's settings and the name of the loss, JSON-able.
         iterations: how many iterations the run will have.
-        weights: current weights in radians, float64, of shape ``network.weights_shape``.
+        weights: current weights in radians, float64, of the shape that holds the network's weights.
         optimizer: PennyLane's Adam with its moments.
         random: a generator for each use of randomness: ``batches`` and ``device`` (shots and SPSA directions).
         fingerprint: names and checksums of all that determines the run; a checkpoint fits only an equal one.
@@ -40,6 +41,7 @@ class Run:
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
-    def model(self) -> TrainedQNN | TrainedQAE:
+    def model(self) -> TrainedNetwork:
         """The network with its present weights."""
-        return trained(self.network, self.weights.copy(), self.settings, list(self.history))
+        own = {} if isinstance(self.network, QAE) else {"logit_scale": self.settings["logit_scale"]}
+        return trained(self.network, self.weights, training=self.settings, history=list(self.history), **own)

@@ -9,12 +9,17 @@ import numpy as np
 import pennylane as qml
 
 from qkd_pl.checks import check_count, check_number, checked_labels
-from qkd_pl.circuits.embeddings import Preparations
+from qkd_pl.circuits.preparations import Preparations
+from qkd_pl.circuits.readout import cotangent_of_outputs, logits_of
 from qkd_pl.devices.registry import DeviceSpec, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN
-from qkd_pl.networks.networks import QAE, QNN, Network, to_manifest
+from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.manifest import fingerprint
+from qkd_pl.networks.models import TrainedNetwork, TrainedQAE, TrainedQNN
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.networks.protocol import Network, n_classes_of
+from qkd_pl.networks.weights import checked_shape, inner_shape, joined_weights
 from qkd_pl.storage import checksum
 from qkd_pl.teachers import teacher_logits
 from qkd_pl.training.callbacks import Callback, check_callbacks, watching
@@ -66,25 +71,29 @@ class KDTrainer:
     def fit(self, network: QNN, train: Any, **settings: Any) -> TrainedQNN: ...
     @overload
     def fit(self, network: QAE, train: Any, **settings: Any) -> TrainedQAE: ...
+    @overload
+    def fit(self, network: Network, train: Any, **settings: Any) -> TrainedQNN: ...
     def fit(  # type: ignore[misc]
         self,
         network: Network,
         train: Any,
         *,
         teacher: Any = None,
-        initial_weights: np.ndarray | None = None,
+        initial_weights: Any = None,
         callbacks: Sequence[Callback] = (),
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 10,
-    ) -> TrainedQNN | TrainedQAE:
+    ) -> TrainedNetwork:
         """Train from random weights, uniform in [0, 2π).
 
         Args:
-            network: a :class:`QNN` or :class:`QAE`.
+            network: a QNN, QAE, CircuitNetwork, or anything that has what a
+                :class:`~qkd_pl.networks.protocol.Network` needs; it is checked before the training starts.
             train: ``(inputs, labels)``; the labels may be None where they are not used, for a QAE, and for distillation
                 with ``alpha=1``.
             teacher: None for cross-entropy (Eq. 4), else what :func:`qkd_pl.teachers.teacher_logits` takes (Eq. 7).
-            initial_weights: radians, of shape ``network.weights_shape``, to start from instead.
+            initial_weights: radians, of shape ``network.weights_shape``, or a dictionary of the named arrays, to start
+                from instead.
             callbacks: watch the run.
             checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
                 checkpoint of a finished run serves for one with more iterations, too.
@@ -99,13 +108,15 @@ class KDTrainer:
         check_count("checkpoint_every", checkpoint_every)
         check_callbacks(callbacks)
         path = None if checkpoint is None else checkpoint_path(checkpoint)
-        inputs, labels = _checked(network, train)
+        quantum_function(network)
+        inputs, labels = _checked(train)
         batch = network.encode(inputs)
+        circuit = quantum_function(network, batch.rows.shape[-1])
         objective, targets = self._objective(network, inputs, labels, teacher)
         run = self._start(network, batch, targets, initial_weights)
         if path is not None and path.is_file():
             restore_checkpoint(run, path)
-        qnode = run.device.qnode(network.circuit, network.wires, run.random["device"])
+        qnode = run.device.qnode(circuit, network.wires, run.random["device"])
         with watching(callbacks, run):
             while run.iteration < run.iterations:
                 self._step(run, qnode, batch, objective)
@@ -129,12 +140,13 @@ class KDTrainer:
             raise InvalidInputError(
                 "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
             )
-        labels = checked_labels(labels, len(inputs), network.n_classes)
+        n_classes = n_classes_of(network)
+        labels = checked_labels(labels, len(inputs), n_classes)
         if teacher is None:
-            return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
+            return _on_logits(lambda logits, indices: cross_entropy(logits, labels[indices], self.logit_scale)), {
                 "labels": labels
             }
-        targets = teacher_logits(teacher, inputs, network.n_classes)
+        targets = teacher_logits(teacher, inputs, n_classes)
 
         def distil(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:
             return distillation(
@@ -147,7 +159,7 @@ class KDTrainer:
                 scale_kl=self.scale_kl,
             )
 
-        return distil, {"labels": labels, "teacher_logits": targets}
+        return _on_logits(distil), {"labels": labels, "teacher_logits": targets}
 
     def _start(
         self,
@@ -161,22 +173,19 @@ class KDTrainer:
         # One stream for each use, so that with equal seeds batches agree whatever the network or the device draws.
         streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3))
         random = dict(zip(("weights", "batches", "device"), streams, strict=True))
-        weights = random.pop("weights").uniform(0.0, 2.0 * np.pi, network.weights_shape)
+        shape = checked_shape(network.weights_shape)
+        weights = random.pop("weights").uniform(0.0, 2.0 * np.pi, inner_shape(shape))
         if initial_weights is not None:
-            weights = np.array(initial_weights, dtype=np.float64)
-            if weights.shape != network.weights_shape:
-                raise InvalidInputError(
-                    f"initial_weights have shape {weights.shape}; {network} needs {network.weights_shape}"
-                )
+            weights = joined_weights(initial_weights, shape, "initial_weights")
         device = resolve_device(self.device)
         loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
         settings = {**asdict(self), "device": device.model_dump(), "loss": loss}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         # A longer run begins like a shorter one.
         determining = {name: value for name, value in settings.items() if name != "iterations"}
-        fingerprint = {"settings": determining, "network": to_manifest(network), "data": checksum(data)}
+        determined = {"settings": determining, "network": fingerprint(network), "data": checksum(data)}
         optimizer = qml.AdamOptimizer(self.learning_rate)
-        return Run(network, device, settings, self.iterations, weights, optimizer, random, fingerprint)
+        return Run(network, device, settings, self.iterations, weights, optimizer, random, determined)
 
     def _step(self, run: Run, qnode: qml.QNode, batch: Preparations, objective: Objective) -> None:
         size = min(self.batch_size, len(batch))
@@ -219,23 +228,18 @@ class KDTrainer:
             raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
 
 
-def _checked(network: Network, train: Any) -> tuple[np.ndarray, np.ndarray | None]:
+def _on_logits(loss: Objective) -> Objective:
+    """A loss of logits as one of outputs."""
+
+    def objective(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:
+        value, cotangent = loss(logits_of(outputs), indices)
+        return value, cotangent_of_outputs(cotangent, outputs.shape[1])
+
+    return objective
+
+
+def _checked(train: Any) -> tuple[np.ndarray, np.ndarray | None]:
     """Inputs and labels."""
-    if not isinstance(network, QNN | QAE):
-        raise InvalidInputError(f"network is a {type(network).__name__}; it must be a QNN or QAE")
     if not isinstance(train, tuple | list) or len(train) != 2:
         raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
     return train[0], train[1]
-
-
-def _check_labels(labels: np.ndarray | None, n_samples: int, n_classes: int) -> np.ndarray:
-    if labels is None:
-        raise InvalidInputError(
-            "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
-        )
-    labels = np.asarray(labels)
-    if labels.shape != (n_samples,):
-        raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
-    if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
-        raise InvalidInputError(f"labels must be integers from 0 to {n_classes - 1}; found {np.unique(labels)[:10]}")
-    return labels.astype(np.int64)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qkd_pl.circuits.ansatz import Ansatz
 from qkd_pl.circuits.embeddings import EMBEDDINGS, encode
-from qkd_pl.circuits.readout import class_logits
+from qkd_pl.circuits.readout import class_observables
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import vjp
 
@@ -118,7 +118,7 @@ def test_logits_and_gradients_agree_with_stock_pennylane_sample_by_sample(kind, 
     def circuit(rows, weights):
         EMBEDDINGS[embedding].apply(rows, qml.wires.Wires(range(ansatz.n_qubits)))
         ansatz.apply(weights)
-        return class_logits(n_classes)
+        return [qml.expval(each) for each in class_observables(n_classes, ansatz.n_qubits)]
 
     device = qml.device("default.qubit", wires=ansatz.n_qubits)
     logits, pullback = vjp(
