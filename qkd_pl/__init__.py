@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
-    from qkd_pl.devices.registry import DeviceSpec as DeviceSpec
     from qkd_pl.devices.registry import load_devices as load_devices
+    from qkd_pl.devices.spec import DeviceSpec as DeviceSpec
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
     from qkd_pl.networks.custom import CircuitNetwork as CircuitNetwork
     from qkd_pl.networks.models import load_model as load_model
@@ -37,7 +37,7 @@ _HOMES = {
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
-    "DeviceSpec": "devices.registry",
+    "DeviceSpec": "devices.spec",
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",
     "CircuitNetwork": "networks.custom",

@@ -1,6 +1,8 @@
 """Checks that many settings share; each names the setting, its value and what is allowed."""
 
 import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from numbers import Integral, Real
 from typing import Any
 
@@ -83,3 +85,68 @@ def check_number(name: str, value: Any, low: float, high: float = float("inf"), 
     if not is_finite or not low <= value <= high or (above and value == low):
         allowed = f"above {low}" if above else f"from {low} on" if high == float("inf") else f"from {low} to {high}"
         raise InvalidInputError(f"{name}={value!r}: must be a finite number {allowed}")
+
+
+def cut(value: Any, length: int = 120) -> str:
+    """``repr(value)`` for a message, cut at a sensible length.
+
+    Example:
+        >>> cut("moon"), cut("x" * 1000, length=10)
+        ("'moon'", "'xxxxxxxx…")
+    """
+    text = repr(value)
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """What may have been meant by a misspelt name, as the end of a message; empty if nothing is like it.
+
+    Example:
+        >>> nearest("default.qbit", ["default.qubit", "lightning.qubit"])
+        ' (did you mean default.qubit?)'
+        >>> nearest("moon", ["default.qubit"])
+        ''
+    """
+    close = get_close_matches(str(name), list(known), n=3)
+    return f" (did you mean {' or '.join(close)}?)" if close else ""
+
+
+def plain(value: Any) -> Any:
+    """A setting with NumPy's numbers replaced by Python's, also inside lists and dictionaries.
+
+    Example:
+        >>> plain({"shots": np.int64(100), "levels": [np.float64(0.5)]})
+        {'shots': 100, 'levels': [0.5]}
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(each) for each in value) if type(value) in (list, tuple) else value
+    return value
+
+
+def as_array(name: str, value: Any) -> np.ndarray:
+    """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
+
+    Raises:
+        InvalidInputError: it is none of them, or its rows have different lengths; the message names ``name``.
+
+    Example:
+        >>> as_array("inputs", [[1, 2], [3, 4]]).shape
+        (2, 2)
+        >>> as_array("inputs", [[1, 2], [3]])
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.InvalidInputError: inputs is a list that is no array of numbers
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
+        value = value.detach().cpu()
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufc":
+        raise InvalidInputError(f"{name} is a {type(value).__name__} that is no array of numbers")
+    return array

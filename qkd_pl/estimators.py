@@ -12,8 +12,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qkd_pl.circuits.embeddings import EMBEDDINGS
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
@@ -39,7 +39,8 @@ class QNNClassifier(ClassifierMixin, BaseEstimator):
         n_qubits: None for as many as the features and classes need: one per feature (amplitudes: log2 of their
             number), and one per class.
         n_layers, rotations, entangler, topology, closing_rotations: see :class:`~qkd_pl.networks.networks.QNN`.
-        embedding: ``"angle"`` (radians), ``"amplitude"``, ``"phase"`` or ``"basis"`` (bits).
+        embedding: ``"angle"`` (radians), ``"amplitude"``, ``"phase"`` or ``"basis"`` (bits), or a
+            :class:`~qkd_pl.circuits.embeddings.Embedding` of one feature per qubit.
         teacher: None, or a fitted classifier with ``predict_proba`` or ``logits`` and the same classes, or a trained
             model whose classes are 0..K-1 in the order of ``classes_``.
         iterations, batch_size, learning_rate, lr_step, lr_decay, weight_decay, logit_scale, temperature, alpha, \
@@ -64,7 +65,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         *,
         n_qubits: int | None = None,
         n_layers: int = 2,
-        embedding: str = "angle",
+        embedding: str | Embedding = "angle",
         rotations: str = "XYZ",
         entangler: str = "cz",
         topology: str = "ring",
@@ -80,7 +81,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         temperature: float = 0.5,
         alpha: float = 1.0,
         scale_kl: KLScale = "T2",
-        device: str | DeviceSpec | None = None,
+        device: AnyDevice = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_qubits = n_qubits
@@ -172,7 +173,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
 
     def _choose_qubits(self) -> int:
         of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
-        if self.embedding not in of_real_numbers:
+        if not isinstance(self.embedding, Embedding) and self.embedding not in of_real_numbers:
             raise InvalidInputError(
                 f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
             )

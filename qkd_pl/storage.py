@@ -22,7 +22,7 @@ _CHECKSUM_KEY = "sha256"
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it on success and vanishes on failure."""
-    path = Path(path)
+    path = Path(path).expanduser()
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory; give the path of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str
         FileNotFoundError: there is no such file.
         FileFormatError: the file is truncated, altered, not ours, or of another kind.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {kind} file")
     try:

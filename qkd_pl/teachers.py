@@ -1,12 +1,13 @@
 """What can teach: anything that gives logits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from qkd_pl.devices.registry import EXACT
+from qkd_pl.checks import as_array
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
 
@@ -110,8 +111,26 @@ class _ExactTeacher:
         return self.model.logits(inputs, device=EXACT)
 
 
+@dataclass(frozen=True)
+class _FunctionTeacher:
+    """A function from inputs to logits, in any library of arrays."""
+
+    function: Callable[[Any], Any]
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        return as_array(
+            f"what the teacher {getattr(self.function, '__name__', 'function')} returns", self.function(inputs)
+        )
+
+
+def _is_array(teacher: Any) -> bool:
+    """Whether the teacher is its logits: an array of NumPy, JAX or PyTorch, or nested lists of numbers."""
+    return isinstance(teacher, list | tuple) or (hasattr(teacher, "__array__") and not hasattr(teacher, "logits"))
+
+
 def as_teacher(teacher: Any) -> Teacher:
-    """A trained QNN, a fitted classifier with ``predict_proba``, or anything with ``logits(inputs)``, as a teacher.
+    """A trained QNN, a fitted classifier with ``predict_proba``, a function of the inputs, or anything with
+    ``logits(inputs)``, as a teacher.
 
     Raises:
         InvalidInputError: it gives no logits.
@@ -122,8 +141,11 @@ def as_teacher(teacher: Any) -> Teacher:
         return teacher
     if hasattr(teacher, "predict_proba"):
         return ClassifierTeacher(teacher)
+    if callable(teacher) and not isinstance(teacher, type):
+        return _FunctionTeacher(teacher)
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; it needs logits(inputs) or predict_proba(inputs), or be an array"
+        f"teacher is a {type(teacher).__name__}; it must be a model, a fitted classifier, a function of the inputs, "
+        "or an array of logits"
     )
 
 
@@ -133,7 +155,8 @@ def teacher_logits(
     """The logits that a teacher gives for a data set, computed once; those of a trained QNN by exact simulation.
 
     Args:
-        teacher: what :func:`as_teacher` takes, or an array of logits ``(n, K)`` made before (as is needed where teacher
+        teacher: what :func:`as_teacher` takes, or logits ``(n, K)`` made before, an array of
+            NumPy, JAX or PyTorch or a list (as is needed where teacher
             and student see different inputs, or for a teacher on a noisy device).
         inputs: n samples.
         n_classes: K of the student.
@@ -147,7 +170,7 @@ def teacher_logits(
             not of shape ``(n, K)``.
     """
     _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
-    logits = np.asarray(teacher if isinstance(teacher, np.ndarray) else _answers(as_teacher(teacher), inputs))
+    logits = as_array("teacher", teacher if _is_array(teacher) else _answers(as_teacher(teacher), inputs))
     if np.iscomplexobj(logits):
         raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
     logits = logits.astype(np.float64)

@@ -153,3 +153,11 @@ def test_checksum_tells_apart_all_that_matters(other):
     assert checksum(arrays) == checksum(dict(reversed(arrays.items())))
     assert checksum(arrays) != checksum(other)
     assert checksum(arrays) != checksum(arrays, "manifest")
+
+
+def test_a_home_directory_can_be_written_as_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    write_tensors("~/models/a.safetensors", "model", {"x": np.arange(3)}, {})
+    assert (tmp_path / "models" / "a.safetensors").is_file()
+    np.testing.assert_array_equal(read_tensors("~/models/a.safetensors", "model")[0]["x"], np.arange(3))

@@ -171,3 +171,55 @@ def test_a_classical_teacher_does_not_take_quantum_states(blobs):
     teacher = LogisticRegression().fit(*blobs)
     with pytest.raises(InvalidInputError, match="cannot take complex amplitudes; compute its logits"):
         teacher_logits(teacher, np.eye(4, dtype=complex)[:, :3], 2)
+
+
+LOGITS = [[0.5, -0.5], [0.25, 1.0], [0.0, 0.0]]
+
+
+def torch_tensor(**options):
+    return pytest.importorskip("torch").tensor(LOGITS, **options)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: LOGITS,
+        lambda: tuple(map(tuple, LOGITS)),
+        lambda: np.array(LOGITS, dtype=np.float32),
+        lambda: pytest.importorskip("jax.numpy").asarray(LOGITS),
+        torch_tensor,
+        lambda: torch_tensor(requires_grad=True),
+    ],
+    ids=["lists", "tuples", "float32", "jax", "torch", "torch with gradient"],
+)
+@pytest.mark.parametrize("as_function", [False, True])
+def test_logits_come_from_any_library_of_arrays(make, as_function):
+    logits = make()
+    teacher = (lambda inputs: logits) if as_function else logits
+    np.testing.assert_array_equal(teacher_logits(teacher, np.zeros((3, 2)), 2), np.array(LOGITS))
+
+
+def test_a_function_teaches_alone_and_in_an_ensemble(rng):
+    weights = rng.normal(size=(3, 2))
+
+    def linear(inputs):
+        return inputs @ weights
+
+    inputs = rng.normal(size=(5, 3))
+    np.testing.assert_allclose(teacher_logits(linear, inputs, 2), inputs @ weights)
+    np.testing.assert_allclose(Ensemble([linear, linear]).logits(inputs), inputs @ weights)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "named"),
+    [
+        ("a friend", "teacher is a str; it must be a model, a fitted classifier, a function"),
+        (QNN, "teacher is a type; it must be a model"),
+        ([[1.0, 2.0], [3.0]], "teacher is a list that is no array of numbers"),
+        (lambda inputs: "yes", "what the teacher <lambda> returns is a str that is no array"),
+        (lambda inputs: None, "what the teacher <lambda> returns is a NoneType that is no array"),
+    ],
+)
+def test_what_gives_no_logits_is_refused(teacher, named):
+    with pytest.raises(InvalidInputError, match=named):
+        teacher_logits(teacher, np.zeros((2, 2)), 2)

@@ -52,6 +52,18 @@ class RowByRow:
         return [make_qscript(self.circuit)(row, weights) for row in inputs]
 
 
+def measuring_also(circuit: Callable, observables: Sequence[Operator]) -> Callable:
+    """A circuit for batches that measures further observables behind its own."""
+
+    def measured(inputs: np.ndarray, weights: Any) -> list[MeasurementProcess]:
+        own = row_circuit(inputs, weights)
+        own = list(own) if isinstance(own, list | tuple) else [own]
+        return [*own, *map(qml.expval, observables)]
+
+    row_circuit = circuit.circuit if isinstance(circuit, RowByRow) else circuit
+    return RowByRow(measured) if isinstance(circuit, RowByRow) else measured
+
+
 def stacked(tapes: Sequence[QuantumScript], others: Sequence[QuantumScript]) -> list[Operator]:
     """Operations that do for a batch what each tape does for its row.
 

@@ -1,6 +1,6 @@
 """The commands ``qkd-pl submit``, ``jobs``, ``result``, ``send`` and ``cancel``.
 
-They import what needs Qiskit when they run: that takes seconds, which the other commands and ``--help`` do not need.
+They import what needs PennyLane or Qiskit when they run: that takes seconds, which ``jobs`` and ``--help`` do not need.
 """
 
 import json
@@ -12,19 +12,15 @@ from zipfile import BadZipFile
 import numpy as np
 import typer
 
-from qkd_pl.circuits.readout import logits_of
 from qkd_pl.cli.console import Json, clear_errors
 from qkd_pl.cli.python_names import named_object
-from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import combine
-from qkd_pl.devices.registry import EXACT, resolve_device
 from qkd_pl.errors import FileFormatError, InvalidInputError
-from qkd_pl.networks.composed import EncodedNetwork
-from qkd_pl.networks.models import TrainedNetwork, TrainedQAE, TrainedQNN, load_model
 
 if TYPE_CHECKING:
-    from qkd_pl.devices.ibm.jobs.jobs import Job
+    from qkd_pl.devices.ibm.jobs.ledger import Receipt
+    from qkd_pl.networks.models import TrainedNetwork
 
 app = typer.Typer()
 
@@ -41,8 +37,7 @@ def submit_command(
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
     network: Annotated[
-        str | None,
-        typer.Option(help="MODULE:NAME of the network, in Python, for a model of a circuit of your own."),
+        str | None, typer.Option(help="MODULE:NAME of the network, for a model of a circuit of your own.")
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
@@ -51,6 +46,9 @@ def submit_command(
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
     from qkd_pl.deployment.planning import plan
     from qkd_pl.devices.ibm.jobs.jobs import submit
+    from qkd_pl.devices.registry import resolve_device
+    from qkd_pl.devices.spec import EXACT, DeviceSpec
+    from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 
     with clear_errors():
         loaded = load_model(model, None if network is None else named_object(network, "--network"))
@@ -58,7 +56,8 @@ def submit_command(
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
         inputs, labels = _inputs(loaded, samples, data, autoencoder, seed)
         spec = resolve_device(device)
-        spec = spec if shots is None else spec.model_copy(update={"shots": shots})
+        if shots is not None and isinstance(spec, DeviceSpec):
+            spec = spec.changed(shots=shots)
         planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
         if not as_json:
             print(f"plan:    {planned.cost}")
@@ -73,10 +72,10 @@ def submit_command(
 @app.command("jobs")
 def jobs_command(as_json: Json = False) -> None:
     """List all jobs of the ledger, newest first, without asking the service."""
-    from qkd_pl.devices.ibm.jobs.jobs import jobs
+    from qkd_pl.devices.ibm.jobs.ledger import Ledger
 
     with clear_errors():
-        described = [_describe(job) for job in jobs()]
+        described = [_describe(receipt) for receipt in Ledger().receipts()]
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -98,7 +97,7 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle) | _accuracies(logits, handle.ledger.arrays(job))
+        report = _describe(handle.receipt) | _accuracies(logits, handle.ledger.arrays(job))
     if as_json:
         print(json.dumps(report | {"logits": logits.tolist()}))
         return
@@ -136,8 +135,13 @@ def cancel_command(
 
 
 def _inputs(
-    model: TrainedNetwork, samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    model: "TrainedNetwork", samples: int, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
+    from qkd_pl.datasets import topological_phases
+    from qkd_pl.devices.spec import EXACT
+    from qkd_pl.networks.composed import EncodedNetwork
+    from qkd_pl.networks.models import TrainedQAE, load_model
+
     compressor = None if autoencoder is None else load_model(autoencoder)
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
@@ -164,11 +168,10 @@ def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
         raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
-def _describe(job: "Job") -> dict[str, Any]:
+def _describe(receipt: "Receipt") -> dict[str, Any]:
     """A job as the ledger knows it, JSON-able."""
-    receipt = job.receipt
     return {
-        "id": job.id,
+        "id": receipt.id,
         "created": receipt.created,
         "device": receipt.target["device"]["name"],
         "backend": receipt.target["backend"],
@@ -179,6 +182,8 @@ def _describe(job: "Job") -> dict[str, Any]:
 
 
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    from qkd_pl.circuits.readout import logits_of
+
     report: dict[str, Any] = {"samples": len(logits)}
     exact, labels = arrays.get("exact_logits"), arrays.get("labels")
     logits, exact = logits_of(logits), None if exact is None else logits_of(exact)

@@ -21,7 +21,7 @@ FORMAT_VERSION = 1
 def cache_directory() -> Path:
     """``$QKD_PL_CACHE`` if set, else the user's cache directory of the operating system."""
     chosen = os.environ.get("QKD_PL_CACHE")
-    return Path(chosen) if chosen else user_cache_path("qkd_pl", appauthor=False)
+    return Path(chosen).expanduser() if chosen else user_cache_path("qkd_pl", appauthor=False)
 
 
 def cached(

@@ -30,7 +30,7 @@ def mnist_arrays() -> dict[str, np.ndarray]:
         DownloadError: there is no file, and openml.org cannot be reached.
     """
     chosen = os.environ.get("QKD_PL_DATA")
-    places = [Path(chosen) / _NAME] if chosen else []
+    places = [Path(chosen).expanduser() / _NAME] if chosen else []
     places.append(cache_directory() / _NAME)
     path = next((place for place in places if place.is_file()), None) or _download(places[-1])
     return _read(path)

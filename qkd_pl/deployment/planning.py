@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
-from pydantic_core import PydanticSerializationError
 
 from qkd_pl.checks import checked_labels
 from qkd_pl.circuits.rows import RowsDifferError
@@ -14,7 +13,8 @@ from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.device import IBMDevice
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.networks.checking import quantum_function
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
@@ -23,7 +23,7 @@ from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 def plan(
     model: TrainedQNN | TrainedRegressor,
     inputs: np.ndarray,
-    device: str | DeviceSpec,
+    device: AnyDevice,
     labels: np.ndarray | None = None,
 ) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
@@ -32,7 +32,7 @@ def plan(
     which is exact in expectation; eigenvalues below 1e-12 are left out.
 
     Args:
-        model: a classifier or regressor of any network.
+        model: a classifier or regressor of any network. The job's result are its outputs.
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
         labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
@@ -52,7 +52,7 @@ def plan(
     """
     if not isinstance(model, TrainedQNN | TrainedRegressor):
         raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a classifier or regressor")
-    spec = resolve_device(device)
+    spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
     if labels is not None:
@@ -89,12 +89,22 @@ def _tapes(model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IB
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:
-    try:
-        return spec.model_dump(mode="json")
-    except PydanticSerializationError as error:
+    if not spec.is_storable:
         raise DeviceConfigError(
-            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts ({error})"
-        ) from error
+            f"device {spec.name!r}: a job is written down with its device; options must be numbers and texts, not "
+            f"{spec.to_json()['options']}"
+        )
+    return spec.model_dump(mode="json")
+
+
+def _entry(device: AnyDevice) -> DeviceSpec:
+    spec = resolve_device(device)
+    if not isinstance(spec, DeviceSpec):
+        raise DeviceConfigError(
+            f"device is an object ({spec.name}); a job is written down with its device, so that it needs a name in "
+            "devices.yaml or a DeviceSpec"
+        )
+    return spec
 
 
 def _create(spec: DeviceSpec, wires: Sequence[Any]) -> IBMDevice:

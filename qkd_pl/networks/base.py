@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.datasets.image_pipeline import check_pipeline
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks import export
@@ -89,7 +89,7 @@ class TrainedNetwork:
             raise InvalidInputError(f"inputs of shape {np.shape(inputs)} cannot be preprocessed: {error}") from error
         return self.network.encode(prepared)
 
-    def outputs(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def outputs(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The circuit's raw expectation values on a device, shape ``(n, n_outputs)`` float64.
 
         Args:
@@ -106,7 +106,7 @@ class TrainedNetwork:
         function = quantum_function(self.network, batch.rows.shape[-1])
         return evaluate(resolve_device(device).qnode(function, self.network.wires), self.weights, batch)
 
-    def qnode(self, device: str | DeviceSpec | None = None) -> qml.QNode:
+    def qnode(self, device: AnyDevice = None) -> qml.QNode:
         """A QNode of the model's circuit, as a function of its inputs alone: ``model.qnode("lightning")(inputs)``.
 
         Its inputs are rows in the form in which the circuit prepares them (``model.encode(inputs).circuit_inputs``):

@@ -12,7 +12,7 @@ from qkd_pl.circuits.embeddings import Embedding
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.rows import RowByRow
 from qkd_pl.circuits.tracing import trace
-from qkd_pl.devices.registry import EXACT, DeviceSpec
+from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.composed import EncodedNetwork

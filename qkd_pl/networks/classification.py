@@ -8,7 +8,7 @@ from scipy.special import softmax
 
 from qkd_pl.checks import check_number, checked_labels
 from qkd_pl.circuits.readout import logits_of
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.base import TrainedNetwork
 from qkd_pl.networks.protocol import n_classes_of
@@ -49,7 +49,7 @@ class TrainedQNN(TrainedNetwork):
         """K: the number of outputs, or 2 for a single output."""
         return n_classes_of(self.network)
 
-    def logits(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def logits(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """Raw expectation values z, shape ``(n, K)`` float64 (Eq. 2); (z, -z) for a network with a single output.
 
         Args:
@@ -62,15 +62,15 @@ class TrainedQNN(TrainedNetwork):
         """
         return logits_of(self.outputs(inputs, device))
 
-    def predict_proba(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict_proba(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """softmax(s·z) with the logit scale s of the training, shape ``(n, K)`` (Eq. 3)."""
         return softmax(self.logit_scale * self.logits(inputs, device), axis=1)
 
-    def predict(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The class of the largest logit, shape ``(n,)`` int64."""
         return self.logits(inputs, device).argmax(axis=1)
 
-    def score(self, inputs: np.ndarray, labels: np.ndarray, device: str | DeviceSpec | None = None) -> float:
+    def score(self, inputs: np.ndarray, labels: np.ndarray, device: AnyDevice = None) -> float:
         """Accuracy, from 0 to 1, for class indices ``labels`` of shape ``(n,)``, at least one.
 
         Raises:

@@ -8,7 +8,7 @@ import pennylane as qml
 
 from qkd_pl.circuits.embeddings import encode
 from qkd_pl.circuits.readout import fidelity, latent_pauli_words
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.base import TrainedNetwork
 from qkd_pl.networks.classification import TrainedQNN
@@ -43,7 +43,7 @@ class TrainedQAE(TrainedNetwork):
             raise InvalidInputError(f"task='compression': network is a {type(self.network).__name__}; it must be a QAE")
         super().__post_init__()
 
-    def compress(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def compress(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """The compressed states ρ_A (Eq. 8), shape ``(n, 2**n_latent, 2**n_latent)`` complex128.
 
         Reconstructed from the expectation values of all Pauli words on the latent qubits. With a finite number of shots
@@ -55,7 +55,7 @@ class TrainedQAE(TrainedNetwork):
         words = np.stack([qml.matrix(word, wire_order=range(n_latent)) for word in latent_pauli_words(n_latent)])
         return _nearest_density_matrices(np.tensordot(expectations, words, axes=1) / 2**n_latent)
 
-    def fidelity(self, states: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def fidelity(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """⟨x| U†(ρ_A ⊗ |0⟩⟨0|)U |x⟩ for each state (Eq. 10), shape ``(n,)``.
 
         From 0 to 1; on a device with shots or noise, its error may carry it beyond.

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.base import TrainedNetwork
 
@@ -47,12 +47,12 @@ class TrainedRegressor(TrainedNetwork):
                 )
             object.__setattr__(self, name, values.tolist())
 
-    def predict(self, inputs: np.ndarray, device: str | DeviceSpec | None = None) -> np.ndarray:
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
         """Predictions in the units of the targets, shape ``(n,)`` float64; ``(n, n_outputs)`` if several."""
         predicted = np.asarray(self.target_scale) * self.outputs(inputs, device) + np.asarray(self.target_offset)
         return predicted[:, 0] if self.network.n_outputs == 1 else predicted
 
-    def score(self, inputs: np.ndarray, targets: np.ndarray, device: str | DeviceSpec | None = None) -> float:
+    def score(self, inputs: np.ndarray, targets: np.ndarray, device: AnyDevice = None) -> float:
         """R² = 1 - Σ(y - ŷ)² / Σ(y - ȳ)², the mean over outputs; 1 for perfect predictions.
 
         Raises:

@@ -19,9 +19,10 @@ def checkpoint_path(path: str | Path) -> Path:
     Raises:
         InvalidInputError: there is a directory.
     """
-    if Path(path).is_dir():
+    path = Path(path).expanduser()
+    if path.is_dir():
         raise InvalidInputError(f"checkpoint={str(path)!r} is a directory; give the path of a file")
-    return Path(path)
+    return path
 
 
 def save_checkpoint(run: Run, path: Path) -> None:

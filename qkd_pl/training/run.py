@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.given import GivenDevice
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import TrainedNetwork, trained
 from qkd_pl.networks.networks import QAE
 from qkd_pl.networks.protocol import Network
@@ -31,7 +32,7 @@ class Run:
     """
 
     network: Network
-    device: DeviceSpec
+    device: DeviceSpec | GivenDevice
     settings: Mapping[str, Any]
     iterations: int
     weights: np.ndarray

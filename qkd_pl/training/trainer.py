@@ -11,7 +11,7 @@ import pennylane as qml
 from qkd_pl.checks import check_count, check_number, checked_labels
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.readout import cotangent_of_outputs, logits_of
-from qkd_pl.devices.registry import DeviceSpec, resolve_device
+from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
 from qkd_pl.networks.checking import quantum_function
@@ -64,7 +64,7 @@ class KDTrainer:
     temperature: float = 0.5
     alpha: float = 1.0
     scale_kl: KLScale = "T2"
-    device: str | DeviceSpec | None = None
+    device: AnyDevice = None
     seed: int = 0
 
     @overload
@@ -179,7 +179,7 @@ class KDTrainer:
             weights = joined_weights(initial_weights, shape, "initial_weights")
         device = resolve_device(self.device)
         loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
-        settings = {**asdict(self), "device": device.model_dump(), "loss": loss}
+        settings = {**asdict(self), "device": device.to_json(), "loss": loss}
         data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
         # A longer run begins like a shorter one.
         determining = {name: value for name, value in settings.items() if name != "iterations"}

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from qkd_pl.cli.job_commands import app
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
-from qkd_pl.devices.registry import EXACT
+from qkd_pl.devices.spec import EXACT
 from qkd_pl.networks.models import load_model, trained
 from qkd_pl.networks.networks import QAE, QNN
 

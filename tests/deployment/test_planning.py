@@ -11,7 +11,7 @@ from qkd_pl.datasets import topological_phases
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
@@ -22,6 +22,7 @@ LOOPBACK = DeviceSpec(
     name="loopback",
     plugin="qkd.ibm",
     shots=1000,
+    max_qpu_seconds=1000,
     options={"backend": "ibm_manila", "token_env": "QISKIT_IBM_TOKEN", "transpile_attempts": 2},
 )
 

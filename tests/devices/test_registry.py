@@ -108,11 +108,6 @@ def test_any_installed_device_can_be_named(write):
     assert load_devices(path)["m"].qnode(noisy, 1)() == pytest.approx(0.5)
 
 
-def test_anchors_of_yaml_work(write):
-    path = write("default: b\ndevices:\n  a: &a {plugin: default.qubit, shots: 10}\n  b:\n    <<: *a\n    shots: 20\n")
-    assert load_devices(path)["b"].shots == 20
-
-
 def test_seeds_make_sampling_reproducible(write):
     path = write("default: s\ndevices:\n  s: {plugin: default.qubit, shots: 50, seed: 1}\n")
     model = trained(QNN(2, 1), np.ones((2, 2, 3)))
@@ -144,6 +139,170 @@ def test_a_missing_file_is_an_error_even_if_others_exist(tmp_path, monkeypatch):
     monkeypatch.setenv("QKD_PL_DEVICES", str(tmp_path / "gone.yaml"))
     with pytest.raises(DeviceConfigError, match=r"gone\.yaml: no such device file"):
         load_devices()
+
+
+def test_an_unchanged_file_is_read_once(write):
+    path = write(GOOD)
+    assert load_devices(path) is load_devices(path)
+    first = load_devices(path)
+    path.write_text(GOOD + "    seed: 5\n")
+    assert load_devices(path) is not first
+    assert load_devices(path)["a"].seed == 5
+
+
+def test_a_home_directory_can_be_written_as_a_tilde(write, tmp_path, monkeypatch):
+    write(GOOD)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert load_devices("~/mine.yaml").default == "a"
+    monkeypatch.setenv("QKD_PL_DEVICES", "~/mine.yaml")
+    assert load_devices().default == "a"
+
+
+# --- what people call a device
+
+
+@pytest.mark.parametrize(
+    ("name", "plugin", "shots", "diff_method"),
+    [
+        ("default.qubit", "default.qubit", None, "backprop"),
+        ("lightning.qubit", "lightning.qubit", None, "adjoint"),
+        ("qkd.lightning", "qkd.lightning", None, "adjoint"),
+        ("default.mixed", "default.mixed", None, "backprop"),
+        ("qiskit.aer", "qiskit.aer", 4096, "parameter-shift"),
+        ("fake_torino", "qkd.ibm", 4096, "parameter-shift"),
+        ("aer", "qkd.ibm", 4096, "parameter-shift"),
+    ],
+)
+def test_a_plugin_or_a_simulated_backend_can_be_named(write, monkeypatch, name, plugin, shots, diff_method):
+    monkeypatch.setenv("QKD_PL_DEVICES", str(write(GOOD)))
+    spec = resolve_device(name)
+    assert (spec.name, spec.plugin, spec.shots, spec.diff_method) == (name, plugin, shots, diff_method)
+    assert not spec.runs_on_hardware
+    if plugin == "qkd.ibm":
+        assert spec.backend == name
+
+
+def test_an_entry_comes_before_a_plugin_of_the_same_name(write, monkeypatch):
+    path = write("default: aer\ndevices:\n  aer: {plugin: default.qubit}\n")
+    monkeypatch.setenv("QKD_PL_DEVICES", str(path))
+    assert resolve_device("aer").plugin == "default.qubit"
+
+
+@pytest.mark.parametrize("name", ["ibm_torino", "least_busy"])
+def test_a_bare_name_of_hardware_is_refused_with_the_entry_to_write(name, tmp_path, monkeypatch):
+    with pytest.raises(DeviceConfigError, match=f"{name}' is hardware.*entry") as refused:
+        resolve_device(name)
+    text = str(refused.value).partition("under devices:\n")[2]
+    path = tmp_path / "devices.yaml"
+    path.write_text(f"default: {name.removeprefix('ibm_')}\ndevices:\n{text}\n")
+    spec = load_devices(path)[name.removeprefix("ibm_")]
+    assert spec.backend == name
+    assert spec.runs_on_hardware
+    assert spec.max_qpu_seconds == 60
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("default.qbit", "default.qubit"),
+        ("lightening", "lightning"),
+        ("sampeld", "sampled"),
+        ("qkd.lightnin", "qkd.lightning"),
+        ("moon", "there are: lightning"),
+    ],
+)
+def test_a_misspelt_name_gets_the_nearest_ones(name, meant):
+    with pytest.raises(DeviceConfigError, match=rf"no device '{name}'.*{meant}"):
+        resolve_device(name)
+
+
+def test_a_pennylane_device_can_be_given():
+    model = trained(QNN(2, 1), np.ones((2, 2, 3)))
+    exact = model.logits(np.eye(4), "default")
+    for name in ("default.qubit", "lightning.qubit", "qkd.lightning"):
+        device = qml.device(name, wires=range(2))
+        np.testing.assert_allclose(model.logits(np.eye(4), device), exact, atol=1e-12)
+    given = resolve_device(qml.device("default.qubit", wires=2))
+    assert (given.name, given.shots, given.diff_method) == ("default.qubit", None, "backprop")
+    assert given.to_json() == {"name": "default.qubit", "shots": None, "diff_method": "backprop"}
+    assert not given.is_storable
+
+
+def test_a_given_device_must_hold_the_wires_of_the_network():
+    model = trained(QNN(3, 1), np.ones((2, 3, 3)))
+    with pytest.raises(DeviceConfigError, match=r"has the wires \[0, 1\]; the network needs \[0, 1, 2\].*\[2\]"):
+        model.logits(np.eye(8), qml.device("default.qubit", wires=2))
+
+
+def test_something_else_is_no_device():
+    with pytest.raises(DeviceConfigError, match="device is a int; it must be a name in"):
+        resolve_device(5)
+
+
+# --- specs made in Python
+
+
+def test_numpy_numbers_are_numbers():
+    spec = DeviceSpec(
+        name="a",
+        plugin="qkd.ibm",
+        shots=np.int64(10),
+        seed=np.int32(3),
+        max_qpu_seconds=np.float32(2),
+        options={"resilience_level": np.int64(1)},
+    )
+    assert (
+        spec.to_json()
+        == DeviceSpec(
+            name="a", plugin="qkd.ibm", shots=10, seed=3, max_qpu_seconds=2.0, options={"resilience_level": 1}
+        ).to_json()
+    )
+    assert type(spec.shots) is int
+    assert type(spec.options["resilience_level"]) is int
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (
+            {"plugin": "default.qbit"},
+            r"device 'a': plugin: 'default.qbit' is not installed \(did you mean default.qubit",
+        ),
+        ({"plugin": "default.qubit", "shots": 0}, "device 'a': shots: .*greater than 0"),
+        ({"plugin": "default.qubit", "colour": 1}, "device 'a': colour"),
+        ({"plugin": "qkd.ibm", "max_qpu_seconds": float("nan")}, "max_qpu_seconds"),
+        ({"plugin": "qkd.ibm", "max_qpu_seconds": float("inf")}, "max_qpu_seconds"),
+        ({"plugin": "qkd.ibm", "shots": 5, "options": {"backend": "ibm_torino"}}, "max_qpu_seconds: is missing"),
+        (
+            {"plugin": "qiskit.remote", "shots": 5, "options": {"backend": "ibm_torino"}},
+            "knows no limit of QPU time; on hardware use plugin qkd.ibm",
+        ),
+    ],
+    ids=str,
+)
+def test_errors_of_a_spec_are_ours(settings, named):
+    with pytest.raises(DeviceConfigError, match=named):
+        DeviceSpec(name="a", **settings)
+
+
+def test_a_changed_spec_is_checked():
+    spec = DeviceSpec(name="a", plugin="default.qubit", shots=5)
+    assert spec.changed(shots=7).shots == 7
+    with pytest.raises(DeviceConfigError, match="shots"):
+        spec.changed(shots=-1)
+
+
+def test_unknown_options_are_refused_when_the_device_is_made():
+    with pytest.raises(DeviceConfigError, match=r"max_worker: unknown key \(did you mean max_workers"):
+        DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1}).create(1)
+
+
+def test_objects_among_the_options_are_named_by_their_type():
+    spec = DeviceSpec(name="a", plugin="default.qubit", options={"seed": np.random.default_rng(0)})
+    assert not spec.is_storable
+    assert spec.to_json()["options"] == {"seed": "<numpy.random._generator.Generator>"}
+    assert DeviceSpec(name="a", plugin="default.qubit", options={"max_workers": 2}).is_storable
 
 
 def test_resolve_device(write, monkeypatch):
@@ -188,7 +347,7 @@ def test_resolve_device(write, monkeypatch):
         ({"plugin": "default.qubit", "wires": 5}, ["wires: unknown key"]),
         ({"plugin": "default.qubit", "options": {"max_workers": 1}}, ["options: unknown key"]),
         ({"plugin": "default.qubit", "gradient_options": [1]}, ["gradient_options", "dictionary"]),
-        ({"plugin": "default.qubit", "gradient_options": {"h": 1}}, ["gradient_options: parameter-shift takes no h"]),
+        ({"plugin": "default.qubit", "gradient_options": {"h": 1}}, ["gradient_options: backprop takes no h"]),
         (
             {"plugin": "default.qubit", "diff_method": "spsa", "gradient_options": {"directions": 1}},
             ["gradient_options: spsa takes no directions", "num_directions"],
@@ -232,10 +391,18 @@ def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowe
         (GOOD + "    seed: 2001-13-41\n", "not valid YAML"),
         (GOOD + "    seed: *nobody\n", "not valid YAML"),
         (GOOD + "---\n" + GOOD, "not valid YAML"),
+        ("default: b\ndevices:\n  a: &a {plugin: default.qubit}\n  b: *a\n", "alias .a: aliases are not allowed"),
+        ("default: b\ndevices:\n  a: &a {plugin: default.qubit}\n  b:\n    <<: *a\n", "aliases are not allowed"),
+        (GOOD + '    seed: !!int ""\n', "tags are not allowed"),
+        (GOOD + "    seed: !!float 5\n", "tags are not allowed"),
+        (GOOD + "    options: " + "[" * 30 + "]" * 30 + "\n", "more than 20 levels"),
+        (GOOD + "    options: " + "[" * 100_000 + "\n", "more than 20 levels"),
+        (GOOD + "    seed: 0x_\n", "not valid YAML"),
+        (GOOD + "#" * 1_000_000, "is larger than 1,000,000 bytes"),
         (b"default: \xff\xfe", "cannot be read"),
         (b"default: \x00", "not valid YAML"),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:60],
 )
 def test_a_wrong_file_is_one_error_that_names_it(write, text, named):
     with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: .*{named}"):

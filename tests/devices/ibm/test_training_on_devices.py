@@ -8,7 +8,7 @@ from loopback import Server
 from qkd_pl import QNN, KDTrainer
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import jobs
-from qkd_pl.devices.registry import DeviceSpec
+from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import CostLimitError
 from qkd_pl.gradients import vjp
 
@@ -17,6 +17,7 @@ WEIGHTS = np.random.default_rng(0).uniform(0, 2 * np.pi, NETWORK.weights_shape)
 HARDWARE = DeviceSpec(
     name="hardware",
     plugin="qkd.ibm",
+    max_qpu_seconds=100_000,
     shots=2000,
     options={"backend": "ibm_manila", "token_env": "QISKIT_IBM_TOKEN", "transpile_attempts": 1},
 )

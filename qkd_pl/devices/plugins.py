@@ -1,0 +1,78 @@
+"""What is known of a PennyLane device by its plugin's name alone, without importing PennyLane where that can be helped.
+
+``import pennylane`` takes seconds, and listing the devices of a file needs no simulator.
+"""
+
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+_GROUP = "pennylane.plugins"
+#: Devices that estimate from samples whatever they are asked for.
+SAMPLING_PLUGINS = ("qkd.ibm", "qiskit.remote", "qiskit.aer", "qiskit.basicsim")
+#: Devices whose ``backend`` may be IBM hardware.
+IBM_PLUGINS = ("qkd.ibm", "qiskit.remote")
+_BACKPROP_PLUGINS = ("default.qubit", "default.mixed")
+_ADJOINT_PLUGINS = ("qkd.lightning", "qkd.noisy", "lightning.qubit", "lightning.gpu", "lightning.kokkos")
+
+
+@cache
+def installed_plugins() -> Mapping[str, EntryPoint]:
+    """The PennyLane devices of all installed packages, by short name."""
+    return {point.name: point for point in sorted(entry_points(group=_GROUP), key=lambda point: point.name)}
+
+
+def best_diff_method(plugin: str, shots: int | None) -> str:
+    """The cheapest method that gives exact gradients on a device: adjoint, backprop, or else parameter shift.
+
+    Example:
+        >>> best_diff_method("lightning.qubit", shots=None), best_diff_method("lightning.qubit", shots=100)
+        ('adjoint', 'parameter-shift')
+    """
+    if shots is None and plugin in _ADJOINT_PLUGINS:
+        return "adjoint"
+    if shots is None and plugin in _BACKPROP_PLUGINS:
+        return "backprop"
+    return "parameter-shift"
+
+
+def supports_backprop(plugin: str) -> bool:
+    """Whether the device is a simulator through which derivatives can be propagated."""
+    return plugin in _BACKPROP_PLUGINS
+
+
+def is_simulated(backend: str) -> bool:
+    """Whether a backend's name is that of a simulator on this machine: ``aer``, or a fake device of Qiskit.
+
+    Example:
+        >>> is_simulated("fake_torino"), is_simulated("ibm_torino"), is_simulated("least_busy")
+        (True, False, False)
+    """
+    return backend == "aer" or backend.startswith("fake_")
+
+
+@cache
+def device_keywords(plugin: str) -> set[str]:
+    """Keyword arguments of a device's constructor and, where it passes them on, of its parents'."""
+    keywords: set[str] = set()
+    for parent in inspect.getmro(installed_plugins()[plugin].load()):
+        if "__init__" not in vars(parent):
+            continue
+        parameters = inspect.signature(vars(parent)["__init__"]).parameters.values()
+        keywords |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return keywords - {"self", "wires", "shots"}
+
+
+@cache
+def gradient_keywords(diff_method: str) -> set[str]:
+    """Keyword arguments of PennyLane's gradient transform; the exact methods of simulators have none."""
+    from pennylane import gradients
+
+    transforms: dict[str, Any] = {"parameter-shift": gradients.param_shift, "spsa": gradients.spsa_grad}
+    if diff_method not in transforms:
+        return set()
+    return set(inspect.signature(transforms[diff_method]).parameters) - {"tape", "argnum", "sampler_rng"}
