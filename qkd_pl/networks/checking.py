@@ -46,7 +46,7 @@ def quantum_function(network: Network, n_features: int | None = None) -> Callabl
         return known[1]
     function = check_network(network, n_features)
     with suppress(TypeError):  # objects with slots are checked each time
-        _known[key] = weakref.ref(network, lambda _: _known.pop(key, None)), function
+        _known[key] = weakref.ref(network, lambda _, known=_known: known.pop(key, None)), function
     return function
 
 
