@@ -76,16 +76,19 @@ def plan(
 
 def _tapes(model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
     """The model's circuit with all rows of inputs, as the device runs it."""
-    function: Any = quantum_function(model.network, rows.shape[-1])
+    function = quantum_function(model.network, rows.shape[-1])
     try:
-        tapes = [qml.tape.make_qscript(function)(rows, model.weights)]
-    except RowsDifferError:
-        tapes = [qml.tape.make_qscript(function)(row, model.weights) for row in rows]
-    tapes = [tape.copy(shots=spec.shots) for tape in tapes]
+        tape = qml.tape.make_qscript(function)(rows, model.weights).copy(shots=spec.shots)
+    except RowsDifferError as error:
+        raise InvalidInputError(
+            "the circuit's gates depend on its inputs; a job takes one circuit with parameters (the device runs it: "
+            "model.outputs(inputs, device))"
+        ) from error
     if spec.causal_cone:
-        tapes = [causal_cone(tape)[0][0] for tape in tapes]
+        (tape,), _ = causal_cone(tape)
     pipeline, _ = device.preprocess()
-    return pipeline(tapes)[0]
+    tapes, _ = pipeline([tape])
+    return tapes
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:

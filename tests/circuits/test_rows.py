@@ -30,10 +30,10 @@ def test_one_circuit_does_what_each_row_does(rng):
 @pytest.mark.parametrize(
     "differing",
     [
-        lambda row, _: [qml.RX(row[0], wires=0)] * int(row[1]) and qml.expval(qml.Z(0)),
+        lambda row, _: [qml.RX(row[0], wires=0) for _ in range(int(row[1]))] and qml.expval(qml.Z(0)),
         lambda row, _: (qml.RX if row[0] else qml.RY)(0.1, wires=0) and qml.expval(qml.Z(0)),
         lambda row, _: qml.RX(0.3, wires=int(row[0])) and qml.expval(qml.Z(0)),
-        lambda row, _: qml.BasisState(row.astype(int), wires=[0, 1]) and qml.expval(qml.Z(0)),
+        lambda row, _: qml.BasisState(row.astype(int) % 2, wires=[0, 1]) and qml.expval(qml.Z(0)),
         lambda row, _: qml.RX(0.3, wires=0) and qml.expval(row[0] * qml.Z(0)),
     ],
     ids=["number", "kind", "wires", "no batch", "observable"],
