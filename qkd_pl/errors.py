@@ -86,3 +86,7 @@ class ClusterError(QKDError, ConnectionError):
 
 class WorkerLostError(QKDError, RuntimeError):
     """A worker process died before it returned its results."""
+
+
+class LowFidelityWarning(UserWarning):
+    """A circuit is likely to lose its signal on the device that it is about to run on."""

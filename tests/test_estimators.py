@@ -14,9 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
-from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
-from qkd_pl.circuits.preparations import Preparations
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier, QNNRegressor
+from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 
@@ -38,7 +37,7 @@ def fitted(blobs) -> QNNClassifier:
 
 # check_array_api_input skips itself unless SCIPY_ARRAY_API is set before SciPy is imported; all others must pass.
 @pytest.mark.filterwarnings("ignore:Skipping check check_array_api_input:sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([QNNClassifier(random_state=0)])
+@parametrize_with_checks([QNNClassifier(random_state=0), QNNRegressor(random_state=0)])
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
 
@@ -66,10 +65,10 @@ def test_settings_count_when_it_is_fitted_the_next_time(blobs):
     np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
 
 
-def test_an_embedding_of_the_users_own(blobs):
+def test_an_embedding_that_was_added(blobs, monkeypatch):
+    monkeypatch.setitem(EMBEDDINGS, "also_angle", EMBEDDINGS["angle"])
     features, labels = blobs
-    own = Embedding(lambda inputs, n_qubits: Preparations.pure(inputs), EMBEDDINGS["angle"].apply)
-    added, angle = quick(embedding=own).fit(features, labels), quick(embedding="angle").fit(features, labels)
+    added, angle = quick(embedding="also_angle").fit(features, labels), quick(embedding="angle").fit(features, labels)
     np.testing.assert_array_equal(added.logits(features), angle.logits(features))
 
 

@@ -7,16 +7,16 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
 
 from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.data_files import read_samples
 from qkd_pl.cli.python_names import named_object
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import combine
-from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from qkd_pl.devices.ibm.jobs.ledger import Receipt
@@ -33,7 +33,8 @@ def submit_command(
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
     samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
     data: Annotated[
-        Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
+        Path | None,
+        typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
     network: Annotated[
@@ -41,11 +42,15 @@ def submit_command(
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate a model on a device: plan it, print its cost, write a receipt and send it as one job."""
     from qkd_pl.deployment.planning import plan
     from qkd_pl.devices.ibm.jobs.jobs import submit
+    from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
     from qkd_pl.devices.registry import resolve_device
     from qkd_pl.devices.spec import EXACT, DeviceSpec
     from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
@@ -61,6 +66,10 @@ def submit_command(
         planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
         if not as_json:
             print(f"plan:    {planned.cost}")
+        if dry_run:
+            seconds = rehearse(planned)
+            print(json.dumps({**planned.summary(), "ibm_qpu_seconds": seconds}) if as_json else _rehearsed(seconds))
+            return
         job = submit(replace(planned, exact_logits=loaded.outputs(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
@@ -136,7 +145,7 @@ def cancel_command(
 
 def _inputs(
     model: "TrainedNetwork", samples: int, data: Path | None, autoencoder: Path | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     from qkd_pl.datasets import topological_phases
     from qkd_pl.devices.spec import EXACT
     from qkd_pl.networks.composed import EncodedNetwork
@@ -146,7 +155,8 @@ def _inputs(
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
     if data is not None:
-        inputs, labels = _read(data, samples)
+        inputs, labels = read_samples(data)
+        inputs, labels = inputs[:samples], None if labels is None else labels[:samples]
     elif not isinstance(model.network, EncodedNetwork) and getattr(model.network, "embedding", None) != "state":
         embedding = getattr(model.network, "embedding", None)
         raise InvalidInputError(f"a model with embedding {embedding!r} needs --data")
@@ -156,16 +166,6 @@ def _inputs(
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
-
-
-def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such data file")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return stored["inputs"][:samples], stored["labels"][:samples]
-    except (KeyError, IndexError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
-        raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
 def _describe(receipt: "Receipt") -> dict[str, Any]:
@@ -179,6 +179,10 @@ def _describe(receipt: "Receipt") -> dict[str, Any]:
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
     }
+
+
+def _rehearsed(seconds: float) -> str:
+    return f"IBM:     about {seconds:,.0f} QPU seconds by its own estimate; nothing was run"
 
 
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pennylane.tape import QuantumScript
 
 from qkd_pl.checks import checked_labels
 from qkd_pl.circuits.rows import RowsDifferError
-from qkd_pl.devices.causal_cone import causal_cone
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.structure import expectations
+from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
@@ -62,20 +64,33 @@ def plan(
     batch = model.encode(inputs)
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
-    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    tapes, preparations = _tapes(model, rows, spec, quantum_device)
+    jobs = quantum_device.plan(tapes)
+    if len(jobs.compiled) > 1:
+        raise InvalidInputError("the circuit has matrices that depend on its inputs, which are no circuit parameters")
+    parts = [expectations(each, len(model.network.wires))[0] for each in tapes[0].measurements]
+    if all(part.operator is None for part in parts):
+        raise InvalidInputError("all observables are multiples of the identity: there is nothing to measure")
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
-        cost=jobs.cost(quantum_device.backend),
+        cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
-        recombination=Recombination.of(batch.weights),
+        recombination=Recombination.of(
+            batch.weights,
+            np.array([part.constant for part in parts]),
+            np.array([part.operator is not None for part in parts]),
+        ),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
+        preparations=tuple(preparations),
     )
 
 
-def _tapes(model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
-    """The model's circuit with all rows of inputs, as the device runs it."""
+def _tapes(
+    model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
+) -> tuple[Sequence[QuantumScript], list[Preparation]]:
+    """The model's circuit with all rows of inputs, as the device runs it, and how their states are prepared."""
     function = quantum_function(model.network, rows.shape[-1])
     try:
         tape = qml.tape.make_qscript(function)(rows, model.weights).copy(shots=spec.shots)
@@ -84,11 +99,10 @@ def _tapes(model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IB
             "the circuit's gates depend on its inputs; a job takes one circuit with parameters (the device runs it: "
             "model.outputs(inputs, device))"
         ) from error
-    if spec.causal_cone:
-        (tape,), _ = causal_cone(tape)
+    tape, preparations = prepared(tape, device.preparer)
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
-    return tapes
+    return tapes, preparations
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -46,8 +47,12 @@ def quantum_function(network: Network, n_features: int | None = None) -> Callabl
         return known[1]
     function = check_network(network, n_features)
     with suppress(TypeError):  # objects with slots are checked each time
-        _known[key] = weakref.ref(network, lambda _, known=_known: known.pop(key, None)), function
+        _known[key] = weakref.ref(network, partial(_forget, _known, key)), function
     return function
+
+
+def _forget(known: dict, key: tuple[int, int | None], _: weakref.ref) -> None:
+    known.pop(key, None)  # the module's own name may be gone at the interpreter's end
 
 
 def is_ours(network: Network) -> bool:

@@ -16,6 +16,7 @@ from qkd_pl.networks.protocol import Network
 from qkd_pl.networks.regression import TrainedRegressor as TrainedRegressor
 
 Task = Literal["classification", "regression", "compression"]
+Model = TrainedQNN | TrainedRegressor | TrainedQAE
 _MODELS: dict[str, type[TrainedNetwork]] = {each.task: each for each in (TrainedQNN, TrainedRegressor, TrainedQAE)}
 
 

@@ -59,7 +59,8 @@ class QNN(_Layered):
     Attributes:
         n_qubits, n_layers: size of the ansatz.
         n_classes: K; by default 2, or as many as there are ``observables``. The logit of class k is ⟨Z⟩ on wire k; with
-            more classes than qubits ⟨2|k⟩⟨k| - I⟩ on the first ⌈log₂ K⌉ wires. All are in [-1, 1].
+            more classes than qubits ⟨2|k⟩⟨k| - I⟩ on the first ⌈log₂ K⌉ wires. All are in [-1, 1]. 1 is a single
+            output: a number, or two classes with logits (z, -z).
         embedding: ``"state"``, ``"amplitude"``, ``"phase"``, ``"angle"`` or ``"basis"``
             (:data:`qkd_pl.circuits.embeddings.EMBEDDINGS`), or a :class:`~qkd_pl.circuits.embeddings.Embedding`.
         rotations, entangler, topology, closing_rotations: see :class:`qkd_pl.circuits.ansatz.Ansatz`.
@@ -97,7 +98,7 @@ class QNN(_Layered):
         default = 2 if self.observables is None else max(2, len(self.observables))
         if self.n_classes is None:
             object.__setattr__(self, "n_classes", default)
-        check_count("n_classes", self.n_classes, at_least=2)
+        check_count("n_classes", self.n_classes)
         if self.observables is None:
             class_observables(self.n_classes, n_qubits)  # type: ignore[arg-type]
         elif self.n_classes != default:

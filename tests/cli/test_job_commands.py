@@ -15,9 +15,11 @@ from qkd_pl.cli.job_commands import app
 from qkd_pl.cli.python_names import named_object
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
+from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
 from qkd_pl.devices.spec import EXACT
 from qkd_pl.networks.models import load_model, trained
 from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.upstream import runtime
 
 RUN = "import sys; from qkd_pl.cli.job_commands import app; app(sys.argv[1:])"
 
@@ -63,6 +65,22 @@ def test_submit_says_what_to_do_next(model: Path) -> None:
     assert "2 circuits" in printed
     assert f"qkd-pl result {job.id}" in printed
     assert str(job.ledger.path) in printed
+
+
+@pytest.mark.skipif(not runtime.can_rehearse(), reason="the client has no dry run yet")
+def test_ibms_estimate_stands_beside_ours(model: Path, direct: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.rehearsal.rehearse", lambda plan: rehearse(make_plan()))
+    printed = run("submit", model, "--samples", 2, "--dry-run")
+    assert "about 6 QPU seconds; depth" in printed, "two circuits and the learning of the read-out"
+    assert "IBM:     about 4 QPU seconds by its own estimate; nothing was run" in printed
+    assert json.loads(run("submit", model, "--samples", 2, "--dry-run", "--json"))["ibm_qpu_seconds"] == 3.5
+    assert jobs() == []
+
+
+def test_a_simulator_has_no_estimate_of_ibms(model: Path) -> None:
+    finished = CliRunner().invoke(app, ["submit", str(model), "--samples", "2", "--dry-run"])
+    assert finished.exit_code == 1
+    assert "is a simulator" in finished.stderr
 
 
 def test_jobs_and_cancel(direct: Server) -> None:

@@ -48,8 +48,8 @@ def test_it_is_saved_as_two_and_trained_further(rng, tmp_path):
     np.testing.assert_array_equal(loaded.logits(states), whole.logits(states))
     np.testing.assert_array_equal(loaded.named_weights["encoder"], autoencoder.weights)
     np.testing.assert_array_equal(loaded.named_weights["student"], reader.weights)
-    trainer = kd.KDTrainer(iterations=20, learning_rate=0.05, logit_scale=10.0)
-    tuned = trainer.fit(whole.network, (states, labels), initial_weights=whole.named_weights)
+    trainer = kd.KDTrainer(iterations=20, learning_rate=0.05)
+    tuned = trainer.fit(whole.network, (states, labels), initial=whole.named_weights)
     assert tuned.history[-1]["loss"] < tuned.history[0]["loss"]
     assert np.abs(tuned.named_weights["encoder"] - autoencoder.weights).max() > 1e-3
 

@@ -48,7 +48,7 @@ def test_a_teacher_and_a_student(name, rng):
     labels = teacher.predict(inputs)
     start = teacher.weights + 0.4
     student = kd.KDTrainer(iterations=25, learning_rate=0.1).fit(
-        network, (inputs, None), teacher=kd.Ensemble([teacher]), initial_weights=start
+        network, (inputs, None), teacher=kd.Ensemble([teacher]), initial=start
     )
     assert student.history[-1]["loss"] < 0.5 * student.history[0]["loss"]
     assert student.score(inputs, labels) >= kd.trained(network, start).score(inputs, labels)

@@ -5,7 +5,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from qiskit.exceptions import QiskitError
@@ -14,10 +14,13 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
 from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.upstream import runtime
+from qkd_pl.upstream.runtime import Generation, Primitive
 
-Primitive = Literal["estimator", "sampler"]
 #: Name of the classical register that Sampler circuits measure into.
 REGISTER = "meas"
+#: Options of a payload that are not the client's.
+OUR_OPTIONS = frozenset({"seed", "primitives"})
 _FORMAT = 1
 _PUB_TYPES: dict[str, type[EstimatorPub] | type[SamplerPub]] = {"estimator": EstimatorPub, "sampler": SamplerPub}
 _MAX_SEED = 2**31 - 1
@@ -54,7 +57,8 @@ class Payload:
             parameters of shape (rows, parameters) and a precision (0 for exact simulation). A Sampler PUB holds an
             ISA circuit with one classical register ``meas`` whose bit i is wire i, parameters and shots.
         options: JSON-able settings as the user chose them: those of qiskit-ibm-runtime's ``EstimatorOptions`` or
-            ``SamplerOptions``, and ``seed`` in 1..2³¹−1 for simulators.
+            ``SamplerOptions``; ``seed`` in 1..2³¹−1 for simulators; and ``primitives``, the generation of the client's
+            primitives that sends the job and that it was priced for, by default the one to prefer of those installed.
     """
 
     primitive: Primitive
@@ -72,6 +76,11 @@ class Payload:
         if seed is not None and not (isinstance(seed, int) and 1 <= seed <= _MAX_SEED):
             # Aer and the client treat 0 as "no seed".
             raise InvalidInputError(f"seed={seed!r}: allowed are 1..{_MAX_SEED}")
+
+    @property
+    def generation(self) -> Generation:
+        """Of the client's primitives, that sends the job."""
+        return runtime.generation(self.options.get("primitives"))
 
     @property
     def shots(self) -> int | None:
@@ -106,6 +115,13 @@ class Payload:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error})") from error
+
+
+def replaced(pub: EstimatorPub | SamplerPub, circuit: Any) -> EstimatorPub | SamplerPub:
+    """The same PUB with another circuit of the same parameters."""
+    if isinstance(pub, SamplerPub):
+        return SamplerPub(circuit, pub.parameter_values, pub.shots)
+    return EstimatorPub(circuit, pub.observables, pub.parameter_values, pub.precision)
 
 
 def estimator_pub(circuit: Any, observables: Any, parameters: np.ndarray, shots: int | None) -> EstimatorPub:

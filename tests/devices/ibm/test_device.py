@@ -11,6 +11,7 @@ from pennylane import numpy as pnp
 
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.upstream import runtime
 
 EXACT = 1e-9
 N = 3
@@ -335,6 +336,7 @@ def test_options_and_seed_reach_the_payload():
     tape = qml.tape.QuantumScript([qml.RX(0.3, 0)], [qml.expval(qml.PauliZ(0))], shots=10)
     options = dict(device.plan([tape]).payloads[0].options)
     assert options.pop("seed") >= 1
+    assert options.pop("primitives") == runtime.installed()[0], "the payload must be sent as it was priced"
     assert options == {"resilience_level": 1, "dynamical_decoupling": {"enable": True}}
 
 

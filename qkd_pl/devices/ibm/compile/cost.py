@@ -8,9 +8,12 @@ from typing import Any
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
+from qiskit.transpiler import Target
 
 from qkd_pl.devices.ibm.compile.transpile import estimated_fidelity, two_qubit_gates
 from qkd_pl.devices.ibm.payload import Payload
+from qkd_pl.devices.ibm.service import executor
+from qkd_pl.upstream.runtime import Generation
 
 SECONDS_PER_JOB = 2.0
 SECONDS_PER_EXECUTION = 0.00035
@@ -63,23 +66,23 @@ def qpu_seconds(executions: Sequence[int], repetition_delay: float | None = None
     return sum(SECONDS_PER_JOB + (SECONDS_PER_EXECUTION + further_delay) * each for each in executions)
 
 
-def price(payloads: Sequence[Payload], backend: Any) -> Cost:
-    """Cost of running ``payloads`` on ``backend``, whose calibration gives the estimated fidelity."""
+def price(payloads: Sequence[Payload], target: Target) -> Cost:
+    """Cost of running ``payloads`` on a backend with this target, whose error rates give the estimated fidelity."""
     circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
-    executions = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
+    shots = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
     seconds = [
-        qpu_seconds([count + learning_executions(payload)], payload.options.get("execution", {}).get("rep_delay"))
-        for count, payload in zip(executions, payloads, strict=True)
+        qpu_seconds([_executions(payload, count)], payload.options.get("execution", {}).get("rep_delay"))
+        for payload, count in zip(payloads, circuits, strict=True)
     ]
     distinct = {id(pub.circuit): pub for payload in payloads for pub in payload.pubs}.values()
     return Cost(
         jobs=len(payloads),
         circuits=sum(circuits),
-        shots=sum(executions),
+        shots=sum(shots),
         qpu_seconds=sum(seconds),
         depth=max((pub.circuit.depth() for pub in distinct), default=0),
         two_qubit_gates=max((two_qubit_gates(pub.circuit) for pub in distinct), default=0),
-        estimated_fidelity=min((_fidelity(pub, backend) for pub in distinct), default=1.0),
+        estimated_fidelity=min((_fidelity(pub, target) for pub in distinct), default=1.0),
     )
 
 
@@ -94,7 +97,8 @@ def repetitions(options: Mapping[str, Any]) -> int:
     if resilience.get("pec_mitigation"):
         return max(1, math.ceil(resilience.get("pec", {}).get("max_overhead") or _DEFAULT_PEC_OVERHEAD))
     if resilience.get("zne_mitigation", options.get("resilience_level") == 2):
-        return len(resilience.get("zne", {}).get("noise_factors") or _DEFAULT_NOISE_FACTORS)
+        factors = resilience.get("zne", {}).get("noise_factors")
+        return len(_DEFAULT_NOISE_FACTORS if factors in (None, "auto") else factors)
     return 1
 
 
@@ -103,8 +107,11 @@ def learning_executions(payload: Payload) -> int:
 
     Probabilistic error cancellation and amplification learn layers of two-qubit gates (qiskit-ibm-runtime's
     ``LayerNoiseLearningOptions``: each in 9 bases, at several depths), of which there are no more than the circuits
-    have. Learning of the read-out is counted if its number of shots is chosen; IBM's estimate includes the default.
+    have. The newer client's jobs learn the read-out only (:mod:`qkd_pl.devices.ibm.service.executor`). Otherwise
+    learning of the read-out is counted if its number of shots is chosen; IBM's estimate includes the default.
     """
+    if payload.generation is Generation.EXECUTOR:
+        return executor.learning_executions(payload.options, payload.primitive, payload.shots or 0)
     resilience = payload.options.get("resilience", {})
     readout = resilience.get("measure_noise_learning", {})
     shots, executions = readout.get("shots_per_randomization"), 0
@@ -126,6 +133,14 @@ def learning_executions(payload: Payload) -> int:
     return executions + per_layer * (layers if limit is None else min(layers, limit))
 
 
+def _executions(payload: Payload, circuits: int) -> int:
+    """Circuits × shots as hardware runs them, with what error mitigation needs to learn."""
+    shots = payload.shots or 0
+    if shots and payload.generation is Generation.EXECUTOR:
+        shots = executor.shots_per_circuit(payload.options, payload.primitive, shots)
+    return circuits * shots + learning_executions(payload)
+
+
 def _is_on_two_qubits(instruction: Any) -> bool:
     return len(instruction.qubits) == 2
 
@@ -138,10 +153,10 @@ def _bound_circuits(pub: EstimatorPub | SamplerPub) -> int:
     return rows * len(PauliList(words).group_commuting(qubit_wise=True))
 
 
-def _fidelity(pub: EstimatorPub | SamplerPub, backend: Any) -> float:
+def _fidelity(pub: EstimatorPub | SamplerPub, target: Target) -> float:
     if isinstance(pub, SamplerPub):
-        return estimated_fidelity(pub.circuit, backend)
+        return estimated_fidelity(pub.circuit, target)
     words = {word for observable in pub.observables.ravel().tolist() for word in observable}
     # Qiskit writes qubit 0 last.
     measured = {index for word in words for index, letter in enumerate(reversed(word)) if letter != "I"}
-    return estimated_fidelity(pub.circuit, backend, measured)
+    return estimated_fidelity(pub.circuit, target, measured)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.devices.ibm.compile.cost import Cost
+from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.errors import CostLimitError
@@ -25,6 +26,8 @@ class Plan:
         max_qpu_seconds: the device's limit, ``None`` for none.
         labels: int (n,), if they were given.
         exact_logits: float64 (n, K), what the model gives without noise.
+        preparations: how the states of the inputs are prepared, in the order of the circuit; empty where inputs enter
+            as angles. Fidelities are those of rows of circuit inputs, of which a mixed input has several.
     """
 
     payloads: tuple[Payload, ...]
@@ -35,6 +38,7 @@ class Plan:
     max_qpu_seconds: float | None = None
     labels: np.ndarray | None = None
     exact_logits: np.ndarray | None = None
+    preparations: tuple[Preparation, ...] = ()
 
     def check_limit(self) -> None:
         """Refuse to cost more than the device allows.
@@ -49,8 +53,12 @@ class Plan:
             )
 
     def summary(self) -> dict[str, Any]:
-        """Cost and layouts, JSON-able."""
-        return {**asdict(self.cost), "layouts": [list(layout) for layout in self.layouts]}
+        """Cost, layouts and state preparation, JSON-able."""
+        return {
+            **asdict(self.cost),
+            "layouts": [list(layout) for layout in self.layouts],
+            "preparations": [preparation.summary() for preparation in self.preparations],
+        }
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What the receipt has to hold besides the circuits."""

@@ -8,7 +8,6 @@ import numpy as np
 from pennylane.measurements import MeasurementProcess, VarianceMP
 from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
-from pennylane_qiskit.converter import QISKIT_OPERATION_MAP
 from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import PauliList, SparsePauliOp
@@ -16,6 +15,7 @@ from qiskit.quantum_info import PauliList, SparsePauliOp
 from qkd_pl.devices.ibm.compile.observables import pauli_sentence, sparse_pauli_op, split_constant
 from qkd_pl.devices.ibm.compile.tapes import is_sampled
 from qkd_pl.devices.ibm.payload import REGISTER
+from qkd_pl.upstream.plugin import QISKIT_OPERATION_MAP
 
 _SKIPPED = ("GlobalPhase", "Identity")
 
@@ -90,6 +90,13 @@ def parameterised_circuit(tape: QuantumScript, n_wires: int) -> QuantumCircuit:
         circuit.add_register(register)
         circuit.measure(range(n_wires), register)
     return circuit
+
+
+def measured_wires(measured: Sequence[tuple[Expectation, ...]]) -> set[int]:
+    """Wires on which some operator is not the identity."""
+    operators = [part.operator for parts in measured for part in parts if part.operator is not None]
+    words = [pauli for operator in operators for pauli in operator.paulis]
+    return {int(wire) for word in words for wire in np.flatnonzero(word.x | word.z)}
 
 
 def measurement_bases(operators: Sequence[SparsePauliOp]) -> int:

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from qkd_pl.devices.ibm.service import deadline
-from qkd_pl.devices.ibm.service.connection import SafeService, harden, translate
+from qkd_pl.devices.ibm.service.connection import SafeService, translate
 from qkd_pl.errors import BackendError, CredentialsError, ServiceError
 
 _HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
@@ -69,7 +69,7 @@ def connect(token_env: str | None = None, instance: str | None = None) -> Any:
     except Exception as error:
         failure = _connection_error(error, token, token_env)
     else:
-        harden(service)
+        service.secure_all()
         return service
     raise failure
 
@@ -124,7 +124,7 @@ def _hardware(name: str, n_wires: int, token_env: str | None, instance: str | No
     except Exception as error:
         reason = _redacted(error, token)
     else:
-        harden(service)
+        service.secure_all()
         return backend
     raise BackendError(f"backend {name!r} is not available to this account: {reason}")
 

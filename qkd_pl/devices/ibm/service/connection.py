@@ -10,7 +10,6 @@ from typing import Any
 
 import requests
 from ibm_cloud_sdk_core import ApiException
-from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 from requests.adapters import HTTPAdapter
@@ -19,6 +18,7 @@ from urllib3 import Retry
 
 from qkd_pl.devices.ibm.service import deadline
 from qkd_pl.errors import BackendError, CredentialsError, QKDError, ServiceError
+from qkd_pl.upstream.runtime import WatchedService
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 60.0
@@ -32,29 +32,14 @@ _ACCESS_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
 _HINT = "set the environment variable that the device's token_env names, or save a Qiskit account"
 
 
-class SafeService(QiskitRuntimeService):
-    """The client's service, with connections that are safe before they are used.
+class SafeService(WatchedService):
+    """The client's service, with connections that are safe before they are used."""
 
-    Without an instance, its constructor asks every instance of the account for its backends.
-    """
-
-    def _create_new_cloud_api_client(self, instance: str) -> Any:
-        client = super()._create_new_cloud_api_client(instance)
-        _harden(client)
-        return client
-
-
-def harden(service: QiskitRuntimeService) -> None:
-    """Make every connection that ``service`` holds safe; once is enough, twice does no harm."""
-    for client in {id(each): each for each in (service._active_api_client, *service._api_clients.values())}.values():
-        _harden(client)
-
-
-def _harden(client: Any) -> None:
-    session = client._session  # the client offers no public way to its HTTP sessions
-    session.mount("https://", _PatientAdapter())
-    if not isinstance(session.auth, _BearerAuth):
-        session.auth = _BearerAuth(session.auth)
+    def secure(self, session: requests.Session) -> None:
+        """Once is enough, twice does no harm."""
+        session.mount("https://", _PatientAdapter())
+        if not isinstance(session.auth, _BearerAuth):
+            session.auth = _BearerAuth(session.auth)
 
 
 def translate(error: BaseException, what: str, secrets: Iterable[str] = ()) -> BaseException:

@@ -1,8 +1,12 @@
 """What can become of a job."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from qkd_pl.errors import ServiceError
+
+_RAN_TOO_LONG = 1305  # the service's reason code
 
 
 class Stage(StrEnum):
@@ -45,8 +49,24 @@ def combine(parts: Sequence[T]) -> T:
     return min(parts, key=_PRECEDENCE.index)
 
 
+def status_of(job: Mapping[str, Any]) -> tuple[Status, str | None]:
+    """Status in the service's description of a job, and the reason if it failed.
+
+    Raises:
+        ServiceError: the description holds no status.
+    """
+    state = job.get("state")
+    word = state.get("status") if isinstance(state, dict) else None
+    if not isinstance(state, dict) or not isinstance(word, str):
+        raise ServiceError(f"the answer about a job lacks what it should hold, a status: {dict(job)!r:.100}")
+    code = state.get("reason_code", state.get("reasonCode"))
+    status = Status.FAILED if code == _RAN_TOO_LONG else from_service(word)
+    reason = state.get("reason") or (word if status is Status.FAILED and "RAN" in word.upper() else None)
+    return status, str(reason) if status is Status.FAILED and reason else None
+
+
 def from_service(text: str) -> Status:
-    """Status from the client's word for it; everything that begins with CANCELLED is final.
+    """Status from the service's word for it; everything that begins with CANCELLED is final.
 
     Of a job that was stopped for running too long the service says ``"CANCELLED - RAN TOO LONG"``.
     """

@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+from qiskit.converters import circuit_to_dag, dag_to_circuit
 from qiskit.primitives import BackendEstimatorV2, BitArray, PrimitiveResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerSimulator
 from qiskit_aer.primitives import EstimatorV2 as ExactEstimator
 from qiskit_aer.primitives import SamplerV2 as AerSampler
-from qiskit_ibm_runtime import Batch, EstimatorV2, SamplerV2
-from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
+from qiskit_ibm_runtime import Batch
 
-from qkd_pl.devices.ibm.payload import REGISTER, Payload, Primitive
+from qkd_pl.devices.ibm.payload import OUR_OPTIONS, REGISTER, Payload, replaced
 from qkd_pl.errors import InvalidInputError, JobResultError
-
-_OPTION_TYPES = {"estimator": EstimatorOptions, "sampler": SamplerOptions}
+from qkd_pl.upstream import runtime
+from qkd_pl.upstream.runtime import Generation, Primitive
 
 
 def is_simulator(backend: Any) -> bool:
@@ -27,7 +27,7 @@ def is_simulator(backend: Any) -> bool:
 
 
 def check_options(primitive: Primitive, options: Mapping[str, Any]) -> None:
-    """Refuse ``options`` that the primitive does not have, by the client's own validation.
+    """Refuse ``options`` of a payload that the primitive does not have, by the client's own validation.
 
     Raises:
         InvalidInputError: names the primitive and what its validation says.
@@ -35,7 +35,7 @@ def check_options(primitive: Primitive, options: Mapping[str, Any]) -> None:
     _client_options(primitive, options, tags=())
 
 
-def send(payload: Payload, backend: Any, tags: Sequence[str] = (), batch: Any = None) -> Any:
+def send(payload: Payload, backend: Any, tags: Sequence[str] = (), batch: Any = None, rehearsal: bool = False) -> Any:
     """Start ``payload`` on ``backend`` and return the job at once.
 
     Args:
@@ -43,6 +43,7 @@ def send(payload: Payload, backend: Any, tags: Sequence[str] = (), batch: Any = 
         backend: an ``IBMBackend``, or an ``AerSimulator`` (which ignores mitigation options, with a warning).
         tags: the service keeps them with the job and finds it by them; a local job has none.
         batch: the value of :func:`open_batch` for the same backend.
+        rehearsal: the service only estimates what the job would use (:func:`runtime.can_rehearse`).
 
     Returns:
         The client's job: ``job_id()``, ``status()``, ``result()``, ``cancel()``.
@@ -50,8 +51,15 @@ def send(payload: Payload, backend: Any, tags: Sequence[str] = (), batch: Any = 
     options = _client_options(payload.primitive, payload.options, tags)
     if is_simulator(backend):
         return _simulate(payload, backend)
-    primitive = EstimatorV2 if payload.primitive == "estimator" else SamplerV2
-    return primitive(mode=batch or backend, options=options).run(list(payload.pubs))
+    primitive = runtime.primitive_type(payload.primitive, payload.generation)(mode=batch or backend, options=options)
+    return primitive.run(sendable(payload), **({"dry_run": True} if rehearsal else {}))
+
+
+def sendable(payload: Payload) -> list[EstimatorPub | SamplerPub]:
+    """The PUBs, whose circuits the client's own preparation may extend: one that remembers its layout warns of it."""
+    if payload.generation is Generation.V2:
+        return list(payload.pubs)
+    return [replaced(pub, dag_to_circuit(circuit_to_dag(pub.circuit))) for pub in payload.pubs]
 
 
 @contextmanager
@@ -105,18 +113,33 @@ def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
 
 
 def _client_options(primitive: Primitive, options: Mapping[str, Any], tags: Sequence[str]) -> Any:
-    chosen = {key: value for key, value in options.items() if key != "seed"}
+    generation = runtime.generation(options.get("primitives"))
+    chosen = {key: value for key, value in options.items() if key not in OUR_OPTIONS}
     if tags:
         chosen["environment"] = {**chosen.get("environment", {}), "job_tags": list(tags)}
     try:
-        return _OPTION_TYPES[primitive](**chosen)
+        made = runtime.options_type(primitive, generation)(**chosen)
     except (ValueError, TypeError) as error:
-        raise InvalidInputError(f"options of the {primitive}, {chosen}: {error}") from error
+        raise InvalidInputError(f"options of the {primitive} ({generation}), {chosen}: {error}") from error
+    if generation is Generation.EXECUTOR and (method := _needs_noise_model(options)):
+        raise InvalidInputError(
+            f"resilience.{method}: the newer client's jobs do not learn the noise that it needs; use primitives: v2"
+        )
+    return made
+
+
+def _needs_noise_model(options: Mapping[str, Any]) -> str | None:
+    """The mitigation that rests on learnt noise of the layers of two-qubit gates, if any."""
+    resilience = options.get("resilience", {})
+    if resilience.get("pec_mitigation"):
+        return "pec_mitigation"
+    zne = resilience.get("zne_mitigation", options.get("resilience_level") == 2)
+    return "zne.amplifier: pea" if zne and resilience.get("zne", {}).get("amplifier") == "pea" else None
 
 
 def _simulate(payload: Payload, backend: AerSimulator) -> Any:
     """Run in this process, on ``backend`` itself: the client's local mode copies the noise model for every job."""
-    ignored = sorted(set(payload.options) - {"seed", "environment"})
+    ignored = sorted(set(payload.options) - OUR_OPTIONS - {"environment"})
     if ignored:
         warnings.warn(f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it", stacklevel=3)
     seed = payload.options.get("seed")

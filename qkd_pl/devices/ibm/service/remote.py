@@ -4,19 +4,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from qiskit_ibm_runtime import QiskitRuntimeService
-
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import deadline as time_limits
 from qkd_pl.devices.ibm.service import primitives
 from qkd_pl.devices.ibm.service.backends import connect
-from qkd_pl.devices.ibm.service.connection import harden, translate
+from qkd_pl.devices.ibm.service.connection import SafeService, translate
 from qkd_pl.devices.ibm.service.deadline import Deadline, within
-from qkd_pl.devices.ibm.service.job_status import Status, from_service
-from qkd_pl.errors import BackendError, ServiceError
+from qkd_pl.devices.ibm.service.job_status import Status, status_of
+from qkd_pl.errors import BackendError, JobResultError, ServiceError
+from qkd_pl.upstream.runtime import Connections, decode_result
 
 CLOSE_SECONDS = 10.0
 DOWNLOAD_SECONDS = 3600.0  # a download that stalls ends sooner, by the connection's own limit
+_REASON_LENGTH = 2000  # characters
 T = TypeVar("T")
 
 
@@ -29,17 +29,20 @@ class Remote:
         instance: CRN of the instance that pays; ``None`` for the service's own choice.
     """
 
-    def __init__(self, service: QiskitRuntimeService, backend: str, instance: str | None = None) -> None:
+    def __init__(self, service: SafeService, backend: str, instance: str | None = None) -> None:
         self._service, self._name, self._instance = service, backend, instance
+        self._requests = Connections(service, instance)
         self._backend: Any = None
         account = service.active_account() or {}
         self._secrets = [account["token"]] if account.get("token") else []
 
-    def send(self, payload: Payload, tags: Sequence[str], deadline: Deadline, batch: Any = None) -> str:
+    def send(
+        self, payload: Payload, tags: Sequence[str], deadline: Deadline, batch: Any = None, rehearsal: bool = False
+    ) -> str:
         """Submit once and return the service's job id; a failure leaves it open whether there is a job."""
 
         def call() -> str:
-            return str(primitives.send(payload, self._resolve(), tags, batch).job_id())
+            return str(primitives.send(payload, self._resolve(), tags, batch, rehearsal).job_id())
 
         return self._call(call, "submitting the job", deadline)
 
@@ -59,21 +62,21 @@ class Remote:
         """Ids of all jobs with this tag, oldest first."""
 
         def call() -> list[str]:
-            found = self._service.jobs(job_tags=[tag], limit=None, instance=self._instance, descending=False)
-            return [job.job_id() for job in found]
+            return [str(job["id"]) for job in self._requests.jobs(tag, most=1000)]
 
         return self._call(call, "looking for the job by its tag", deadline)
 
     def status(self, service_id: str, deadline: Deadline) -> tuple[Status, str | None]:
         """Status of a job, and the reason if it failed."""
+        status, reason = status_of(self.job(service_id, deadline))
+        if status is Status.FAILED and not reason:
+            with suppress(BackendError):  # where the reason is not with the job, its result says why
+                reason = self._call(lambda: self._requests.result(service_id), "reading the reason", deadline)
+        return status, reason and reason[-_REASON_LENGTH:]
 
-        def call() -> tuple[Status, str | None]:
-            job = self._service.job(service_id)
-            word = str(job.status())
-            status = from_service(word)
-            return status, (job.error_message() or word) if status is Status.FAILED else None
-
-        return self._call(call, f"asking for the status of {service_id}", deadline)
+    def job(self, service_id: str, deadline: Deadline) -> Mapping[str, Any]:
+        """What the service says about a job."""
+        return self._call(lambda: self._requests.job(service_id), f"asking for the status of {service_id}", deadline)
 
     def values(self, service_id: str, payload: Payload, deadline: Deadline) -> list[Any]:
         """Checked numbers of a finished job, one array for each PUB.
@@ -81,21 +84,20 @@ class Remote:
         Raises:
             JobResultError: the download is incomplete or not what was asked for.
         """
-
-        def call() -> Any:
-            return self._service.job(service_id).result(timeout=DOWNLOAD_SECONDS)
-
         what = f"reading the result of {service_id}"
-        return primitives.values(self._call(call, what, deadline, DOWNLOAD_SECONDS), payload)
+        text = self._call(lambda: self._requests.result(service_id), what, deadline, DOWNLOAD_SECONDS)
+        try:
+            result = decode_result(text)
+        except BackendError:
+            raise
+        except Exception as error:  # the client's decoders raise whatever they stumble over
+            raise JobResultError(f"the result of {service_id} is damaged ({type(error).__name__}: {error})") from None
+        return primitives.values(result, payload)
 
     def cancel(self, service_id: str, deadline: Deadline) -> None:
         """Cancel a job; one that has ended already, or was deleted, stays as it is."""
-
-        def call() -> None:
-            self._service.job(service_id).cancel()
-
         try:
-            self._call(call, f"cancelling {service_id}", deadline)
+            self._call(lambda: self._requests.cancel(service_id), f"cancelling {service_id}", deadline)
         except ServiceError as error:
             if error.status not in (404, 409):
                 raise
@@ -103,7 +105,7 @@ class Remote:
     def _resolve(self) -> Any:
         if self._backend is None:
             self._backend = self._service.backend(self._name, instance=self._instance)
-            harden(self._service)  # this may have opened a connection to another instance
+            self._service.secure_all()  # this may have opened a connection to another instance
         return self._backend
 
     def _call(self, call: Callable[[], T], what: str, deadline: Deadline, seconds: float | None = None) -> T:

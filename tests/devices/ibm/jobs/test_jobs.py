@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from loopback import Server, respond
 from loopback.replies import Exchange
-from plans import LOGITS, FlatCost, make_plan
+from plans import LOGITS, TOLERANCE, FlatCost, make_plan
 
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
@@ -35,7 +35,7 @@ def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_result_is_what_the_circuits_say(direct: Server) -> None:
     job = submit(make_plan())
-    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=TOLERANCE)
     assert len(direct.service.jobs) == 1
     assert direct.count("POST /sessions") == 0
 
@@ -54,7 +54,7 @@ def test_waits_through_the_queue(direct: Server) -> None:
     direct.service.polls_until_done = 3
     job = submit(make_plan())
     assert job.status() is Status.RUNNING
-    np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=TOLERANCE)
 
 
 def test_a_timeout_leaves_the_job_alone(direct: Server) -> None:
@@ -63,7 +63,7 @@ def test_a_timeout_leaves_the_job_alone(direct: Server) -> None:
     with pytest.raises(JobTimeoutError, match=job.id):
         job.result(timeout=0.5)
     direct.service.polls_until_done = 0
-    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=TOLERANCE)
     assert len(direct.service.jobs) == 1
 
 
@@ -72,7 +72,7 @@ def test_several_parts_make_one_result(direct: Server) -> None:
     assert len({tuple(stored.tags) for stored in direct.service.jobs.values()}) == 2
     assert [stored.body["session_id"] for stored in direct.service.jobs.values()] == ["session-1"] * 2
     assert direct.count("POST /sessions") == direct.count("PATCH /sessions/session-1") == 1
-    np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=TOLERANCE)
 
 
 def test_only_what_is_missing_is_sent_again(direct: Server) -> None:
@@ -86,7 +86,7 @@ def test_only_what_is_missing_is_sent_again(direct: Server) -> None:
     assert job.status() is Status.UNSENT
     refused.times = 0
     job.send()
-    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=TOLERANCE)
     assert len(direct.service.jobs) == 2
 
 
@@ -103,7 +103,7 @@ def test_cancel_after_the_end_changes_nothing(direct: Server) -> None:
     job = submit(make_plan())
     assert job.status() is Status.DONE
     assert job.cancel() is Status.DONE
-    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=1e-9)
+    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=TOLERANCE)
 
 
 def test_nothing_is_written_or_sent_above_the_limit(direct: Server) -> None:
@@ -135,7 +135,7 @@ def test_mixed_inputs_are_averaged_with_their_weights(direct: Server) -> None:
     weights = np.array([[0.25, 0.75], [1.0, 0.0]])
     job = submit(make_plan(recombination=Recombination.of(weights)))
     expected = [0.25 * LOGITS[0] + 0.75 * LOGITS[1], LOGITS[2]]
-    np.testing.assert_allclose(job.result(timeout=30), expected, atol=1e-9)
+    np.testing.assert_allclose(job.result(timeout=30), expected, atol=TOLERANCE)
 
 
 def test_simulated_jobs_take_the_same_path() -> None:
@@ -159,7 +159,7 @@ def test_a_job_of_a_qnode_has_numbers_but_no_logits(direct: Server) -> None:
     job = submit(make_plan(recombination=None))
     with pytest.raises(JobError, match=r"sent by a QNode.*Job\.values\(\)"):
         attach(job.id).result(timeout=30)
-    np.testing.assert_allclose(attach(job.id).values(timeout=30)[0][0], LOGITS.T, atol=1e-9)
+    np.testing.assert_allclose(attach(job.id).values(timeout=30)[0][0], LOGITS.T, atol=TOLERANCE)
 
 
 def test_a_running_simulation_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

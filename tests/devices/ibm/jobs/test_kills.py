@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from children import send, submit_and_linger
 from loopback import Server, hang
-from plans import LOGITS
+from plans import LOGITS, TOLERANCE
 
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs
 from qkd_pl.devices.ibm.service.job_status import Stage, Status
@@ -91,7 +91,7 @@ def test_killed(moment: str, stage: Stage, status: Status, accepted: int, proxie
         assert attach(job.id).status() is status
         assert len(proxied.service.jobs) == accepted, "asking for the status sent it"
         attach(job.id).send()
-        np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=1e-9)
+        np.testing.assert_allclose(attach(job.id).result(timeout=30), LOGITS, atol=TOLERANCE)
         assert len(proxied.service.jobs) == 1
 
 
@@ -110,7 +110,7 @@ def test_a_new_process_reads_what_a_dead_one_submitted(proxied: Server) -> None:
         (job,) = jobs()
         command = [sys.executable, "-c", READ, job.id]
         output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-        np.testing.assert_allclose(json.loads(output), LOGITS, atol=1e-9)
+        np.testing.assert_allclose(json.loads(output), LOGITS, atol=TOLERANCE)
         asked = len(proxied.requests)
         job.result(timeout=0)
         assert len(proxied.requests) == asked

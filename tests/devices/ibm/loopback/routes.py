@@ -40,7 +40,7 @@ def _search(service: Service, exchange: Exchange) -> Reply:
         "crn": INSTANCE,
         "service_plan_unique_id": PLAN,
         "name": "loopback",
-        "doc": {"extensions": {"backends": [service.backend]}},
+        "doc": {"extensions": {"backends": [service.backend, service.mock]}},
         "tags": [],
     }
     return Reply(200, {"items": [item], "limit": 100})
@@ -55,15 +55,16 @@ def _plan(service: Service, exchange: Exchange) -> Reply:
 
 def _backends(service: Service, exchange: Exchange) -> Reply:
     device = {"name": service.backend, "status": {"name": "online"}, "qubits": 5, "queue_length": 0}
-    return Reply(200, {"devices": [device]})
+    mock = {**device, "name": service.mock, "class": "mock"}
+    return Reply(200, {"devices": [device, mock] if "include_mocks" in exchange.query else [device]})
 
 
 def _configuration(service: Service, exchange: Exchange, name: str) -> Reply:
-    return Reply(200, service.configuration())
+    return Reply(200, service.configuration(name))
 
 
 def _properties(service: Service, exchange: Exchange, name: str) -> Reply:
-    return Reply(200, service.properties())
+    return Reply(200, service.properties(name))
 
 
 def _status(service: Service, exchange: Exchange, name: str) -> Reply:

@@ -4,6 +4,7 @@ import contextlib
 import socket
 import ssl
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -46,7 +47,10 @@ class Server:
         self.requests.append(f"{exchange.method} {exchange.path}")
 
         def perform() -> Reply:
-            return answer(self.service, exchange)
+            try:
+                return answer(self.service, exchange)
+            except Exception:  # a mistake in the tests' own service must not look like a broken connection
+                return Reply(500, {"errors": [{"code": 1, "message": traceback.format_exc()}]})
 
         for fault in self.faults:
             if fault.strikes(exchange.method, exchange.path):

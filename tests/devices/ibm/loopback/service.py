@@ -10,10 +10,8 @@ from itertools import count
 from typing import Any
 
 import jwt
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit_aer.primitives import EstimatorV2, SamplerV2
-from qiskit_ibm_runtime.utils import RuntimeDecoder, RuntimeEncoder
+
+from loopback.execution import execute
 
 API_KEY = "loopback-api-key-0123456789abcdef"
 INSTANCE = "crn:v1:bluemix:public:quantum-computing:us-east:a/account:instance::"
@@ -33,6 +31,7 @@ class StoredJob:
     reason_code: int | None = None
     polls: int = 0
     result: str | None = None
+    estimate: float | None = 3.5
 
     @property
     def tags(self) -> list[str]:
@@ -49,6 +48,7 @@ class StoredJob:
             "status": self.status,
             "created": self.created,
             "tags": self.tags,
+            "estimated_running_time_seconds": self.estimate,
         }
 
 
@@ -73,6 +73,11 @@ class Service:
     def __post_init__(self) -> None:
         self._numbers = count(1)
         self._lock = threading.Lock()
+
+    @property
+    def mock(self) -> str:
+        """The backend's counterpart for rehearsals."""
+        return self.backend.replace("ibm_", "mock_")
 
     @property
     def active(self) -> list[StoredJob]:
@@ -111,27 +116,16 @@ class Service:
         return True
 
     def run(self, job: StoredJob) -> str:
-        """Run the job's PUBs exactly, without noise, and return the encoded result."""
+        """Run the job without noise, once, and return the encoded result."""
         if job.result is None:
-            params = json.loads(json.dumps(job.body["params"]), cls=RuntimeDecoder)
-            run = _estimate if job.body["program_id"] == "estimator" else _sample
-            job.result = json.dumps(run(params["pubs"]), cls=RuntimeEncoder)
+            job.result = execute(job.body["program_id"], job.body["params"])
         return job.result
 
-    def configuration(self) -> dict[str, Any]:
-        return _manila("conf_manila.json") | {"backend_name": self.backend}
+    def configuration(self, name: str) -> dict[str, Any]:
+        return _manila("conf_manila.json") | {"backend_name": name}
 
-    def properties(self) -> dict[str, Any]:
-        return _manila("props_manila.json") | {"backend_name": self.backend}
-
-
-def _estimate(pubs: list[Any]) -> Any:
-    exact = [EstimatorPub.coerce((circuit, observables, values, 0)) for circuit, observables, values, *_ in pubs]
-    return EstimatorV2().run(exact).result()
-
-
-def _sample(pubs: list[Any]) -> Any:
-    return SamplerV2(seed=7).run([SamplerPub.coerce(tuple(pub)) for pub in pubs]).result()
+    def properties(self, name: str) -> dict[str, Any]:
+        return _manila("props_manila.json") | {"backend_name": name}
 
 
 def _manila(name: str) -> dict[str, Any]:

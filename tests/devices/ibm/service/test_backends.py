@@ -27,6 +27,9 @@ class Service:
     def saved_accounts():
         return {"default": {"token": "saved-key-987"}}
 
+    def secure_all(self):
+        """It has no connections."""
+
     def backend(self, name):
         raise ValueError(f"No backend {name} for token {TOKEN}")
 
@@ -40,9 +43,6 @@ def service(monkeypatch):
     monkeypatch.setattr(Service, "failure", None)
     monkeypatch.setattr(Service, "calls", [], raising=False)
     monkeypatch.setattr("qkd_pl.devices.ibm.service.backends.SafeService", Service)
-    monkeypatch.setattr(
-        "qkd_pl.devices.ibm.service.backends.harden", lambda service: None
-    )  # the stand-in has no connections
     monkeypatch.delenv("MY_TOKEN", raising=False)
     return Service
 

@@ -5,13 +5,12 @@ import time
 import pytest
 import requests
 from loopback import API_KEY, Server, hang, respond
-from qiskit_ibm_runtime import QiskitRuntimeService
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, IBMRuntimeError
 
 from qkd_pl.devices.ibm.service import connection
 from qkd_pl.devices.ibm.service.backends import connect
-from qkd_pl.devices.ibm.service.connection import harden, translate
+from qkd_pl.devices.ibm.service.connection import SafeService, translate
 from qkd_pl.devices.ibm.service.deadline import within
 from qkd_pl.errors import BackendError, CredentialsError, InvalidInputError, ServiceError
 
@@ -65,12 +64,12 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
 
 
 @pytest.fixture
-def service(direct: Server) -> QiskitRuntimeService:
-    opened: QiskitRuntimeService = connect("QISKIT_IBM_TOKEN")
+def service(direct: Server) -> SafeService:
+    opened: SafeService = connect("QISKIT_IBM_TOKEN")
     return opened
 
 
-def test_gets_are_repeated_and_posts_are_not(service: QiskitRuntimeService, direct: Server) -> None:
+def test_gets_are_repeated_and_posts_are_not(service: SafeService, direct: Server) -> None:
     session = service._active_api_client._session
     direct.break_on("GET", "/instances/usage", respond(503), times=connection.REPEATS)
     assert session.get("/instances/usage").status_code == 200
@@ -80,7 +79,7 @@ def test_gets_are_repeated_and_posts_are_not(service: QiskitRuntimeService, dire
     assert direct.count("POST /jobs") == 1
 
 
-def test_nothing_is_sent_when_time_is_over(service: QiskitRuntimeService, direct: Server) -> None:
+def test_nothing_is_sent_when_time_is_over(service: SafeService, direct: Server) -> None:
     """A call that was given up must not submit a job later on."""
     session = service._active_api_client._session
     direct.break_on("GET", "/instances/usage", hang())
@@ -103,9 +102,9 @@ def test_nothing_is_sent_when_time_is_over(service: QiskitRuntimeService, direct
     assert direct.count("POST /jobs") == 0
 
 
-def test_hardening_twice_does_no_harm(service: QiskitRuntimeService, direct: Server) -> None:
+def test_hardening_twice_does_no_harm(service: SafeService, direct: Server) -> None:
     session = service._active_api_client._session
     before = session.auth
-    harden(service)
+    service.secure_all()
     assert session.auth is before
     assert session.get("/instances/usage").status_code == 200

@@ -11,6 +11,8 @@ from qiskit_aer import AerSimulator
 from qkd_pl.devices.ibm.service import primitives
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, JobResultError
+from qkd_pl.upstream import runtime
+from qkd_pl.upstream.runtime import Generation
 
 
 def result_of(**data):
@@ -77,6 +79,20 @@ def test_wrong_bits_are_refused(result):
 def test_unknown_options_are_refused(primitive, options):
     with pytest.raises(InvalidInputError, match=next(iter(options))):
         primitives.check_options(primitive, options)
+
+
+@pytest.mark.skipif(Generation.EXECUTOR not in runtime.installed(), reason="the client has no Executor yet")
+@pytest.mark.parametrize(
+    ("resilience", "named"),
+    [
+        ({"pec_mitigation": True}, "pec_mitigation"),
+        ({"zne_mitigation": True, "zne": {"amplifier": "pea"}}, "zne.amplifier: pea"),
+    ],
+)
+def test_mitigation_that_the_new_client_does_not_prepare_is_refused_before_anything_is_sent(resilience, named):
+    with pytest.raises(InvalidInputError, match=rf"resilience\.{named}.*use primitives: v2"):
+        primitives.check_options("estimator", {"resilience": resilience, "primitives": "executor"})
+    primitives.check_options("estimator", {"resilience": resilience, "primitives": "v2"})
 
 
 def test_simulator_says_that_mitigation_has_no_effect():
