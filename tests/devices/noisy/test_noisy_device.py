@@ -45,8 +45,8 @@ def by_aer(device: NoisyDevice, tape: qml.tape.QuantumScript, sample: int) -> li
     circuit = device._circuit(reading)
     isa = circuit.lowered.circuit
     angles = reading.table()[sample] if reading.batch else reading.shared_angles()
-    tape_columns = _columns(reading, device)
-    bound = isa.assign_parameters({each: angles[tape_columns[each.index]] for each in isa.parameters})
+    columns = circuit.lowered.columns
+    bound = isa.assign_parameters({each: angles[columns[each.index]] for each in isa.parameters})
     states = None
     if reading.states:
         places = tuple(circuit.lowered.initial[wire] for wire in reading.states[0].wires)
@@ -60,16 +60,6 @@ def by_aer(device: NoisyDevice, tape: qml.tape.QuantumScript, sample: int) -> li
             value += aer_expectation(bound, model, device.backend, next(rows), states)
         values.append(value)
     return values
-
-
-def _columns(reading, device) -> np.ndarray:
-    """Column of the tape's angles for each parameter of the circuit, by compiling again what was compiled."""
-    from qkd_pl.devices.causal_cone import causal_cone
-    from qkd_pl.devices.ibm.compile.structure import angles
-
-    tape = qml.tape.QuantumScript(list(reading.operations()), reading.tape.measurements)
-    (tape,), _ = causal_cone(tape)
-    return angles(tape)[0].astype(int)
 
 
 def check_against_aer(network, batch, weights, **options) -> None:
