@@ -242,8 +242,10 @@ def _repeated(step: Step, weights: np.ndarray, bits: np.ndarray) -> list[float]:
 
 
 def main(sizes: list[str], max_seconds: float) -> None:
-    """Measure all contestants of each size and write ``results/benchmarks/noisy.json``."""
-    rows = []
+    """Measure all contestants of each size; rows of other sizes in ``results/benchmarks/noisy.json`` are kept."""
+    path = RESULTS / "noisy.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))["rows"] if path.is_file() else []
+    rows = [row for row in stored if row["size"] not in sizes]
     for size in sizes:
         for name in (*CONTESTANTS, "Aer, parameter shift"):
             environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -260,7 +262,7 @@ def main(sizes: list[str], max_seconds: float) -> None:
                 row["failed"] = f"more than {max_seconds:g} s"
             rows.append(row)
             print(json.dumps(row), flush=True)
-    write_json(RESULTS / "noisy.json", {"rows": rows})
+    write_json(path, {"rows": rows})
 
 
 if __name__ == "__main__":
