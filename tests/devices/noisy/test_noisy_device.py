@@ -314,6 +314,20 @@ def test_gradients_of_anything_by_autograd(manila, device_vjp, argument):
         assert gradient[index] == pytest.approx(expected, abs=1e-6)
 
 
+@pytest.mark.parametrize("device_vjp", [True, False])
+def test_a_template_s_tensor_of_weights_is_trained_either_way(device_vjp):
+    """PennyLane multiplies whole Jacobians only of parameters that are numbers."""
+
+    def circuit(weights):
+        qml.StronglyEntanglingLayers(weights, wires=range(2))
+        return qml.expval(qml.Z(0) @ qml.X(1))
+
+    weights = pnp.array(np.random.default_rng(0).normal(size=(2, 2, 3)), requires_grad=True)
+    ours = qml.QNode(circuit, NoisyDevice(2), diff_method="adjoint", device_vjp=device_vjp)
+    exact = qml.QNode(circuit, qml.device("default.qubit", wires=2))
+    np.testing.assert_allclose(qml.grad(ours)(weights), qml.grad(exact)(weights), atol=1e-10)
+
+
 def test_parameter_shift_agrees_with_adjoint(manila):
     def circuit(w):
         qml.RX(w[0], wires=0)
