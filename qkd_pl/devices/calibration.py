@@ -104,7 +104,7 @@ class Calibration:
         try:
             place = Place.of(**document["place"])
             rest = {name: document[name] for name in ("n_inputs", "shots", "created")}
-            numbers = {
+            numbers: dict[str, Any] = {
                 name: tuple(map(float, document[name]))
                 for name in ("slope", "intercept", "interval", "residual", "misfit")
             }
