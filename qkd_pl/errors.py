@@ -64,6 +64,10 @@ class UnknownJobError(JobError, LookupError):
     """The ledger holds no job of this id."""
 
 
+class LedgerBusyError(JobError):
+    """Another process holds the ledger; nothing is damaged, and trying again helps."""
+
+
 class JobFailedError(JobError):
     """The service could not run the job, or stopped it because it ran too long."""
 

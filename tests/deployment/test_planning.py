@@ -17,6 +17,7 @@ from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.training.losses import CrossEntropy
+from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from qkd_pl.upstream.runtime import Generation
 
@@ -165,9 +166,9 @@ def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
     monkeypatch.setenv("QKD_PL_CACHE", str(tmp_path))
     train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
     settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
-    qae = KDTrainer(iterations=40, learning_rate=0.1, **settings).fit(QAE(5, 2, 2), train)
+    qae = KDTrainer(iterations=40, learning_rate=Step(0.1), **settings).fit(QAE(5, 2, 2), train)
     compressed_train = Dataset(qae.compress(train.inputs), train.labels)
-    trainer = KDTrainer(iterations=50, learning_rate=0.2, **settings)
+    trainer = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings)
     student = trainer.fit(QNN(2, 2), compressed_train, loss=CrossEntropy(logit_scale=10.0))
     compressed = qae.compress(test.inputs)
     exact = student.score(compressed, test.labels)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import check_number
 from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.absorption import Absorption
 from qkd_pl.devices.ibm.compile.cost import Cost
@@ -60,7 +61,10 @@ class Plan:
         Raises:
             CostLimitError: names both figures and what would help.
         """
-        if self.max_qpu_seconds is not None and self.cost.qpu_seconds > self.max_qpu_seconds:
+        if self.max_qpu_seconds is None:
+            return
+        check_number("max_qpu_seconds", self.max_qpu_seconds, 0, above=True)
+        if not self.cost.qpu_seconds <= self.max_qpu_seconds:
             raise CostLimitError(
                 f"about {self.cost.qpu_seconds:,.0f} QPU seconds ({self.cost}), above max_qpu_seconds: "
                 f"{self.max_qpu_seconds:g}; take fewer inputs or shots, or raise the limit in devices.yaml"
