@@ -17,6 +17,7 @@ from qkd_pl.checks import check_count, check_number, check_variable_name, plain
 from qkd_pl.devices import causal_cone as cone
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
+from qkd_pl.devices.ibm.compile.mitigation import mitigation_options, switched
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
@@ -61,11 +62,14 @@ class IBMDevice(RemoteDevice):
         preparation_fidelity: what ``"auto"`` asks of every state, without noise.
         causal_cone: whether to drop the gates that no measured observable depends on, those of the preparation
             included; exact.
+        mitigation: error mitigation by name, instead of ``resilience_level``: ``"none"``, ``"readout"``, ``"zne"``
+            (zero-noise extrapolation) or ``"pec"`` (probabilistic error cancellation); what each repeats is part of the
+            price. Simulators ignore it, so that its effect shows on hardware only.
         resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
             Sampler has none, so that probs, counts and samples are refused together with it.
         resilience: advanced settings of the mitigation.
-        dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
-        twirling: for example ``{"enable_gates": True}``.
+        dynamical_decoupling: True, False, or for example ``{"enable": True, "sequence_type": "XY4"}``.
+        twirling: True (gates and measurements), False, or for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
         max_execution_time: QPU seconds after which the service stops a job; ``None`` for ``max_qpu_seconds``, so that
             what was estimated too low cannot cost more than was allowed.
@@ -105,20 +109,22 @@ class IBMDevice(RemoteDevice):
         preparation_layers: int | None = None,
         preparation_fidelity: float = 0.99,
         causal_cone: bool = True,
+        mitigation: str | None = None,
         resilience_level: int | None = None,
         resilience: Mapping[str, Any] | None = None,
-        dynamical_decoupling: Mapping[str, Any] | None = None,
-        twirling: Mapping[str, Any] | None = None,
+        dynamical_decoupling: Mapping[str, Any] | bool | None = None,
+        twirling: Mapping[str, Any] | bool | None = None,
         execution: Mapping[str, Any] | None = None,
         max_execution_time: int | None = None,
         max_qpu_seconds: float | None = None,
         primitives: str | None = None,
     ) -> None:
+        level, advanced = mitigation_options(mitigation, resilience_level, resilience)
         settings = {
-            "resilience_level": resilience_level,
-            "resilience": resilience,
-            "dynamical_decoupling": dynamical_decoupling,
-            "twirling": twirling,
+            "resilience_level": level,
+            "resilience": advanced,
+            "dynamical_decoupling": switched("dynamical_decoupling", dynamical_decoupling),
+            "twirling": switched("twirling", twirling),
             "execution": execution,
             "max_execution_time": max_execution_time,
         }
@@ -135,10 +141,10 @@ class IBMDevice(RemoteDevice):
             check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
             raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
-        wires = range(int(wires)) if isinstance(wires, Integral) else list(wires)
+        wires = range(int(wires)) if isinstance(wires, int | Integral) else list(wires)
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
         backend = open_backend(backend, len(wires), token_env, instance)
-        if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
+        if not client.is_simulator(backend) and _is_unbounded(advanced or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
         if not client.is_simulator(backend) and max_qpu_seconds is not None:
             options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))

@@ -88,7 +88,6 @@ def test_numpy_integers():
         np.int64(2), "fake_manila", seed=np.int64(3), optimization_level=np.int64(1), initial_layout=np.array([1, 2])
     )
     assert device.wires.tolist() == [0, 1]
-    assert values(AerSimulator(), shots=np.int64(100)).shape == (2, 2)
 
 
 @pytest.mark.parametrize("inputs", [np.array([0.3]), np.array([0.3, 0.4])])
