@@ -15,8 +15,8 @@ from qkd_pl.devices.ibm.service.backends import _fake_backends
 from qkd_pl.errors import BackendError, InvalidInputError
 
 ALL = sorted(_fake_backends())
-# Gates: cx; cx with ECR before it; ecr; cz; u1, u2, u3.
-SAMPLE = ["fake_manila", "fake_sherbrooke", "fake_marrakesh", "fake_yorktown"]
+# Gates: cx; ecr; cz; u1, u2, u3, and a target without measurements.
+SAMPLE = ["fake_manila", "fake_sherbrooke", "fake_marrakesh", "fake_essex"]
 EVERY = pytest.mark.skipif("QKD_PL_ALL_BACKENDS" not in os.environ, reason="minutes; set QKD_PL_ALL_BACKENDS to run it")
 
 
