@@ -17,6 +17,7 @@ from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.training.losses import CrossEntropy
 from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from qkd_pl.upstream.runtime import Generation
@@ -167,9 +168,9 @@ def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
     train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
     settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
     qae = KDTrainer(iterations=40, learning_rate=Step(0.1), **settings).fit(QAE(5, 2, 2), train)
-    student = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings).fit(
-        QNN(2, 2), Dataset(qae.compress(train.inputs), train.labels)
-    )
+    compressed_train = Dataset(qae.compress(train.inputs), train.labels)
+    trainer = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings)
+    student = trainer.fit(QNN(2, 2), compressed_train, loss=CrossEntropy(logit_scale=10.0))
     compressed = qae.compress(test.inputs)
     exact = student.score(compressed, test.labels)
     logits = submit(plan(student, compressed, "manila", test.labels)).result()
