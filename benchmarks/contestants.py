@@ -42,6 +42,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     from qkd_pl import QNN
     from qkd_pl.gradients import vjp
+    from qkd_pl.training.losses import Distillation, Targets
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
     options: dict = {"c_dtype": np.dtype(problem.precision).type}
@@ -57,7 +58,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         logits, pullback = vjp(qnode, weights, qnn.encode(bits))
-        loss, cotangent = distillation(logits, targets)
+        loss, cotangent = Distillation(TEMPERATURE)(logits, Targets(teacher=targets))
         return loss, pullback(cotangent)
 
     return step

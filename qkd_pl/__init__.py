@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qkd_pl import errors as errors
     from qkd_pl import plotting as plotting
     from qkd_pl import statistics as statistics
+    from qkd_pl.deployment.calibration import calibrate as calibrate
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
@@ -43,6 +44,7 @@ _HOMES = {
     "errors": "",
     "plotting": "",
     "statistics": "",
+    "calibrate": "deployment.calibration",
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
