@@ -14,7 +14,7 @@ from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
 from qkd_pl.devices.ibm.service.job_status import Status
 from qkd_pl.devices.ibm.service.remote import Remote
-from qkd_pl.errors import InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
+from qkd_pl.errors import FileFormatError, InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,10 @@ class Job:
         recombination = Recombination.from_arrays(work.ledger.arrays(self.id))
         if recombination is None:
             raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
-        return recombination.apply([array for arrays in _values(work) for array in arrays])
+        values = [array for arrays in _values(work) for array in arrays]
+        if not values or len({array.shape[:-1] for array in values}) > 1 or any(array.ndim != 2 for array in values):
+            raise FileFormatError(f"{self.ledger.path}: the results of job {self.id} are damaged")
+        return recombination.apply(values)
 
     def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
         """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`results.values`)."""

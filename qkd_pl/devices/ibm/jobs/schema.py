@@ -1,11 +1,12 @@
 """What a row of the ledger must look like; whatever else stands there is refused before anything is built from it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from qkd_pl.bounded import parse_json
@@ -14,6 +15,7 @@ from qkd_pl.errors import FileFormatError
 
 MOST_JSON = 1 << 20  # bytes of a target or cost
 MOST_PARTS = 10_000
+MOST_SAMPLES = 10_000_000
 
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Short = Annotated[str, StringConstraints(max_length=500)]
@@ -143,6 +145,28 @@ def read_receipt(head: Sequence[Any], parts: Sequence[Sequence[Any]]) -> Receipt
         raise
     except (ValueError, TypeError, OverflowError) as error:
         raise FileFormatError(f"{error!s:.200}") from None
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that do not say which circuit belongs to which sample; a job without any has no samples.
+
+    Raises:
+        FileFormatError: says what is wrong.
+    """
+    if "n_samples" not in arrays:
+        return
+    missing = {"sample", "weight"} - set(arrays)
+    if missing:
+        raise FileFormatError(f"{' and '.join(sorted(missing))}: missing")
+    n_samples, sample, weight = arrays["n_samples"], arrays["sample"], arrays["weight"]
+    if n_samples.shape != () or n_samples.dtype.kind not in "iu" or not 0 < int(n_samples) <= MOST_SAMPLES:
+        raise FileFormatError(f"n_samples: {n_samples.dtype} {n_samples.shape}; must be one number to {MOST_SAMPLES:,}")
+    if sample.ndim != 1 or sample.dtype.kind not in "iu" or sample.size == 0:
+        raise FileFormatError(f"sample: {sample.dtype} {sample.shape}; must be whole numbers, one for each circuit")
+    if not 0 <= int(sample.min()) <= int(sample.max()) < int(n_samples):
+        raise FileFormatError(f"sample: must be from 0 to {int(n_samples) - 1}")
+    if weight.shape != sample.shape or weight.dtype.kind != "f" or not np.isfinite(weight).all():
+        raise FileFormatError(f"weight: {weight.dtype} {weight.shape}; must be finite numbers, one for each circuit")
 
 
 def _read_part(expected: int, row: Sequence[Any]) -> Part:
