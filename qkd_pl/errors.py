@@ -90,3 +90,15 @@ class ClusterError(QKDError, ConnectionError):
 
 class WorkerLostError(QKDError, RuntimeError):
     """A worker process died before it returned its results."""
+
+
+class LowFidelityWarning(UserWarning):
+    """A circuit is likely to lose its signal on the device that it is about to run on."""
+
+
+class CalibrationError(QKDError, ValueError):
+    """A device's outputs cannot be corrected: too few inputs, or too little signal is left."""
+
+
+class MisfitWarning(UserWarning):
+    """A correction that was fitted to measured values describes them badly, or belongs to another device."""

@@ -1,29 +1,171 @@
-"""A QNN as a scikit-learn classifier, with or without a teacher."""
+"""QNNs with scikit-learn's interface: a classifier and a regressor, with or without a teacher."""
 
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from math import ceil, log2
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import QNN
-from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
-from qkd_pl.training.losses import KLScale
+from qkd_pl.networks.networks import QAE, QNN, Network
+from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions, teacher_scale
+from qkd_pl.training.losses import SquaredError
+from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
 from qkd_pl.training.trainer import KDTrainer
 
 _LARGEST_SEED = np.iinfo(np.int32).max
+#: A network, or a function from the numbers of features and outputs to one.
+NetworkOrFunction = Network | Callable[[int, int], Network]
 
 
-class QNNClassifier(ClassifierMixin, BaseEstimator):
+@dataclass(frozen=True, eq=False)
+class _Logits:
+    """What a teacher said of the training data, as a teacher."""
+
+    values: np.ndarray
+    logit_scale: float | None
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        return self.values
+
+
+class _QNNEstimator(BaseEstimator):
+    """What classifier and regressor share: their parameters, and the network and trainer that follow from them."""
+
+    def __init__(
+        self,
+        *,
+        network: NetworkOrFunction | None = None,
+        n_qubits: int | None = None,
+        n_layers: int = 2,
+        embedding: str = "angle",
+        rotations: str = "XYZ",
+        entangler: str = "cz",
+        topology: str = "ring",
+        closing_rotations: bool = True,
+        teacher: Any = None,
+        loss: Any = None,
+        iterations: int = 50,
+        batch_size: int = 64,
+        optimizer: str = "adam",
+        learning_rate: Schedule = DEFAULT_RATE,
+        weight_decay: float = 0.0,
+        device: AnyDevice = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.network = network
+        self.n_qubits = n_qubits
+        self.n_layers = n_layers
+        self.embedding = embedding
+        self.rotations = rotations
+        self.entangler = entangler
+        self.topology = topology
+        self.closing_rotations = closing_rotations
+        self.teacher = teacher
+        self.loss = loss
+        self.iterations = iterations
+        self.batch_size = batch_size
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.device = device
+        self.random_state = random_state
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters; those of the teacher are not among them, since it is used as it is."""
+        return super().get_params(deep=False)
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters, which count from the next fit on.
+
+        Raises:
+            InvalidInputError: a parameter of the teacher is among them.
+        """
+        if of_teacher := [name for name in params if name.startswith("teacher__")]:
+            raise InvalidInputError(
+                f"{of_teacher[0]}: a teacher is used as it is; a grid over teachers takes fitted ones, each wrapped "
+                "in sklearn.frozen.FrozenEstimator"
+            )
+        return super().set_params(**params)
+
+    def __sklearn_clone__(self) -> Self:
+        """An unfitted copy; the teacher stays fitted."""
+        copy = super().__sklearn_clone__()
+        copy.teacher = self.teacher
+        return copy
+
+    def _train(self, features: np.ndarray, targets: np.ndarray, n_outputs: int, **given: Any) -> None:
+        given = {"loss": self.loss} | given
+        network = self._make_network(n_outputs)
+        settings = {each.name: getattr(self, each.name) for each in fields(KDTrainer) if hasattr(self, each.name)}
+        trainer = KDTrainer(**settings, seed=self._seed())
+        self.model_: Any = trainer.fit(network, (self._padded(features, network), targets), **given)
+
+    def _make_network(self, n_outputs: int) -> Network:
+        if self.network is None:
+            shape = {each.name: getattr(self, each.name) for each in fields(QNN) if hasattr(self, each.name)}
+            return QNN(**shape | {"n_qubits": self._choose_qubits(n_outputs), "n_classes": n_outputs})
+        defaults = _QNNEstimator().get_params()
+        of_qnn = [each.name for each in fields(QNN) if each.name in defaults]
+        if others := [name for name in of_qnn if getattr(self, name) != defaults[name]]:
+            raise InvalidInputError(f"network is given, and so {', '.join(others)} must not be: it has its own")
+        if isinstance(self.network, QNN | QAE) or not callable(self.network):
+            return self.network
+        return self.network(self.n_features_in_, n_outputs)
+
+    def _choose_qubits(self, n_outputs: int) -> int:
+        of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
+        if self.embedding not in of_real_numbers:
+            raise InvalidInputError(
+                f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
+            )
+        n_features = self.n_features_in_
+        needed = ceil(log2(n_features)) if self.embedding == "amplitude" else n_features
+        if self.n_qubits is None:
+            return max(needed, n_outputs, 1)
+        if self.n_qubits < needed:
+            raise InvalidInputError(
+                f"n_qubits={self.n_qubits}: {n_features} features need at least {needed} qubits "
+                f"with embedding={self.embedding!r}"
+            )
+        return self.n_qubits
+
+    def _padded(self, features: np.ndarray, network: Any) -> np.ndarray:
+        """Features for a network of ours, whose further qubits start as those of a feature with value 0."""
+        if self.network is not None or network.embedding == "amplitude":
+            return features
+        return np.pad(features, ((0, 0), (0, network.n_qubits - features.shape[1])))
+
+    def _prepared(self, X: Any) -> np.ndarray:  # noqa: N803 - scikit-learn's name
+        check_is_fitted(self)
+        features = validate_data(self, X, reset=False)
+        return self._padded(features, self.model_.network)
+
+    def _seed(self) -> int:
+        random = check_random_state(self.random_state)
+        if isinstance(self.random_state, Integral):
+            return int(self.random_state)
+        return int(random.randint(_LARGEST_SEED))
+
+    def _check_teacher_is_fitted(self) -> None:
+        if hasattr(self.teacher, "fit"):
+            check_is_fitted(
+                self.teacher,
+                msg="The teacher, a %(name)s, is not fitted; a parameter grid resets one that is "
+                "not wrapped in sklearn.frozen.FrozenEstimator.",
+            )
+
+
+class QNNClassifier(ClassifierMixin, _QNNEstimator):
     """A quantum neural network with scikit-learn's interface.
 
     Features reach the circuit unscaled; put a scaler in front of it, for example
@@ -36,14 +178,18 @@ class QNNClassifier(ClassifierMixin, BaseEstimator):
     :class:`sklearn.frozen.FrozenEstimator`, or scikit-learn resets it.
 
     Args:
+        network: a network whose outputs are the logits, or a function ``(n_features, n_outputs) -> network``; instead
+            of the following, of which a :class:`~qkd_pl.networks.networks.QNN` is made.
         n_qubits: None for as many as the features and classes need: one per feature (amplitudes: log2 of their
             number), and one per class.
         n_layers, rotations, entangler, topology, closing_rotations: see :class:`~qkd_pl.networks.networks.QNN`.
         embedding: ``"angle"`` (radians), ``"amplitude"``, ``"phase"`` or ``"basis"`` (bits).
         teacher: None, or a fitted classifier with ``predict_proba`` or ``logits`` and the same classes, or a trained
             model whose classes are 0..K-1 in the order of ``classes_``.
-        iterations, batch_size, learning_rate, lr_step, lr_decay, weight_decay, logit_scale, temperature, alpha, \
-scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is used for training and for predictions.
+        loss: see :meth:`KDTrainer.fit <qkd_pl.training.trainer.KDTrainer.fit>`; a parameter grid takes several.
+        iterations, batch_size, optimizer, learning_rate, weight_decay, device: see \
+:class:`~qkd_pl.training.trainer.KDTrainer`; the device is used for training and for predictions.
+        class_weight: None, ``"balanced"``, or weights by label, which multiply ``sample_weight``.
         random_state: an int is the trainer's seed; a ``RandomState`` or None draws one.
 
     Attributes:
@@ -62,6 +208,7 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
     def __init__(
         self,
         *,
+        network: NetworkOrFunction | None = None,
         n_qubits: int | None = None,
         n_layers: int = 2,
         embedding: str = "angle",
@@ -70,42 +217,39 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         topology: str = "ring",
         closing_rotations: bool = True,
         teacher: Any = None,
+        loss: Any = None,
         iterations: int = 50,
         batch_size: int = 64,
-        learning_rate: float = 0.3,
-        lr_step: int = 10,
-        lr_decay: float = 0.9,
+        optimizer: str = "adam",
+        learning_rate: Schedule = DEFAULT_RATE,
         weight_decay: float = 0.0,
-        logit_scale: float = 10.0,
-        temperature: float = 0.5,
-        alpha: float = 1.0,
-        scale_kl: KLScale = "T2",
+        class_weight: Any = None,
         device: AnyDevice = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
-        self.n_qubits = n_qubits
-        self.n_layers = n_layers
-        self.embedding = embedding
-        self.rotations = rotations
-        self.entangler = entangler
-        self.topology = topology
-        self.closing_rotations = closing_rotations
-        self.teacher = teacher
-        self.iterations = iterations
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.lr_step = lr_step
-        self.lr_decay = lr_decay
-        self.weight_decay = weight_decay
-        self.logit_scale = logit_scale
-        self.temperature = temperature
-        self.alpha = alpha
-        self.scale_kl = scale_kl
-        self.device = device
-        self.random_state = random_state
+        super().__init__(
+            network=network,
+            n_qubits=n_qubits,
+            n_layers=n_layers,
+            embedding=embedding,
+            rotations=rotations,
+            entangler=entangler,
+            topology=topology,
+            closing_rotations=closing_rotations,
+            teacher=teacher,
+            loss=loss,
+            iterations=iterations,
+            batch_size=batch_size,
+            optimizer=optimizer,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            device=device,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
 
-    def fit(self, X: Any, y: Any) -> "QNNClassifier":  # noqa: N803 - scikit-learn's name
-        """Train on features ``(n, n_features)`` and labels ``(n,)`` of any type.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "QNNClassifier":  # noqa: N803
+        """Train on features ``(n, n_features)`` and labels ``(n,)`` of any type, with weights ``(n,)``.
 
         Raises:
             InvalidInputError: a parameter, the features or the teacher does not fit; a ``ValueError``.
@@ -116,17 +260,17 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InvalidInputError(f"y has one class, {self.classes_[0]!r}; a classifier needs at least 2 classes")
-        network = QNN(**self._settings(QNN) | {"n_qubits": self._choose_qubits(), "n_classes": len(self.classes_)})
-        targets = None if self.teacher is None else self._teacher_logits(features)
-        trainer = KDTrainer(**self._settings(KDTrainer), seed=self._seed())
-        self.model_ = trainer.fit(network, (self._padded(features, network.n_qubits), labels), teacher=targets)
+        if self.class_weight is not None:
+            weights = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight)
+            sample_weight = weights * compute_sample_weight(self.class_weight, y)
+        teacher = None if self.teacher is None else _Logits(self._teacher_logits(features), teacher_scale(self.teacher))
+        self._train(features, labels, len(self.classes_), teacher=teacher, sample_weight=sample_weight)
         return self
 
     def logits(self, X: Any) -> np.ndarray:  # noqa: N803
         """Raw expectation values, shape ``(n, K)`` float64; with this method a fitted classifier can teach."""
-        check_is_fitted(self)
-        features = validate_data(self, X, reset=False)
-        return self.model_.logits(self._padded(features, self.model_.network.n_qubits), self.device)
+        prepared = self._prepared(X)
+        return self.model_.logits(prepared, self.device)
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
         """The logits ``(n, K)``; with two classes their difference ``(n,)``, positive for ``classes_[1]``."""
@@ -134,69 +278,20 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
-        """softmax(s·z) with the logit scale s of the training, shape ``(n, K)``, in the order of ``classes_``."""
-        logits = self.logits(X)
-        return softmax(self.model_.training["logit_scale"] * logits, axis=1)
+        """softmax(s·z) with the scale s that the loss gives, shape ``(n, K)``, in the order of ``classes_``."""
+        prepared = self._prepared(X)
+        return self.model_.predict_proba(prepared, self.device)
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The label of the largest logit, shape ``(n,)``."""
         winners = self.logits(X).argmax(axis=1)
         return self.classes_[winners]
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters; those of the teacher are not among them, since it is used as it is."""
-        return super().get_params(deep=False)
-
-    def set_params(self, **params: Any) -> "QNNClassifier":
-        """Set parameters, which count from the next fit on.
-
-        Raises:
-            InvalidInputError: a parameter of the teacher is among them.
-        """
-        if of_teacher := [name for name in params if name.startswith("teacher__")]:
-            raise InvalidInputError(
-                f"{of_teacher[0]}: a teacher is used as it is; a grid over teachers takes fitted ones, each wrapped "
-                "in sklearn.frozen.FrozenEstimator"
-            )
-        return super().set_params(**params)
-
-    def __sklearn_clone__(self) -> "QNNClassifier":
-        """An unfitted copy; the teacher stays fitted."""
-        copy = super().__sklearn_clone__()
-        copy.teacher = self.teacher
-        return copy
-
-    def _settings(self, owner: type) -> dict[str, Any]:
-        """The parameters of this estimator that ``owner`` has, too."""
-        return {field.name: getattr(self, field.name) for field in fields(owner) if hasattr(self, field.name)}
-
-    def _choose_qubits(self) -> int:
-        of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
-        if self.embedding not in of_real_numbers:
-            raise InvalidInputError(
-                f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
-            )
-        n_features = self.n_features_in_
-        needed = ceil(log2(n_features)) if self.embedding == "amplitude" else n_features
-        if self.n_qubits is None:
-            return max(needed, len(self.classes_))
-        if self.n_qubits < needed:
-            raise InvalidInputError(
-                f"n_qubits={self.n_qubits}: {n_features} features need at least {needed} qubits "
-                f"with embedding={self.embedding!r}"
-            )
-        return self.n_qubits
-
-    def _padded(self, features: np.ndarray, n_qubits: int) -> np.ndarray:
-        if self.embedding == "amplitude":
-            return features
-        return np.pad(features, ((0, 0), (0, n_qubits - features.shape[1])))
-
-    def _seed(self) -> int:
-        random = check_random_state(self.random_state)
-        if isinstance(self.random_state, Integral):
-            return int(self.random_state)
-        return int(random.randint(_LARGEST_SEED))
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # scikit-learn's own checks give features unscaled, far beyond what makes sense as angles.
+        tags.classifier_tags.poor_score = True
+        return tags
 
     def _teacher_logits(self, features: np.ndarray) -> np.ndarray:
         teacher = self.teacher
@@ -205,14 +300,66 @@ scale_kl, device: see :class:`~qkd_pl.training.trainer.KDTrainer`; the device is
                 f"teacher is a {type(teacher).__name__}; it needs logits(X) or predict_proba(X). Logits computed "
                 "before belong to fixed rows, which scikit-learn splits and shuffles; KDTrainer takes them"
             )
-        if hasattr(teacher, "fit"):
-            check_is_fitted(
-                teacher,
-                msg="The teacher, a %(name)s, is not fitted; a parameter grid resets one that is "
-                "not wrapped in sklearn.frozen.FrozenEstimator.",
-            )
+        self._check_teacher_is_fitted()
         if hasattr(teacher, "classes_") and not np.array_equal(teacher.classes_, self.classes_):
             raise InvalidInputError(f"the teacher's classes are {teacher.classes_}, but y has {self.classes_}")
         if not isinstance(teacher, Teacher):
             teacher = ClassifierTeacher(teacher, classes=self.classes_.tolist())
         return teacher_logits(teacher, features, len(self.classes_), self.classes_.tolist())
+
+
+class QNNRegressor(RegressorMixin, _QNNEstimator):
+    """A quantum neural network that predicts numbers, with scikit-learn's interface.
+
+    The range of the training targets is scaled into that of expectation values, and predictions back. As with
+    :class:`QNNClassifier`, features reach the circuit unscaled, and a teacher is used as it is.
+
+    Args:
+        network: a network with one output per target, or a function ``(n_features, n_outputs) -> network``; instead of
+            the following, of which a :class:`~qkd_pl.networks.networks.QNN` is made.
+        n_qubits, n_layers, embedding, rotations, entangler, topology, closing_rotations: see :class:`QNNClassifier`.
+        teacher: None, or a fitted regressor, or a trained model of regression, whose predictions replace the targets.
+        loss: :class:`~qkd_pl.training.losses.SquaredError` by default; or :class:`~qkd_pl.training.losses.Huber`, or
+            one of one's own with ``task = "regression"``.
+        iterations, batch_size, optimizer, learning_rate, weight_decay, device, random_state: see \
+:class:`QNNClassifier`.
+
+    Attributes:
+        n_features_in_: number of features.
+        model_: the trained network, which holds weights, settings and the scaling of the targets, no device.
+
+    Example:
+        >>> angles = np.linspace(0.0, np.pi, 12)[:, None]
+        >>> regressor = QNNRegressor(n_layers=1, random_state=0).fit(angles, 20.0 + 5.0 * np.cos(angles[:, 0]))
+        >>> bool(abs(regressor.predict([[0.0]])[0] - 25.0) < 0.3)
+        True
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "QNNRegressor":  # noqa: N803
+        """Train on features ``(n, n_features)`` and targets ``(n,)`` or ``(n, K)``, with weights ``(n,)``.
+
+        Raises:
+            InvalidInputError: a parameter, the features or the teacher does not fit; a ``ValueError``.
+            NotFittedError: the teacher is not fitted.
+        """
+        features, y = validate_data(self, X, y, multi_output=True, y_numeric=True)
+        teacher = None
+        if self.teacher is not None:
+            self._check_teacher_is_fitted()
+            teacher = teacher_predictions(self.teacher, features)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        loss = SquaredError() if self.loss is None else self.loss
+        self._train(features, y, n_outputs, teacher=teacher, sample_weight=sample_weight, loss=loss)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """The predicted numbers, shape ``(n,)``, or ``(n, K)`` for K > 1 targets."""
+        prepared = self._prepared(X)
+        return self.model_.predict(prepared, self.device)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        # scikit-learn's own checks give features unscaled, as angles, and only some of them reach one read-out qubit.
+        tags.regressor_tags.poor_score = True
+        return tags

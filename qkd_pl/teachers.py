@@ -1,15 +1,18 @@
-"""What can teach: anything that gives logits."""
+"""What can teach: anything that gives logits, or numbers to be predicted."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pennylane as qml
+from sklearn.base import is_regressor
 
 from qkd_pl.checks import as_array
 from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.gradients import evaluate
+from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
 
 @runtime_checkable
@@ -41,7 +44,8 @@ class Ensemble:
         if not self.teachers:
             raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
         for teacher in self.teachers:
-            as_teacher(teacher)
+            if not _predicts_numbers(teacher):
+                as_teacher(teacher)
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """Mean of the teachers' logits, shape ``(n, K)``.
@@ -123,7 +127,7 @@ class _FunctionTeacher:
         )
 
 
-def _is_array(teacher: Any) -> bool:
+def is_array(teacher: Any) -> bool:
     """Whether the teacher is its logits: an array of NumPy, JAX or PyTorch, or nested lists of numbers."""
     return isinstance(teacher, list | tuple) or (hasattr(teacher, "__array__") and not hasattr(teacher, "logits"))
 
@@ -143,14 +147,15 @@ def as_teacher(teacher: Any) -> Teacher:
         return ClassifierTeacher(teacher)
     if callable(teacher) and not isinstance(teacher, type):
         return _FunctionTeacher(teacher)
+    hint = "; one that predicts numbers teaches regression: loss=SquaredError()" if _predicts_numbers(teacher) else ""
     raise InvalidInputError(
         f"teacher is a {type(teacher).__name__}; it must be a model, a fitted classifier, a function of the inputs, "
-        "or an array of logits"
+        f"or an array of logits{hint}"
     )
 
 
 def teacher_logits(
-    teacher: Any, inputs: np.ndarray, n_classes: int, classes: Sequence[Any] | None = None
+    teacher: Any, inputs: np.ndarray, n_classes: int | None, classes: Sequence[Any] | None = None
 ) -> np.ndarray:
     """The logits that a teacher gives for a data set, computed once; those of a trained QNN by exact simulation.
 
@@ -159,7 +164,7 @@ def teacher_logits(
             NumPy, JAX or PyTorch or a list (as is needed where teacher
             and student see different inputs, or for a teacher on a noisy device).
         inputs: n samples.
-        n_classes: K of the student.
+        n_classes: K of the student; None to take a teacher of other classes.
         classes: what the student calls its classes; by default 0..K-1.
 
     Returns:
@@ -169,18 +174,98 @@ def teacher_logits(
         InvalidInputError: the teacher gives no logits, or those of other classes, or they are not real, not finite or
             not of shape ``(n, K)``.
     """
-    _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
-    logits = as_array("teacher", teacher if _is_array(teacher) else _answers(as_teacher(teacher), inputs))
+    if n_classes is not None:
+        _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
+    logits = as_array("teacher", teacher if is_array(teacher) else _answers(as_teacher(teacher), inputs))
     if np.iscomplexobj(logits):
         raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
+    if logits.dtype.kind not in "biuf":
+        raise InvalidInputError(f"the teacher's logits have dtype {logits.dtype}; they must be real numbers")
     logits = logits.astype(np.float64)
-    if logits.shape != (len(inputs), n_classes):
-        raise InvalidInputError(
-            f"the teacher's logits have shape {logits.shape}; the student needs {(len(inputs), n_classes)}"
-        )
+    allowed = f"({len(inputs)}, {'K' if n_classes is None else n_classes})"
+    if logits.ndim != 2 or len(logits) != len(inputs) or n_classes not in (None, logits.shape[1]):
+        raise InvalidInputError(f"the teacher's logits have shape {logits.shape}; the student needs {allowed}")
     if not np.isfinite(logits).all():
         raise InvalidInputError("the teacher's logits contain NaN or infinity")
     return logits
+
+
+def teacher_scale(teacher: Any) -> float | None:
+    """The scale s for which softmax(s · logits) are a teacher's probabilities; None if it does not say.
+
+    A trained network has one, and so has an ensemble of networks that share it.
+    """
+    if isinstance(teacher, Ensemble):
+        scales = {teacher_scale(member) for member in teacher.teachers}
+        return scales.pop() if len(scales) == 1 else None
+    model = getattr(teacher, "model_", teacher)
+    scale = (
+        model.training.get("logit_scale") if isinstance(model, TrainedQNN) else getattr(teacher, "logit_scale", None)
+    )
+    return None if scale is None else float(scale)
+
+
+def _predicts_numbers(teacher: Any) -> bool:
+    """Whether it is a model of regression, or one of scikit-learn's regressors."""
+    return isinstance(teacher, TrainedRegressor) or (hasattr(teacher, "__sklearn_tags__") and is_regressor(teacher))
+
+
+def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
+    """The numbers that a teacher predicts for a data set, in its own units; those of a model by exact simulation.
+
+    Args:
+        teacher: a model of regression, a fitted scikit-learn regressor, a function of the inputs, an array of
+            predictions, or an ensemble of these, whose mean is taken.
+        inputs: n samples.
+
+    Returns:
+        ``(n,)`` or ``(n, K)``.
+
+    Raises:
+        InvalidInputError: the teacher predicts no numbers.
+    """
+    if is_array(teacher):
+        return as_array("teacher", teacher)
+    if isinstance(teacher, Ensemble):
+        return np.mean([teacher_predictions(member, inputs) for member in teacher.teachers], axis=0)
+    if isinstance(teacher, TrainedRegressor):
+        return teacher.predict(inputs, device=EXACT)
+    if _predicts_numbers(teacher):
+        flat = np.asarray(inputs).reshape(len(inputs), -1)
+        if np.iscomplexobj(flat):
+            raise InvalidInputError("a classical regressor cannot take complex amplitudes; give its predictions")
+        return as_array("what the teacher predicts", teacher.predict(flat))
+    if callable(teacher) and not isinstance(teacher, type):
+        return as_array("what the teacher returns", teacher(inputs))
+    raise InvalidInputError(
+        f"teacher is a {type(teacher).__name__}; for regression it must predict numbers: a model of regression, a "
+        "regressor with predict(inputs), a function of the inputs, or an array of predictions"
+    )
+
+
+def teacher_hints(teacher: Any, inputs: np.ndarray, observables: Sequence[qml.operation.Operator]) -> np.ndarray:
+    """The exact values of observables in the circuit of a trained network, shape ``(n, m)``; the mean of an ensemble's.
+
+    Raises:
+        InvalidInputError: the teacher has no circuit, or it has not the observables' wires.
+    """
+    if isinstance(teacher, Ensemble):
+        return np.mean([teacher_hints(member, inputs, observables) for member in teacher.teachers], axis=0)
+    if not isinstance(teacher, TrainedNetwork):
+        raise InvalidInputError(
+            f"teacher is a {type(teacher).__name__}, which has no circuit to measure hints in; give fit(…, hints=array)"
+        )
+    network = teacher.network
+    wires = {wire for observable in observables for wire in observable.wires}
+    if not wires <= set(network.wires):
+        raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires))}")
+
+    def circuit(inputs: np.ndarray, weights: np.ndarray) -> list[Any]:
+        for operation in qml.tape.make_qscript(network.circuit)(inputs, weights).operations:
+            qml.apply(operation)
+        return [qml.expval(observable) for observable in observables]
+
+    return evaluate(EXACT.qnode(circuit, network.wires), teacher.weights, teacher.encode(inputs))
 
 
 def _check_classes(teacher: Any, classes: list[Any]) -> None:

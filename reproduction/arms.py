@@ -11,16 +11,30 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import check_count, check_number
 from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN
+from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import ARMS
 from qkd_pl.training.callbacks import Callback, ProgressBar
+from qkd_pl.training.losses import CrossEntropy, Distillation
+from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from reproduction.sweep import Unit
 
 _LONG_SECONDS = 20.0  # a training that takes longer than this shows its own progress
 FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
+
+
+def check_data(data: Mapping[str, Any]) -> None:
+    """Refuse sizes that no data have, before anything is computed.
+
+    Raises:
+        InvalidInputError: a size is not a positive whole number, or None for all images.
+    """
+    for name in ("n_train", "n_test"):
+        if data[name] is not None or "digits" not in data:
+            check_count(name, data[name])
 
 
 def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | None]:
@@ -40,10 +54,35 @@ def load_data(data: Mapping[str, Any]) -> tuple[Dataset, Dataset, Pipeline | Non
     return train, test, pipeline
 
 
+def data_unit(data: Mapping[str, Any], folder: str = "") -> Unit:
+    """Computes or downloads data once, before several processes need it."""
+    return Unit("data", prepare_data, {"data": data}, folder)
+
+
 def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
-    """Compute or download data once, before several processes need it."""
+    """Fill the cache of :func:`load_data` and return the sizes of the data."""
     train, test, _ = load_data(data)
     return {"n_train": len(train.labels), "n_test": len(test.labels)}
+
+
+def trainer_and_losses(settings: Mapping[str, Any]) -> tuple[KDTrainer, CrossEntropy, Distillation]:
+    """An experiment's flat settings as a trainer, and the losses without and with a teacher.
+
+    Args:
+        settings: those of :class:`KDTrainer`, with ``lr_step`` and ``lr_decay`` of the learning rate, ``logit_scale``
+            of the cross-entropy (1, the paper's, if it is not given), and ``temperature``, ``alpha`` and ``scale_kl``.
+
+    Raises:
+        InvalidInputError: a setting is outside its range.
+    """
+    rest = dict(settings)
+    check_number("learning_rate", rest.get("learning_rate", 0.3), 0, above=True)
+    rate = (rest.pop("learning_rate", 0.3), rest.pop("lr_decay", 0.9), rest.pop("lr_step", 10))
+    scale = {"logit_scale": rest.pop("logit_scale", 1.0)}
+    of_teacher = {name: rest.pop(name) for name in ("temperature", "alpha", "scale_kl") if name in rest}
+    trainer = KDTrainer(learning_rate=Step(*rate), **rest)
+    trainer.check_settings()
+    return trainer, CrossEntropy(**scale), Distillation(**of_teacher, **scale, standardise=False)
 
 
 def fit_and_save(
@@ -55,7 +94,7 @@ def fit_and_save(
     teacher: Any = None,
     pipeline: Pipeline | None = None,
     callbacks: Sequence[Callback] = (),
-) -> TrainedQNN | TrainedQAE:
+) -> Any:
     """Train from where a killed run left off, and store the model at ``path``.
 
     The checkpoint stays, so that no training is lost if the unit is killed before its result is stored.
@@ -63,11 +102,13 @@ def fit_and_save(
     Returns:
         the model, which takes inputs in the form of its embedding; the stored one takes what ``pipeline`` takes.
     """
-    training = KDTrainer(**trainer)
+    training, hard, soft = trainer_and_losses(trainer)
+    loss = None if isinstance(network, QAE) else hard if teacher is None else soft
     model = training.fit(
         network,
         train,
         teacher=teacher,
+        loss=loss,
         callbacks=[*callbacks, ProgressBar(path.stem, delay=_LONG_SECONDS)],
         checkpoint=path.parent.parent / _checkpoint_of(path.name),
         checkpoint_every=max(10, training.iterations // 50),
@@ -77,11 +118,15 @@ def fit_and_save(
 
 
 def training_unit(
-    name: str, function: Callable[..., dict[str, Any]], arguments: Mapping[str, Any], *, needs_model: bool = False
+    name: str,
+    function: Callable[..., dict[str, Any]],
+    arguments: Mapping[str, Any],
+    folder: str = "",
+    needs: tuple[Unit, ...] = (),
 ) -> Unit:
-    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``; ``needs_model``: others read that file."""
+    """A unit that calls :func:`fit_and_save` for ``arguments["model"]``."""
     model = arguments["model"]
-    return Unit(name, function, arguments, model if needs_model else None, _checkpoint_of(model))
+    return Unit(name, function, arguments, folder, artifact=model, scratch=_checkpoint_of(model), needs=needs)
 
 
 def _checkpoint_of(model: str) -> str:
@@ -95,16 +140,20 @@ def student_units(
     logit_scale: float,
     seeds: int,
     common: Mapping[str, Any],
+    folder: str = "",
+    needs: Callable[[str, str], tuple[Unit, ...]] = lambda student, arm: (),
 ) -> list[Unit]:
     """The units of all students in all arms, in the order of students, arms and seeds.
 
     Args:
         function: trains one student in one arm; called with ``trainer``, ``distil``, ``model`` and what follows.
         students: name → arguments of that student.
-        trainer: settings of :class:`KDTrainer` that all arms share.
+        trainer: settings that all arms share, as :func:`trainer_and_losses` takes them.
         logit_scale: of the control arm; the others have 1.
         seeds: runs per arm.
         common: arguments of all units.
+        folder: of the units.
+        needs: from student and arm to the units whose artifacts its training reads.
     """
     units = []
     for student, arm, seed in product(students, ARMS, range(seeds)):
@@ -120,7 +169,7 @@ def student_units(
             "distil": arm == "kd",
             "model": f"models/{name}.safetensors",
         }
-        units.append(training_unit(f"students/{name}", function, arguments))
+        units.append(training_unit(f"students/{name}", function, arguments, folder, needs(student, arm)))
     return units
 
 

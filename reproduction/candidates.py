@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from posixpath import join, normpath
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
@@ -14,8 +15,8 @@ from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN
 from qkd_pl.storage import read_tensors, write_tensors
 from qkd_pl.teachers import ClassifierTeacher, Ensemble
-from qkd_pl.training.trainer import KDTrainer
-from reproduction.arms import fit_and_save, load_data, prepare_data, training_unit
+from reproduction.arms import data_unit, fit_and_save, load_data, trainer_and_losses, training_unit
+from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
 TeacherKind = Literal["qnn", "mlp"]
@@ -31,12 +32,12 @@ class TeacherRecipe:
     Attributes:
         kind: ``"qnn"``, or ``"mlp"`` for a classical network that sees the raw images of MNIST.
         network: of the QNNs, as arguments of :class:`QNN`.
-        trainer: settings of :class:`KDTrainer` for the QNNs.
+        trainer: settings for the QNNs, as :func:`reproduction.arms.trainer_and_losses` takes them.
         data: what :func:`load_data` takes.
         candidates: how many QNNs are trained; the best ``chosen`` of them by training accuracy are averaged.
         chosen: see ``candidates``.
         temperature: T of the students' KD loss.
-        candidates_in: directory, relative to the teacher's own, that holds the candidates; by default its own.
+        candidates_in: folder, relative to the teacher's own, that holds the candidates; by default its own.
     """
 
     kind: TeacherKind
@@ -59,34 +60,54 @@ def check_training(trainer: Mapping[str, Any], candidates: int, chosen: int) -> 
     Raises:
         InvalidInputError: a setting of the trainer is wrong, or more teachers are asked for than are trained.
     """
-    KDTrainer(**trainer).check_settings()
+    trainer_and_losses(trainer)
     if not 1 <= chosen <= candidates:
         raise InvalidInputError(f"teachers={chosen}: must be 1 to {candidates}, the number of teacher candidates")
 
 
-def prepare_teacher(plan: TeacherRecipe, directory: Path, workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Make the data and the teacher, and store its logits of the training data.
+class Teacher(NamedTuple):
+    """The teacher of an experiment.
 
-    Returns:
-        JSON-able: what the students' units depend on, and the teacher's accuracies.
+    Attributes:
+        source: JSON-able; what the results of its students depend on.
+        summary: ``source`` with the teacher's accuracies.
+        data: the unit that makes the data.
+        logits: the unit that stores the teacher's logits of the training data.
     """
-    run_units([Unit("data", prepare_data, {"data": plan.data})], directory, title="data")
-    if plan.kind == "mlp":
-        source = {"kind": "mlp", "data": dict(plan.data), "temperature": plan.temperature}
-        unit = Unit("teacher", train_mlp, {"data": plan.data, "temperature": plan.temperature}, artifact=_LOGITS)
+
+    source: dict[str, Any]
+    summary: dict[str, Any]
+    data: Unit
+    logits: Unit
+
+    def needs(self, student: str, arm: str) -> tuple[Unit, ...]:
+        """What the training of a student reads: without distillation, the data alone."""
+        return (self.data, self.logits) if arm == "kd" else (self.data,)
+
+
+def prepare_teacher(recipe: TeacherRecipe, results: Results, workers: int, folder: str = "") -> Teacher:
+    """Make the data and the teacher, unless their results are there."""
+    data = data_unit(recipe.data, folder)
+    run_units([data], results, title="data")
+    if recipe.kind == "mlp":
+        source = {"kind": "mlp", "data": dict(recipe.data), "temperature": recipe.temperature}
+        arguments = {"data": recipe.data, "temperature": recipe.temperature}
+        unit = Unit("teacher", train_mlp, arguments, folder, artifact=_LOGITS, needs=(data,))
     else:
-        units = teacher_units(plan.network, plan.trainer, plan.data, plan.candidates)
-        trained_in = directory / (plan.candidates_in or "")
-        best = best_candidates(run_units(units, trained_in, workers=workers, title="teachers"), plan.chosen)
-        source = {"kind": "qnn", "data": dict(plan.data), "chosen": best}
-        elsewhere = {} if plan.candidates_in is None else {"candidates_in": plan.candidates_in}
-        unit = Unit("teacher", average_teachers, {"data": plan.data, "chosen": best} | elsewhere, artifact=_LOGITS)
-    (result,) = run_units([unit], directory, title="teacher's logits")
-    return source, {**source, **result}
+        trained_in = normpath(join(folder, recipe.candidates_in)) if recipe.candidates_in else folder
+        units = teacher_units(recipe.network, recipe.trainer, recipe.data, recipe.candidates, trained_in, (data,))
+        best = best_candidates(run_units(units, results, workers=workers, title="teachers"), recipe.chosen)
+        source = {"kind": "qnn", "data": dict(recipe.data), "chosen": best}
+        arguments = {"data": recipe.data, "chosen": best}
+        arguments |= {} if recipe.candidates_in is None else {"candidates_in": recipe.candidates_in}
+        needs = (data, *(units[seed] for seed in best))
+        unit = Unit("teacher", average_teachers, arguments, folder, artifact=_LOGITS, needs=needs)
+    (result,) = run_units([unit], results, title="teacher's logits")
+    return Teacher(source, {**source, **result}, data, unit)
 
 
 def stored_logits(directory: Path) -> np.ndarray:
-    """What :func:`prepare_teacher` stored: logits of the training data, shape ``(n, K)``."""
+    """What the unit ``Teacher.logits`` stored in its folder: logits of the training data, shape ``(n, K)``."""
     return read_tensors(directory / _LOGITS, _LOGITS_KIND)[0]["teacher_logits"]
 
 
@@ -100,17 +121,19 @@ def teacher_units(
     trainer: Mapping[str, Any],
     data: Mapping[str, Any],
     candidates: int,
+    folder: str = "",
+    needs: tuple[Unit, ...] = (),
 ) -> list[Unit]:
     """One unit per candidate, which differ in the seed alone."""
     return [
         training_unit(
             f"teachers/{seed:02d}",
             train_teacher,
-            {"network": network, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
-            needs_model=True,
+            {"network": network, "trainer": {**trainer, "seed": seed}, "data": data, "model": teacher_model(seed)},
+            folder,
+            needs,
         )
         for seed in range(candidates)
-        for model in [teacher_model(seed)]
     ]
 
 

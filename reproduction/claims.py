@@ -1,6 +1,5 @@
-"""The page of results: the paper's claims beside what the experiments found, every number from a ``summary.json``."""
+"""The page of results: the paper's claims beside what the experiments found, every number from the raw results."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,11 @@ from typing import Any
 
 from scipy.stats import false_discovery_control
 
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.statistics import COLUMNS, Estimate
+from qkd_pl.storage import atomic_path
+from reproduction.experiments import DPI, EXPERIMENTS, StoredRun, save_figure, stored_run
+from reproduction.figures import plot_dark_knowledge_gains
 
 Summary = Mapping[str, Any]
 Verdict = Callable[[Sequence[Estimate], Summary], str]
@@ -23,8 +26,9 @@ with a teacher of its own, elsewhere over seeds, which share data and teacher. p
 the arms of a seed share initial weights and batches. *Scaled CE* is the control: the same student, trained by
 cross-entropy on scaled logits, without a teacher. A claim *holds* if the whole interval says so, and is *not
 significant* if only the mean does; it *cannot be told* where a figure or its spread is missing. That there is no
-difference holds if the whole interval is within one percentage point of zero. `qkd-pl reproduce claims` writes this
-page from the `summary.json` of each directory; the raw results stand beside it."""
+difference holds if the whole interval is within one percentage point of zero. This page and
+the figures are written from the raw results by `python -m reproduction claims`. Raw results are a file for each run:
+its first line says which run it is, and every other line has the arguments, result and seconds of one training."""
 
 _CONTROL_INTRODUCTION = """\
 q is p adjusted for the number of rows by Benjamini and Yekutieli, whose bound on false discoveries holds for dependent
@@ -32,27 +36,7 @@ rows too: some share a teacher, a control or runs. Distillation *adds* or *costs
 temperatures and scales the best by test accuracy stands here, which flatters both sides."""
 _SIGNIFICANT = 0.05
 
-_SINGLE = "--device lightning-complex64"
-_SHORT = f"--epochs 4 --train-size 20000 {_SINGLE}"
-
-#: directory of each experiment's results → the command that makes them, without the number of seeds.
-COMMANDS = {
-    "table1": "qkd-pl reproduce table1",
-    "table1-300-iterations": "qkd-pl reproduce table1 --iterations 300 --teachers 5",
-    "dark-knowledge": "qkd-pl reproduce dark-knowledge",
-    "dark-knowledge-figure4": f"qkd-pl reproduce dark-knowledge --experiment figure4 {_SINGLE}",
-    "dark-knowledge-figure5": f"qkd-pl reproduce dark-knowledge --experiment figure5 {_SINGLE}",
-    "dark-knowledge-figure6": f"qkd-pl reproduce dark-knowledge --experiment figure6 {_SINGLE}",
-    "figure4": "qkd-pl reproduce figure4",
-    "figure5": f"qkd-pl reproduce figure5 {_SINGLE}",
-    "figure5-mlp": f"qkd-pl reproduce figure5 --layers 4,5 --teacher mlp {_SINGLE}",
-    "figure6": f"qkd-pl reproduce figure6 {_SINGLE}",
-    "figure6-short": f"qkd-pl reproduce figure6 {_SHORT}",
-    "figure6-short-mlp": f"qkd-pl reproduce figure6 --teacher mlp {_SHORT}",
-    "figure6-short-ensemble": f"qkd-pl reproduce figure6 --teacher-candidates 3 --teachers 3 {_SHORT}",
-}
-
-#: directory of results about dark knowledge → title of its panel in the figure that shows them together.
+#: run that looked for dark knowledge → title of its panel in the figure that shows them together.
 DARK_KNOWLEDGE = {
     "dark-knowledge": "Table 1, student (2)",
     "dark-knowledge-figure4": "Figure 4, 1 layer",
@@ -67,7 +51,7 @@ class Claim:
 
     Attributes:
         text: the claim.
-        source: directory of the experiment.
+        source: the run.
         figures: label → keys in the summary that lead to an estimate.
         verdict: judges the estimates.
     """
@@ -156,14 +140,37 @@ CLAIMS = [
 ]
 
 
-def read_summaries(results: Path) -> dict[str, Summary]:
-    """The summaries of those experiments that have been run, by directory."""
-    paths = {name: results / name / "summary.json" for name in COMMANDS}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
+def write_page(results: Path) -> int:
+    """Write ``README.md`` and all figures to the folder of the raw results, and return the number of runs.
+
+    Raises:
+        InvalidInputError: there are no results, or some are missing.
+        FileFormatError: a file holds something else.
+    """
+    runs = read_runs(results)
+    if not runs:
+        raise InvalidInputError(f"{results}: no results; expected files such as table1.jsonl")
+    for name, run in runs.items():
+        save_figure(run.experiment, run.summary, results / name)
+    dark_knowledge = {title: runs[name].summary for name, title in DARK_KNOWLEDGE.items() if name in runs}
+    if dark_knowledge:
+        with atomic_path(results / "dark-knowledge-gains.png") as temporary:
+            plot_dark_knowledge_gains(dark_knowledge).savefig(temporary, dpi=DPI)
+    with atomic_path(results / "README.md") as temporary:
+        temporary.write_text(results_page(runs), encoding="utf-8")
+    return len(runs)
 
 
-def results_page(summaries: Mapping[str, Summary]) -> str:
+def read_runs(results: Path) -> dict[str, StoredRun]:
+    """The runs whose raw results are in a folder, by name, in the order of the experiments."""
+    runs = {file.stem: stored_run(file) for file in sorted(results.glob("*.jsonl"), key=lambda file: file.stem)}
+    order = list(EXPERIMENTS)
+    return dict(sorted(runs.items(), key=lambda item: order.index(item[1].experiment)))
+
+
+def results_page(runs: Mapping[str, StoredRun]) -> str:
     """The page as Markdown."""
+    summaries = {name: run.summary for name, run in runs.items()}
     return "\n".join(
         [
             "# Results",
@@ -186,13 +193,16 @@ def results_page(summaries: Mapping[str, Summary]) -> str:
             "",
             "Against the temperature, for teachers of different quality:",
             "",
-            "![KD − scaled CE against 1/T](dark-knowledge.png)",
+            "![KD − scaled CE against 1/T](dark-knowledge-gains.png)",
             "",
             "## Commands",
             "",
-            "| directory | command, with `--out results/<directory>` |",
-            "|---|---|",
-            *(f"| {_link(name)} | `{_command(name, summary)}` |" for name, summary in summaries.items()),
+            "| raw results | figure | command |",
+            "|---|---|---|",
+            *(
+                f"| {_link(name)} | [{name}.png]({name}.png) | `{run.command} --out results/{name}` |"
+                for name, run in runs.items()
+            ),
             "",
         ]
     )
@@ -214,11 +224,6 @@ def _claim_row(claim: Claim, summary: Summary | None) -> str:
 def _runs(summary: Summary) -> str:
     seeds = f"{summary['seeds']} seeds"
     return f"{summary['data_sets']} data sets × {seeds}" if "data_sets" in summary else seeds
-
-
-def _command(name: str, summary: Summary) -> str:
-    data_sets = f" --data-sets {summary['data_sets']}" if "data_sets" in summary else ""
-    return f"{COMMANDS[name]}{data_sets} --seeds {summary['seeds']}"
 
 
 def _find(summary: Summary, keys: Sequence[str]) -> Any:
@@ -287,4 +292,4 @@ def _control_rows(summary: Summary) -> Iterator[tuple[str, str, Mapping[str, Any
 
 
 def _link(name: str) -> str:
-    return f"[{name}]({name}/summary.json)"
+    return f"[{name}]({name}.jsonl)"

@@ -8,18 +8,18 @@ advantage that is left there is due to the teacher.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QNN
 from qkd_pl.statistics import Estimate, estimate, paired_difference
-from qkd_pl.storage import write_json
 from reproduction.arms import FIRST_STUDENT_SEED, fit_and_save, load_data, training_unit
 from reproduction.candidates import TeacherRecipe, prepare_teacher, stored_logits
 from reproduction.depth import DepthSettings
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings
+from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
 
@@ -46,20 +46,15 @@ class DarkKnowledgeSettings:
     ensemble: int = 3
 
     @property
-    def device(self) -> str:
-        """Entry of the device registry on which everything is trained."""
-        return self.problem.device
-
-    @property
     def student(self) -> dict[str, Any]:
         """Arguments of :class:`QNN`."""
         return {**self.problem.teacher_recipe.network, "n_layers": self.student_layers}
 
-    def teacher_plans(self) -> dict[str, TeacherRecipe]:
+    def teacher_recipes(self) -> dict[str, TeacherRecipe]:
         """Teachers of increasing quality: logit scale 1, a good scale, and several of these averaged."""
-        plan = replace(self.problem.teacher_recipe, candidates=self.teacher_candidates, chosen=1)
+        recipe = replace(self.problem.teacher_recipe, candidates=self.teacher_candidates, chosen=1)
         raw, scaled = (
-            replace(plan, trainer={**plan.trainer, "logit_scale": scale}) for scale in (1.0, self.logit_scale)
+            replace(recipe, trainer={**recipe.trainer, "logit_scale": scale}) for scale in (1.0, self.logit_scale)
         )
         ensemble = replace(scaled, chosen=self.ensemble, candidates_in="../scaled")
         return {"raw": raw, "scaled": scaled, "ensemble": ensemble}
@@ -88,33 +83,62 @@ PROBLEMS = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class DarkKnowledgeOptions:
+    """What KD adds to the best logit scale, against the temperature and the teacher's quality.
+
+    For Table 1's student (2), after the teachers (about ten seconds), a seed takes about two seconds on two cores;
+    for figure4 to figure6, one to two minutes after five to ten. Repeating the command resumes it, and adds seeds.
+
+    Attributes:
+        experiment: the problem, with its smallest student.
+        teacher_candidates: teachers trained with and without a good logit scale; 20 for table1, else 3.
+        device: device on which everything is trained, a name in devices.yaml.
+    """
+
+    experiment: Literal["table1", "figure4", "figure5", "figure6"] = "table1"
+    teacher_candidates: int | None = None
+    device: str = "lightning"
+
+    def __post_init__(self) -> None:
+        self.to_settings().teacher_recipes()  # refuses what no teacher can have
+
+    def to_settings(self) -> DarkKnowledgeSettings:
+        """All settings of the problem."""
+        settings = PROBLEMS[self.experiment]
+        candidates = self.teacher_candidates or settings.teacher_candidates
+        problem = replace(settings.problem, device=self.device)
+        return replace(settings, problem=problem, teacher_candidates=candidates)
+
+
 def run_dark_knowledge(
-    settings: DarkKnowledgeSettings, seeds: int, directory: Path, *, workers: int = 1
+    settings: DarkKnowledgeSettings, seeds: int, results: Results, *, workers: int = 1
 ) -> dict[str, Any]:
-    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+    """Run or resume the experiment.
 
     Returns:
         the summary: accuracy at each logit scale, and for each teacher and temperature the accuracy with KD and its
         paired difference to cross-entropy at the scale of the largest mean test accuracy. Choosing the scale by the
         test data favours the control, not KD.
     """
-    prepared = {
-        name: prepare_teacher(plan, directory / name, workers) for name, plan in settings.teacher_plans().items()
+    teachers = {
+        name: prepare_teacher(recipe, results, workers, name) for name, recipe in settings.teacher_recipes().items()
     }
+    data = teachers["raw"].data
     groups = {
-        ("control", scale): _units(settings, seeds, "control", {"logit_scale": scale}) for scale in settings.scales
+        ("control", scale): _units(settings, seeds, "control", {"logit_scale": scale}, None, (data,))
+        for scale in settings.scales
     }
-    for name, (source, _) in prepared.items():
+    for name, teacher in teachers.items():
         for temperature in settings.temperatures:
-            units = _units(settings, seeds, name, {"temperature": temperature}, source)
-            groups[name, temperature] = units
+            loss, needs = {"temperature": temperature}, (teacher.data, teacher.logits)
+            groups[name, temperature] = _units(settings, seeds, name, loss, teacher.source, needs)
     everything = [unit for units in groups.values() for unit in units]
-    results = iter(run_units(everything, directory, workers=workers, title="students"))
-    accuracies = {key: [next(results)["test_accuracy"] for _ in units] for key, units in groups.items()}
+    rows = iter(run_units(everything, results, workers=workers, title="students"))
+    accuracies = {key: [next(rows)["test_accuracy"] for _ in units] for key, units in groups.items()}
     summary = {"settings": asdict(settings), "seeds": seeds, **_summarise(settings, accuracies)}
-    for name, (_, teacher) in prepared.items():
-        summary["teachers"][name] |= teacher
-    write_json(directory / "summary.json", summary)
+    for name, teacher in teachers.items():
+        summary["teachers"][name] |= teacher.summary
     return summary
 
 
@@ -158,7 +182,7 @@ def _summarise(settings: DarkKnowledgeSettings, accuracies: Mapping[tuple[str, f
     control = {scale: accuracies["control", scale] for scale in settings.scales}
     best = max(control, key=lambda scale: estimate(control[scale]).mean)
     teachers: dict[str, dict[str, Any]] = {}
-    for name in settings.teacher_plans():
+    for name in settings.teacher_recipes():
         distilled = {str(temperature): accuracies[name, temperature] for temperature in settings.temperatures}
         teachers[name] = {
             "kd": {key: estimate(values).to_json() for key, values in distilled.items()},
@@ -178,7 +202,8 @@ def _units(
     seeds: int,
     teacher: str,
     loss: Mapping[str, float],
-    source: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None,
+    needs: tuple[Unit, ...],
 ) -> list[Unit]:
     ((setting, value),) = loss.items()
     units = []
@@ -192,5 +217,5 @@ def _units(
             "teacher": teacher,
             "model": f"models/{name}.safetensors",
         }
-        units.append(training_unit(f"students/{name}", train_student, arguments))
+        units.append(training_unit(f"students/{name}", train_student, arguments, needs=needs))
     return units

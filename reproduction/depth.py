@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QNN
 from qkd_pl.statistics import format_arms, summarise_arms
-from qkd_pl.storage import write_json
-from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, values_of
+from reproduction.arms import by_student_and_arm, check_data, fit_and_save, load_data, student_units, values_of
 from reproduction.candidates import TeacherKind, TeacherRecipe, prepare_teacher, stored_logits
+from reproduction.results import Results
 from reproduction.sweep import run_units
 
 SPLITS = ("train", "test")
@@ -22,15 +23,18 @@ class DepthSettings(ABC):
     """Everything that the result depends on, except the data and the number of seeds.
 
     Attributes:
-        n_qubits: of teacher and students.
-        teacher: ``"qnn"``, or ``"mlp"`` for a classical network (:mod:`reproduction.candidates`).
-        teacher_layers: of a QNN as the teacher.
-        teacher_candidates, teachers: so many QNNs are trained, and the best by training accuracy are averaged.
-        teacher_iterations: training of each of them.
+        n_qubits: qubits of teacher and students.
+        teacher: a QNN, or, as mlp, a classical network that sees the images of MNIST.
+        teacher_layers: layers of a QNN as the teacher.
+        teacher_candidates: QNNs trained as teachers, to choose the best from by training accuracy.
+        teachers: so many of the best teachers are averaged.
+        teacher_iterations: iterations of each teacher candidate.
         student_layers: depths of the students.
-        iterations, learning_rate, temperature, logit_scale: training; the logit scale is that of the teacher and of the
-            control arm.
-        device: entry of the device registry on which everything is trained.
+        iterations: iterations of the students.
+        learning_rate: Adam's step size, in radians.
+        temperature: T of the KD loss.
+        logit_scale: logit scale s of the teacher and of the control arm.
+        device: device on which everything is trained, a name in devices.yaml.
     """
 
     n_qubits: int = 15
@@ -45,6 +49,14 @@ class DepthSettings(ABC):
     temperature: float
     logit_scale: float = 10.0
     device: str = "lightning"
+
+    def __post_init__(self) -> None:
+        for n_layers in self.student_layers:
+            QNN(**self.network(n_layers))
+        if not self.student_layers or len(set(self.student_layers)) < len(self.student_layers):
+            raise InvalidInputError(f"student_layers={self.student_layers}: must be different depths, at least one")
+        check_data(self.data)
+        _ = self.teacher_recipe  # refuses what no teacher can have
 
     @property
     @abstractmethod
@@ -62,12 +74,12 @@ class DepthSettings(ABC):
 
     @property
     def trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` that all networks share."""
+        """Settings of the training that all networks share."""
         return {"learning_rate": self.learning_rate, "temperature": self.temperature, "device": self.device}
 
     @property
     def student_trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` for the students."""
+        """Settings of the training for the students."""
         return {**self.trainer, "iterations": self.iterations}
 
     @property
@@ -85,28 +97,33 @@ class DepthSettings(ABC):
         )
 
 
-def run_depth(settings: DepthSettings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
-    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+def run_depth(settings: DepthSettings, seeds: int, results: Results, *, workers: int = 1) -> dict[str, Any]:
+    """Run or resume the experiment.
 
     Returns:
         the summary: settings, teacher, and for each depth and split the arms' estimates and paired differences.
     """
-    source, teacher = prepare_teacher(settings.teacher_recipe, directory, workers)
+    teacher = prepare_teacher(settings.teacher_recipe, results, workers)
     students = {f"{layers:02d}-layers": {"network": settings.network(layers)} for layers in settings.student_layers}
-    common = {"source": source}
-    units = student_units(train_student, students, settings.student_trainer, settings.logit_scale, seeds, common)
-    runs = by_student_and_arm(run_units(units, directory, workers=workers, title="students"), list(students), seeds)
-    summary = {
+    units = student_units(
+        train_student,
+        students,
+        settings.student_trainer,
+        settings.logit_scale,
+        seeds,
+        {"source": teacher.source},
+        needs=teacher.needs,
+    )
+    runs = by_student_and_arm(run_units(units, results, workers=workers, title="students"), list(students), seeds)
+    return {
         "settings": {**asdict(settings), "data": settings.data},
         "seeds": seeds,
-        "teacher": teacher,
+        "teacher": teacher.summary,
         "students": {
             str(layers): {split: summarise_arms(values_of(arms, f"{split}_accuracy")) for split in SPLITS}
             for layers, arms in zip(settings.student_layers, runs.values(), strict=True)
         },
     }
-    write_json(directory / "summary.json", summary)
-    return summary
 
 
 def train_student(

@@ -8,11 +8,15 @@ from reproduction.depth import DepthSettings
 
 @dataclass(frozen=True, kw_only=True)
 class Figure5Settings(DepthSettings):
-    """The settings of Figure 5.
+    """Figure 5: MNIST digits 1 and 5 as bits of 15 principal components, students of four to eight layers.
+
+    After the teacher (about three minutes), a seed takes about eight minutes on two cores, of which depths 4 to 6,
+    whose outputs depend on 10 to 14 qubits only, take two. Repeating the command resumes it, and adds seeds.
 
     Attributes:
         digits: the two classes.
-        n_train, n_test: the first so many images of these digits; all by default.
+        n_train: only the first so many training images of these digits.
+        n_test: only the first so many test images of these digits.
     """
 
     teacher_candidates: int = 1

@@ -5,14 +5,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from qkd_pl.checks import check_count
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QNN
 from qkd_pl.statistics import ARMS, estimate, format_arms, paired_difference, summarise_arms
-from qkd_pl.storage import write_json
 from qkd_pl.training.callbacks import Accuracy
-from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, values_of
+from reproduction.arms import by_student_and_arm, check_data, fit_and_save, load_data, student_units, values_of
 from reproduction.candidates import TeacherKind, TeacherRecipe, prepare_teacher, stored_logits
 from reproduction.depth import SPLITS, describe_teacher
+from reproduction.results import Results
 from reproduction.sweep import run_units
 
 _STUDENT = "student"
@@ -21,21 +22,30 @@ _ALL_IMAGES = 60_000
 
 @dataclass(frozen=True, kw_only=True)
 class Figure6Settings:
-    """Everything that the result depends on, except the number of seeds.
+    """Figure 6: all ten digits in the amplitudes of 10 qubits, a teacher and students of the same size.
+
+    The circuits have a CNOT ring and no closing rotations. After the teacher (about five minutes), a seed takes about
+    seven minutes on two cores. Repeating the command resumes it, and adds seeds.
 
     Attributes:
-        n_qubits, n_layers: of teacher and students: CNOT ring, no closing rotations.
+        n_qubits: qubits of teacher and students.
+        n_layers: layers of teacher and students.
         digits: the classes.
-        n_train, n_test: the first so many images; all by default.
-        epochs, batch_size: an epoch has as many iterations as there are whole batches in the training images.
-        learning_rate, lr_decay: Adam's step size, multiplied by ``lr_decay`` after each epoch.
-        temperature, alpha: of the KD loss, whose KL term is not multiplied by T².
-        logit_scale: of the teacher and of the control arm.
-        teacher: ``"qnn"``, or ``"mlp"`` for a classical network (:mod:`reproduction.candidates`).
-        teacher_candidates, teachers: so many QNNs are trained, and the best by training accuracy are averaged.
+        n_train: only the first so many training images.
+        n_test: only the first so many test images.
+        epochs: epochs of teacher and students; one has as many iterations as there are whole batches of images.
+        batch_size: images per iteration.
+        learning_rate: Adam's step size, in radians.
+        lr_decay: the step size is multiplied by this after each epoch.
+        temperature: T of the KD loss, whose KL term is not multiplied by T².
+        alpha: weight α of the teacher in the KD loss.
+        logit_scale: logit scale s of the teacher and of the control arm.
+        teacher: a QNN, or, as mlp, a classical network that sees the images of MNIST.
+        teacher_candidates: QNNs trained as teachers, to choose the best from by training accuracy.
+        teachers: so many of the best teachers are averaged.
         evaluations_per_epoch: how often the test accuracy is recorded.
-        levels: the accuracies whose first being reached is compared.
-        device: entry of the device registry on which everything is trained.
+        levels: accuracies; how soon each is reached is compared.
+        device: device on which everything is trained, a name in devices.yaml.
     """
 
     n_qubits: int = 10
@@ -57,6 +67,11 @@ class Figure6Settings:
     levels: tuple[float, ...] = (0.4, 0.5, 0.6, 0.65, 0.7)
     device: str = "lightning"
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "evaluations_per_epoch"):
+            check_count(name, getattr(self, name))
+        check_data(self.teacher_recipe.data)
+
     @property
     def iterations_per_epoch(self) -> int:
         """Whole batches in the training images."""
@@ -64,7 +79,7 @@ class Figure6Settings:
 
     @property
     def student_trainer(self) -> dict[str, Any]:
-        """Settings of :class:`KDTrainer` that teacher and students share."""
+        """Settings of the training that teacher and students share."""
         return {
             "iterations": self.epochs * self.iterations_per_epoch,
             "batch_size": self.batch_size,
@@ -104,29 +119,34 @@ class Figure6Settings:
         )
 
 
-def run_figure6(settings: Figure6Settings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
-    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+def run_figure6(settings: Figure6Settings, seeds: int, results: Results, *, workers: int = 1) -> dict[str, Any]:
+    """Run or resume the experiment.
 
     Returns:
         the summary: settings, teacher, final accuracies, test accuracy after so many epochs, and the number of
         iterations after which fixed accuracies were reached.
     """
-    source, teacher = prepare_teacher(settings.teacher_recipe, directory, workers)
+    teacher = prepare_teacher(settings.teacher_recipe, results, workers)
     every = max(1, settings.iterations_per_epoch // settings.evaluations_per_epoch)
-    common = {"network": settings.network, "source": source, "every": every}
-    units = student_units(train_student, {_STUDENT: {}}, settings.student_trainer, settings.logit_scale, seeds, common)
-    results = run_units(units, directory, workers=workers, title="students")
-    runs = by_student_and_arm(results, [_STUDENT], seeds)[_STUDENT]
-    summary = {
+    units = student_units(
+        train_student,
+        {_STUDENT: {}},
+        settings.student_trainer,
+        settings.logit_scale,
+        seeds,
+        {"network": settings.network, "source": teacher.source, "every": every},
+        needs=teacher.needs,
+    )
+    rows = run_units(units, results, workers=workers, title="students")
+    runs = by_student_and_arm(rows, [_STUDENT], seeds)[_STUDENT]
+    return {
         "settings": {**asdict(settings), "n_layers": settings.n_layers, "teacher_layers": settings.n_layers},
         "seeds": seeds,
-        "teacher": teacher,
+        "teacher": teacher.summary,
         "final": {split: summarise_arms(values_of(runs, f"{split}_accuracy")) for split in SPLITS},
         "curves": curves(runs, settings.iterations_per_epoch),
         "iterations_to": {str(level): iterations_to(level, runs) for level in settings.levels},
     }
-    write_json(directory / "summary.json", summary)
-    return summary
 
 
 def train_student(

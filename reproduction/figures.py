@@ -1,4 +1,4 @@
-"""Figures of experiments: the arms against depth, during training, and against the temperature."""
+"""Figures of experiments: the arms of Table 1, against depth, during training, and against the temperature."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,10 +7,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from qkd_pl.plotting.arms import ARM_COLOURS, ARM_LABELS
+from qkd_pl.plotting.arms import ARM_COLOURS, ARM_LABELS, plot_arms
 from qkd_pl.statistics import Estimate
 
 TEACHER_COLOURS = {"raw": "tab:gray", "scaled": "tab:blue", "ensemble": "tab:green"}
+
+
+def plot_table1(summary: Mapping[str, Any]) -> Figure:
+    """Test accuracy of both students of Table 1 in all arms.
+
+    Args:
+        summary: what :func:`reproduction.data_sets.run_over_data_sets` returned.
+    """
+    labels = {"few_qubits": "student (1): fewer qubits", "few_layers": "student (2): fewer layers"}
+    students = {labels[student]: arms for student, arms in summary["students"].items()}
+    return plot_arms(students, summary["teacher"]["test_accuracy"])
 
 
 def plot_depths(summary: Mapping[str, Any]) -> Figure:
@@ -70,7 +81,7 @@ def plot_dark_knowledge(summary: Mapping[str, Any]) -> Figure:
     scales = sorted(summary["control"], key=float)
     estimates = [Estimate.from_json(summary["control"][scale]) for scale in scales]
     _band(left, [float(s) for s in scales], estimates, color="tab:orange", label="scaled CE, no teacher", marker="s")
-    __teacher_lines(left, summary, "kd", "KD, teacher")
+    _teacher_lines(left, summary, "kd", "KD, teacher")
     _draw_gains(right, summary)
     left.set_xscale("log")
     left.set_xlabel("sharpness: 1/T of KD, s of cross-entropy")
@@ -95,7 +106,7 @@ def plot_dark_knowledge_gains(summaries: Mapping[str, Mapping[str, Any]]) -> Fig
 
 
 def _draw_gains(axes: Axes, summary: Mapping[str, Any]) -> None:
-    __teacher_lines(axes, summary, "kd - control", "teacher")
+    _teacher_lines(axes, summary, "kd - control", "teacher")
     axes.axhline(0.0, color="black", linewidth=0.8)
     axes.set_xscale("log")
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -103,7 +114,7 @@ def _draw_gains(axes: Axes, summary: Mapping[str, Any]) -> None:
     axes.set_ylabel(f"KD − scaled CE (s = {summary['best_scale']:g}), paired")
 
 
-def __teacher_lines(axes: Axes, summary: Mapping[str, Any], column: str, label: str) -> None:
+def _teacher_lines(axes: Axes, summary: Mapping[str, Any], column: str, label: str) -> None:
     for name, colour in TEACHER_COLOURS.items():
         teacher = summary["teachers"][name]
         temperatures = sorted(teacher[column], key=float)

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.storage import write_json
+from reproduction.results import Results, finished_file, write_finished
 
 
 @dataclass(frozen=True)
@@ -19,23 +19,34 @@ class Unit:
     """One piece of an experiment: a function of JSON-able arguments with a JSON-able result.
 
     Attributes:
-        name: names the result file, ``<name>.json``; may contain slashes.
+        name: of the unit within its folder; may contain slashes.
         function: module-level function, so that worker processes can import it; it is called with the arguments and
-            with ``directory``, the sweep's directory.
+            with ``directory``, the unit's folder.
         arguments: keyword arguments; stored with the result, and a stored result counts only for equal ones.
-        artifact: file in the sweep's directory that the function writes; without it the unit counts as missing.
-        scratch: file in the sweep's directory, a checkpoint for example, that is removed once the result is stored.
+        folder: part of the experiment that the unit belongs to, relative to the experiment's folder.
+        artifact: file that the function writes in its folder, a model for example. The result counts without it, as
+            in a clone that has no models; it is made again only for a unit that needs it.
+        scratch: file in its folder, a checkpoint for example, that is removed once the result is stored.
+        needs: units whose artifacts must be there when this one is computed. Those without an artifact, which fill a
+            cache for example, are run once before.
     """
 
     name: str
     function: Callable[..., dict[str, Any]]
     arguments: Mapping[str, Any]
+    folder: str = ""
     artifact: str | None = None
     scratch: str | None = None
+    needs: tuple["Unit", ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name within the experiment."""
+        return f"{self.folder}/{self.name}" if self.folder else self.name
 
 
 def run_units(
-    units: Sequence[Unit], directory: Path, *, workers: int = 1, title: str = "units"
+    units: Sequence[Unit], results: Results, *, workers: int = 1, title: str = "units"
 ) -> list[dict[str, Any]]:
     """Compute what is missing and return the results of all units, in their order.
 
@@ -44,58 +55,66 @@ def run_units(
 
     Args:
         units: what to compute.
-        directory: where the result files stand.
+        results: what has been computed.
         workers: number of processes (joblib); inside a ``joblib.parallel_config`` its backend is used.
         title: for the progress bar.
 
     Raises:
-        InvalidInputError: the directory holds results of the same name with other arguments.
+        InvalidInputError: there are results of the same name with other arguments, or results are missing that may
+            only be read.
     """
-    directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
-    missing = [unit for unit in units if _stored(unit, directory) is None]
-    tasks = (delayed(_run_unit)(unit, directory) for unit in missing)
-    finished = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)
-    for _ in tqdm(finished, desc=title, total=len(units), initial=len(units) - len(missing), disable=not missing):
-        pass
-    results = []
-    for unit in units:
-        if (result := _stored(unit, directory)) is None:
-            raise InvalidInputError(f"{directory}: the result of {unit.name} was computed, but is not there now")
-        results.append(result)
-    return results
+    missing = [unit for unit in units if _stored(unit, results) is None]
+    if missing and results.is_frozen:
+        raise InvalidInputError(f"{results.file}: {len(missing)} results are missing, such as that of {missing[0].key}")
+    if missing:
+        _compute(missing, results, workers, title, finished=len(units) - len(missing))
+    return [results.records[unit.key]["result"] for unit in units]
 
 
-def _path(unit: Unit, directory: Path) -> Path:
-    return directory / f"{unit.name}.json"
+def _compute(units: Sequence[Unit], results: Results, workers: int, title: str, finished: int = 0) -> None:
+    absent = {need.key: need for unit in units for need in unit.needs if _is_absent(need, results)}
+    if absent:
+        _compute(list(absent.values()), results, workers, "data and models needed")
+        units = [unit for unit in units if unit.key not in results.prepared]  # some need each other
+    tasks = (delayed(_run_unit)(unit, results.folder) for unit in units)
+    try:
+        running = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(tasks)
+        for _ in tqdm(running, desc=title, total=finished + len(units), initial=finished):
+            pass
+    finally:
+        results.pack()
+    results.prepared.update(unit.key for unit in units)
 
 
-def _run_unit(unit: Unit, directory: Path) -> None:
-    if _stored(unit, directory) is not None:  # a cluster repeats a unit whose worker died, maybe after storing it
+def _is_absent(unit: Unit, results: Results) -> bool:
+    if unit.artifact is None:
+        return unit.key not in results.prepared
+    return not (results.folder / unit.folder / unit.artifact).is_file()
+
+
+def _run_unit(unit: Unit, folder: Path) -> None:
+    if finished_file(folder, unit.key).is_file():  # a cluster repeats a unit whose worker died, maybe after storing it
         return
+    directory = folder / unit.folder
+    directory.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     result = unit.function(**unit.arguments, directory=directory)
     seconds = round(time.perf_counter() - start, 3)
-    write_json(_path(unit, directory), {"arguments": dict(unit.arguments), "result": result, "seconds": seconds})
+    if unit.artifact is not None and not (directory / unit.artifact).is_file():
+        raise FileNotFoundError(f"{unit.key} was computed, but did not write {directory / unit.artifact}")
+    write_finished(folder, unit.key, unit.arguments, result, seconds)
     if unit.scratch is not None:
         (directory / unit.scratch).unlink(missing_ok=True)
 
 
-def _stored(unit: Unit, directory: Path) -> dict[str, Any] | None:
-    path = _path(unit, directory)
-    if unit.artifact is not None and not (directory / unit.artifact).is_file():
+def _stored(unit: Unit, results: Results) -> dict[str, Any] | None:
+    record = results.records.get(unit.key)
+    if record is None:
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        stored, result = record["arguments"], record["result"]
-    except FileNotFoundError:
-        return None
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise InvalidInputError(f"{path}: not a result file ({error}); remove it to compute it again") from error
-    expected = json.loads(json.dumps(dict(unit.arguments)))
+    stored, expected = record["arguments"], json.loads(json.dumps(dict(unit.arguments)))
     if stored != expected:
         changed = sorted(key for key in {*stored, *expected} if stored.get(key) != expected.get(key))
         raise InvalidInputError(
-            f"{path}: was computed with other settings ({', '.join(changed)}); choose another output directory"
+            f"{results.file}: {unit.key} was computed with other settings ({', '.join(changed)}); choose another --out"
         )
-    return result
+    return record["result"]

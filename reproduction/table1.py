@@ -7,6 +7,7 @@ teacher, distilled, and with scaled cross-entropy as the control that shows what
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ import numpy as np
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import format_arms, summarise_arms
-from qkd_pl.storage import read_tensors, write_json, write_tensors
+from qkd_pl.storage import read_tensors, write_tensors
 from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, training_unit, values_of
 from reproduction.candidates import best_candidates, check_training, load_teachers, teacher_units
+from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
 STUDENTS = ("few_qubits", "few_layers")
@@ -30,17 +32,29 @@ class Table1Settings:
     """Everything that the result depends on, except the number of seeds.
 
     Attributes:
-        n_qubits, teacher_layers: the teacher.
-        student_qubits, student_layers: student (1), behind the autoencoder.
+        n_qubits: qubits of the teacher and of student (2).
+        teacher_layers: layers of the teacher.
+        student_qubits: qubits of student (1), behind the autoencoder.
+        student_layers: layers of student (1).
         thin_layers: layers of student (2).
-        n_train, n_test, data_seed: the ground states.
-        iterations, learning_rate, temperature, logit_scale: training of the students; the logit scale is that of the
-            teacher and of the control arm.
-        teacher_iterations: training of each teacher candidate.
-        teacher_candidates, teachers: so many candidates are trained, and the best by training accuracy are averaged.
-        qae_layers, qae_iterations, qae_learning_rate, qae_lr_step, qae_lr_decay: the autoencoder and its training.
-        qae_candidates: autoencoders trained from different weights; the best by training fidelity is used.
-        device: entry of the device registry on which everything is trained.
+        n_train: training states.
+        n_test: test states.
+        data_seed: seed of the fields of the states.
+        iterations: iterations of the students.
+        learning_rate: Adam's step size for teachers and students, in radians.
+        temperature: T of the KD loss.
+        logit_scale: logit scale s of the teachers and of the control arm.
+        teacher_iterations: iterations of each teacher candidate.
+        teacher_candidates: teachers trained, to choose the best from by training accuracy.
+        teachers: so many of the best teachers are averaged.
+        qae_layers: layers of the autoencoder.
+        qae_batch_size: samples per update of the autoencoder.
+        qae_iterations: iterations of the autoencoder.
+        qae_learning_rate: Adam's step size for the autoencoder, in radians.
+        qae_lr_step: after so many iterations that step size is multiplied by the next option.
+        qae_lr_decay: see the option before.
+        qae_candidates: autoencoders trained, to choose the best from by training fidelity.
+        device: device on which everything is trained, a name in devices.yaml.
     """
 
     n_qubits: int = 7
@@ -58,12 +72,13 @@ class Table1Settings:
     teacher_iterations: int = 50
     teacher_candidates: int = 20
     teachers: int = 1
-    qae_layers: int = 6
+    qae_layers: int = 12
     qae_iterations: int = 600
+    qae_batch_size: int = 16
     qae_learning_rate: float = 0.1
     qae_lr_step: int = 100
     qae_lr_decay: float = 0.8
-    qae_candidates: int = 5
+    qae_candidates: int = 3
     device: str = "lightning"
 
     def __post_init__(self) -> None:
@@ -75,36 +90,42 @@ class Table1Settings:
         check_training(trainer, self.teacher_candidates, self.teachers)
 
 
-def run_table1(settings: Table1Settings, seeds: int, directory: Path, *, workers: int = 1) -> dict[str, Any]:
-    """Run or resume the experiment and write ``summary.json`` to ``directory``.
+def run_table1(
+    settings: Table1Settings, seeds: int, results: Results, *, workers: int = 1, folder: str = ""
+) -> dict[str, Any]:
+    """Run or resume the experiment.
 
     Args:
         settings: of the experiment.
         seeds: number of runs of each arm of each student.
-        directory: holds models, raw results and the summary.
+        results: what has been computed, and what is.
         workers: number of processes.
+        folder: of the units, relative to that of the results.
 
     Returns:
         the summary: teacher and autoencoder, and for each student the arms' estimates and paired differences.
     """
+    run = partial(run_units, results=results, workers=workers)
     data = {key: getattr(settings, key) for key in ("n_qubits", "n_train", "n_test", "data_seed")}
-    teachers = run_units(_teacher_units(settings, data), directory, workers=workers, title="teachers")
-    qaes = run_units(_qae_units(settings, data), directory, workers=workers, title="autoencoders")
+    teacher_candidates, qae_candidates = _teacher_units(settings, data, folder), _qae_units(settings, data, folder)
+    teachers = run(teacher_candidates, title="teachers")
+    qaes = run(qae_candidates, title="autoencoders")
     best = best_candidates(teachers, settings.teachers)
     qae = max(range(len(qaes)), key=lambda seed: qaes[seed]["train_fidelity"])
-    (prepared,) = run_units([_preparation(data, best, qae, settings.device)], directory, title="compressed inputs")
-    units = _student_units(settings, seeds, {"data": data, "teachers": best, "qae": qae})
-    runs = run_units(units, directory, workers=workers, title="students")
-    results = by_student_and_arm(runs, STUDENTS, seeds)
-    summary = {
+    needs = (*(teacher_candidates[seed] for seed in best), qae_candidates[qae])
+    preparation = _preparation({"data": data, "teachers": best, "qae": qae, "device": settings.device}, folder, needs)
+    (prepared,) = run([preparation], title="compressed inputs")
+    runs = run(
+        _student_units(settings, seeds, {"data": data, "teachers": best, "qae": qae}, preparation), title="students"
+    )
+    by_student = by_student_and_arm(runs, STUDENTS, seeds)
+    return {
         "settings": asdict(settings),
         "seeds": seeds,
         "teacher": {"test_accuracy": prepared["teacher_test_accuracy"], "chosen": best},
         "autoencoder": {**qaes[qae], "chosen": qae},
-        "students": {student: summarise_arms(values_of(results[student], "test_accuracy")) for student in STUDENTS},
+        "students": {student: summarise_arms(values_of(by_student[student], "test_accuracy")) for student in STUDENTS},
     }
-    write_json(directory / "summary.json", summary)
-    return summary
 
 
 def format_table1(summary: Mapping[str, Any]) -> str:
@@ -172,7 +193,7 @@ def train_student(
 ) -> dict[str, float]:
     """Train one student in one arm and store its model."""
     train, test, _ = load_data(sources["data"])
-    tensors, _ = read_tensors(directory / _PREPARED, _PREPARED_KIND)
+    tensors = read_tensors(directory / _PREPARED, _PREPARED_KIND)[0] if compressed or distil else {}
     if compressed:
         train, test = (
             split._replace(inputs=tensors[f"{name}_real"] + 1j * tensors[f"{name}_imag"])
@@ -189,7 +210,7 @@ def _qae_model(seed: int) -> str:
     return f"models/autoencoder-{seed:02d}.safetensors"
 
 
-def _teacher_units(settings: Table1Settings, data: dict) -> list[Unit]:
+def _teacher_units(settings: Table1Settings, data: dict, folder: str) -> list[Unit]:
     network = {"n_qubits": settings.n_qubits, "n_layers": settings.teacher_layers}
     trainer = {
         "iterations": settings.teacher_iterations,
@@ -197,10 +218,10 @@ def _teacher_units(settings: Table1Settings, data: dict) -> list[Unit]:
         "logit_scale": settings.logit_scale,
         "device": settings.device,
     }
-    return teacher_units(network, trainer, data, settings.teacher_candidates)
+    return teacher_units(network, trainer, data, settings.teacher_candidates, folder)
 
 
-def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
+def _qae_units(settings: Table1Settings, data: dict, folder: str) -> list[Unit]:
     network = {
         "n_qubits": settings.n_qubits,
         "n_latent": settings.student_qubits,
@@ -208,6 +229,7 @@ def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
     }
     trainer = {
         "iterations": settings.qae_iterations,
+        "batch_size": settings.qae_batch_size,
         "learning_rate": settings.qae_learning_rate,
         "lr_step": settings.qae_lr_step,
         "lr_decay": settings.qae_lr_decay,
@@ -217,20 +239,18 @@ def _qae_units(settings: Table1Settings, data: dict) -> list[Unit]:
         training_unit(
             f"autoencoders/{seed:02d}",
             train_autoencoder,
-            {"network": network, "trainer": {**trainer, "seed": seed}, "data": data, "model": model},
-            needs_model=True,
+            {"network": network, "trainer": {**trainer, "seed": seed}, "data": data, "model": _qae_model(seed)},
+            folder,
         )
         for seed in range(settings.qae_candidates)
-        for model in [_qae_model(seed)]
     ]
 
 
-def _preparation(data: dict, teachers: list[int], qae: int, device: str) -> Unit:
-    arguments = {"data": data, "teachers": teachers, "qae": qae, "device": device}
-    return Unit("prepared", prepare_students, arguments, artifact=_PREPARED)
+def _preparation(arguments: dict, folder: str, needs: tuple[Unit, ...]) -> Unit:
+    return Unit("prepared", prepare_students, arguments, folder, artifact=_PREPARED, needs=needs)
 
 
-def _student_units(settings: Table1Settings, seeds: int, sources: dict) -> list[Unit]:
+def _student_units(settings: Table1Settings, seeds: int, sources: dict, preparation: Unit) -> list[Unit]:
     few_qubits = {"n_qubits": settings.student_qubits, "n_layers": settings.student_layers}
     few_layers = {"n_qubits": settings.n_qubits, "n_layers": settings.thin_layers}
     students = {
@@ -243,4 +263,10 @@ def _student_units(settings: Table1Settings, seeds: int, sources: dict) -> list[
         "temperature": settings.temperature,
         "device": settings.device,
     }
-    return student_units(train_student, students, trainer, settings.logit_scale, seeds, {"sources": sources})
+
+    def needs(student: str, arm: str) -> tuple[Unit, ...]:
+        return (preparation,) if students[student]["compressed"] or arm == "kd" else ()
+
+    common = {"sources": sources}
+    scale = settings.logit_scale
+    return student_units(train_student, students, trainer, scale, seeds, common, preparation.folder, needs)

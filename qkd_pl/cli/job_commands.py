@@ -7,12 +7,12 @@ import json
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from zipfile import BadZipFile
 
 import numpy as np
 import typer
 
 from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.data_files import read_samples
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import Status, known
 from qkd_pl.errors import FileFormatError, InvalidInputError
@@ -32,7 +32,8 @@ def submit_command(
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
     samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
     data: Annotated[
-        Path | None, typer.Option(help=".npz file with `inputs` and `labels`; by default ground states of the chain.")
+        Path | None,
+        typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
@@ -139,7 +140,7 @@ def cancel_command(
 
 def _inputs(
     network: "TrainedQNN", samples: int, data: Path | None, autoencoder: Path | None, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray | None]:
     from qkd_pl.datasets import topological_phases
     from qkd_pl.devices.spec import EXACT
     from qkd_pl.networks.models import TrainedQAE, load_model
@@ -148,7 +149,8 @@ def _inputs(
     if compressor is not None and not isinstance(compressor, TrainedQAE):
         raise InvalidInputError(f"{autoencoder} is a classifier, not an autoencoder")
     if data is not None:
-        inputs, labels = _read(data, samples)
+        inputs, labels = read_samples(data)
+        inputs, labels = inputs[:samples], None if labels is None else labels[:samples]
     elif network.network.embedding != "state":
         raise InvalidInputError(f"a model with embedding {network.network.embedding!r} needs --data")
     else:
@@ -157,16 +159,6 @@ def _inputs(
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
-
-
-def _read(path: Path, samples: int) -> tuple[np.ndarray, np.ndarray]:
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such data file")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return stored["inputs"][:samples], stored["labels"][:samples]
-    except (KeyError, IndexError, TypeError, ValueError, EOFError, OSError, BadZipFile) as error:
-        raise FileFormatError(f"{path}: not an .npz file with inputs and labels ({error})") from error
 
 
 def _line(described: dict[str, Any]) -> str:

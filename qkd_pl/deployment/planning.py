@@ -1,24 +1,41 @@
 """Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.submit` sends."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import checked_labels
-from qkd_pl.devices.causal_cone import causal_cone
+from qkd_pl.checks import check_count, checked_labels
+from qkd_pl.devices.calibration import spread_out
+from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
+from qkd_pl.devices.ibm.compile.batching import GroupedTapes
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.reference import Reference
+from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
-from qkd_pl.devices.spec import DeviceSpec
+from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
-from qkd_pl.networks.models import TrainedQNN
+from qkd_pl.networks.models import TrainedNetwork, TrainedQNN
+
+# Inputs by which a job calibrates itself unless told otherwise; inputs that tell how large outputs are.
+_CALIBRATION_INPUTS, _LOOKED_AT = 50, 50
 
 
-def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.ndarray | None = None) -> Plan:
+def plan(
+    model: TrainedQNN,
+    inputs: np.ndarray,
+    device: AnyDevice,
+    labels: np.ndarray | None = None,
+    *,
+    calibrate: bool | int | np.ndarray = False,
+    absorb: bool | None = None,
+) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
 
     One circuit, transpiled once, serves all inputs. A mixed input is run as the weighted mixture of its eigenstates,
@@ -29,6 +46,13 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
         labels: int (n,); kept with the job, so that its accuracy can be told later.
+        calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
+            (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
+            number for that many; or an array of other inputs, run in the same job besides. ``job.calibration`` has
+            what was found, ``job.result(calibrated=False)`` the raw outputs.
+        absorb: whether to move the last entanglers of the circuit into the observables, at equal QPU time
+            (:mod:`qkd_pl.devices.ibm.compile.absorption`); exact. None for whatever is predicted to have the smaller
+            error; the plan tells.
 
     Raises:
         InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
@@ -49,29 +73,94 @@ def plan(model: TrainedQNN, inputs: np.ndarray, device: AnyDevice, labels: np.nd
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
     labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
-    batch = model.encode(inputs)
+    extra, reference = _reference(model, inputs, calibrate)
+    batch = model.encode(inputs if extra is None else np.concatenate([inputs, extra]))
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
-    jobs = quantum_device.plan(_tapes(model, rows, spec, quantum_device))
+    tapes, preparations = _tapes(model, rows, spec, quantum_device)
+    calibrated = reference is not None or getattr(model, "calibration", None) is not None
+    jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
-        cost=jobs.cost(quantum_device.backend),
+        cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
         recombination=Recombination.of(batch.weights),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
+        preparations=tuple(preparations),
+        observables=observable_names(model),
+        reference=reference,
+        absorption=absorption,
+        calibration=getattr(model, "calibration", None),
     )
 
 
-def _tapes(model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice) -> Sequence[QuantumScript]:
-    """The model's circuit with all rows of inputs, as the device runs it."""
+def _best_jobs(
+    device: IBMDevice,
+    tapes: Sequence[QuantumScript],
+    model: TrainedNetwork,
+    inputs: np.ndarray,
+    calibrated: bool,
+    absorb: bool | None,
+) -> tuple[GroupedTapes, Absorption | None]:
+    """Jobs that run the last entanglers, or jobs without them; and what was expected of either."""
+    direct = device.plan(tapes) if absorb is not True else None
+    if absorb is False or (absorb is None and device.is_exact):
+        return direct or device.plan(tapes), None
+    short = [absorbed(tape) for tape in tapes]
+    if any(tape is None for tape in short):
+        return direct or device.plan(tapes), None
+    direct = direct or device.plan(tapes)
+    moved = device.plan(_at_equal_cost([tape for tape in short if tape is not None], direct, device))
+    mean_square = float(np.mean(model.outputs(inputs[:_LOOKED_AT], EXACT) ** 2))
+    target = device.transpiler.target
+    errors = [predicted_error(jobs, target, mean_square, calibrated) for jobs in (direct, moved)]
+    chosen = errors[1] < errors[0] if absorb is None else absorb
+    return (moved if chosen else direct), Absorption(chosen, *errors)
+
+
+def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device: IBMDevice) -> Sequence[QuantumScript]:
+    """``tapes``, with the number of shots at which they take no more executions than ``direct``."""
+    circuits = device.plan(tapes).cost().circuits
+    shots = tapes[0].shots.total_shots
+    if shots is None:
+        return tapes
+    fewer = max(1, shots * direct.cost().circuits // circuits)
+    return [tape.copy(shots=fewer) for tape in tapes]
+
+
+def observable_names(model: TrainedNetwork) -> tuple[str, ...]:
+    """Names of what a model's circuit measures, in the order of its outputs."""
+    return tuple(map(str, model.network.observables))
+
+
+def _reference(
+    model: TrainedNetwork, inputs: np.ndarray, calibrate: bool | int | np.ndarray
+) -> tuple[np.ndarray | None, Reference | None]:
+    """Inputs that serve calibration only, and the exact outputs of those that serve it."""
+    if calibrate is False:
+        return None, None
+    if isinstance(calibrate, bool | Integral):
+        count = _CALIBRATION_INPUTS if calibrate is True else int(calibrate)
+        check_count("calibrate", count)
+        exact = model.outputs(inputs, EXACT)
+        sample = spread_out(exact, count)
+        return None, Reference(sample, exact[sample])
+    extra = np.asarray(calibrate)
+    exact = model.outputs(extra, EXACT)
+    return extra, Reference(np.arange(len(exact)) + len(inputs), exact, len(exact))
+
+
+def _tapes(
+    model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
+) -> tuple[Sequence[QuantumScript], list[Preparation]]:
+    """The model's circuit with all rows of inputs, as the device runs it, and how their states are prepared."""
     tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
-    if spec.causal_cone:
-        (tape,), _ = causal_cone(tape)
+    tape, preparations = prepared(tape, device.preparer)
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
-    return tapes
+    return tapes, preparations
 
 
 def _written(spec: DeviceSpec) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 from scipy.special import softmax
+from sklearn.metrics import r2_score
 from sklearn.pipeline import Pipeline
 
 from qkd_pl.checks import checked_labels
@@ -174,6 +175,42 @@ class TrainedQNN(TrainedNetwork):
 
 
 @dataclass(frozen=True, eq=False)
+class TrainedRegressor(TrainedNetwork):
+    """A trained QNN that predicts numbers: y = scale · z + offset for each output, with the training targets' units.
+
+    Example:
+        >>> network = QNN(n_qubits=2, n_layers=1, n_classes=2, embedding="basis")
+        >>> training = {"task": "regression", "target_scale": [2.0, 1.0], "target_offset": [5.0, 0.0]}
+        >>> model = trained(network, np.zeros(network.weights_shape), training)
+        >>> model.predict(np.array([[0, 1]])).round(6).tolist()
+        [[7.0, -1.0]]
+    """
+
+    network: QNN
+
+    def predict(self, inputs: np.ndarray, device: AnyDevice = None) -> np.ndarray:
+        """The predicted numbers, shape ``(n,)`` float64, or ``(n, K)`` for K > 1 outputs."""
+        predictions = self.outputs(inputs, device) * self._unit("target_scale", 1.0) + self._unit("target_offset", 0.0)
+        return predictions[:, 0] if predictions.shape[1] == 1 else predictions
+
+    def score(self, inputs: np.ndarray, targets: np.ndarray, device: AnyDevice = None) -> float:
+        """R², the mean over the outputs; 1 is perfect, 0 what the targets' mean would get.
+
+        Raises:
+            InvalidInputError: there are fewer than two inputs, or the targets do not fit.
+        """
+        if len(inputs) < 2:
+            raise InvalidInputError(f"there are {len(inputs)} inputs; R² needs at least 2")
+        try:
+            return float(r2_score(targets, self.predict(inputs, device)))
+        except ValueError as error:
+            raise InvalidInputError(f"targets of shape {np.shape(targets)}: {error}") from error
+
+    def _unit(self, name: str, default: float) -> np.ndarray:
+        return np.asarray(self.training.get(name, default), dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
 class TrainedQAE(TrainedNetwork):
     """A trained quantum autoencoder: compresses states to ``n_latent`` qubits.
 
@@ -234,7 +271,7 @@ class TrainedQAE(TrainedNetwork):
         return np.einsum("nr,nrij->nij", batch.weights, matrices)
 
 
-_TRAINED: dict[type, type[TrainedNetwork]] = {QNN: TrainedQNN, QAE: TrainedQAE}
+Model = TrainedQNN | TrainedRegressor | TrainedQAE
 
 
 def trained(
@@ -242,12 +279,16 @@ def trained(
     weights: np.ndarray,
     training: Mapping[str, Any] | None = None,
     history: Sequence[Mapping[str, Any]] = (),
-) -> TrainedQNN | TrainedQAE:
-    """The trained form of an network."""
-    return _TRAINED[type(network)](network, weights, training or {}, history)  # type: ignore[return-value]
+) -> Model:
+    """The trained form of a network; ``training["task"]`` tells a regression."""
+    training = training or {}
+    if isinstance(network, QAE):
+        return TrainedQAE(network, weights, training, history)
+    kind = TrainedRegressor if training.get("task") == "regression" else TrainedQNN
+    return kind(network, weights, training, history)
 
 
-def load_model(path: str | Path) -> TrainedQNN | TrainedQAE:
+def load_model(path: str | Path) -> Model:
     """Read a model that :meth:`TrainedNetwork.save` wrote.
 
     Raises:

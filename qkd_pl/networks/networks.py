@@ -80,7 +80,7 @@ class QNN(_Layered):
     def __post_init__(self) -> None:
         if self.embedding not in EMBEDDINGS:
             raise InvalidInputError(f"embedding={self.embedding!r}: must be one of {sorted(EMBEDDINGS)}")
-        check_count("n_classes", self.n_classes, at_least=2)
+        check_count("n_classes", self.n_classes)
         if self.n_classes > self.ansatz.n_qubits:
             raise InvalidInputError(f"n_qubits={self.n_qubits}: too few for {self.n_classes} classes, one qubit each")
 
@@ -115,15 +115,15 @@ class QAE(_Layered):
         InvalidInputError: a setting is outside its range.
 
     Example:
-        >>> QAE(n_qubits=7, n_latent=2, n_layers=6).weights_shape
-        (7, 7, 3)
+        >>> QAE(n_qubits=7, n_latent=2, n_layers=12).weights_shape
+        (13, 7, 3)
     """
 
     n_qubits: int
     n_latent: int
     n_layers: int
     rotations: str = "XYZ"
-    entangler: str = "cnot"
+    entangler: str = "cz"
     topology: str = "ring"
     closing_rotations: bool = True
 

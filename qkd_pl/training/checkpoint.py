@@ -1,6 +1,6 @@
 """A training run on disk, so that a killed one goes on bit for bit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +8,18 @@ import numpy as np
 
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.training.callbacks.base import Callback, stateful
+from qkd_pl.training.records import storable
 from qkd_pl.training.run import Run
+from qkd_pl.upstream.pennylane import optimizer_state, restore_optimizer
 
 _KIND = "checkpoint"
+_OPTIMIZER = "optimizer."
+_CALLBACK = "callback."
 
 
 def checkpoint_path(path: str | Path) -> Path:
-    """Where a checkpoint is, or will be.
+    """Where a checkpoint is, or will be; ``~`` is the user's home.
 
     Raises:
         InvalidInputError: there is a directory.
@@ -25,58 +30,102 @@ def checkpoint_path(path: str | Path) -> Path:
     return path
 
 
-def save_checkpoint(run: Run, path: Path) -> None:
-    """Write weights, Adam's moments, random states and history to one file, atomically."""
+def save_checkpoint(run: Run, path: Path, callbacks: Sequence[Callback] = ()) -> None:
+    """Write everything that changes in a run to one file, atomically.
+
+    Raises:
+        InvalidInputError: a callback's state is neither JSON-able nor an array.
+    """
     tensors = {"weights": run.weights}
-    if run.optimizer.accumulation is not None:
-        tensors["first_moment"] = np.asarray(run.optimizer.fm[0])
-        tensors["second_moment"] = np.asarray(run.optimizer.sm[0])
+    tensors |= {f"{_OPTIMIZER}{name}": array for name, array in optimizer_state(run.optimizer).items()}
+    states = []
+    for number, callback in enumerate(stateful(callbacks)):
+        kind, state = type(callback).__name__, callback.state()
+        arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+        tensors |= {f"{_CALLBACK}{number}.{name}": array for name, array in arrays.items()}
+        rest = {name: value for name, value in state.items() if name not in arrays}
+        states.append({"type": kind, "state": storable(rest, f"the state of {kind}")})
     manifest = {
         "fingerprint": run.fingerprint,
         "iteration": run.iteration,
+        "stopped": run.stopped,
         "history": run.history,
+        "callbacks": states,
         "random_states": {name: rng.bit_generator.state for name, rng in run.random.items()},
     }
     write_tensors(path, _KIND, tensors, manifest)
 
 
-def restore_checkpoint(run: Run, path: Path) -> None:
+def restore_checkpoint(run: Run, path: Path, callbacks: Sequence[Callback] = ()) -> list[dict[str, Any]]:
     """Set ``run`` to where :func:`save_checkpoint` left off.
 
+    Returns:
+        the states of those callbacks that have one, in their order.
+
     Raises:
-        FileFormatError: the file is damaged, or belongs to a run with other settings or data, or has gone further than
-            this one will.
+        FileFormatError: the file is damaged, or belongs to a run with other settings, data or callbacks, or has gone
+            further than this one will.
     """
     tensors, manifest = read_tensors(path, _KIND)
-    if manifest["fingerprint"] != run.fingerprint:
-        changes = _changes(manifest["fingerprint"], run)
+    _check_same_run(run, path, manifest, callbacks)
+    run.iteration, run.stopped = manifest["iteration"], manifest["stopped"]
+    run.weights = tensors["weights"]
+    run.history[:] = manifest["history"]
+    restore_optimizer(run.optimizer, _with_prefix(tensors, _OPTIMIZER))
+    for name, state in manifest["random_states"].items():
+        run.random[name].bit_generator.state = state
+    return [
+        {**each["state"], **_with_prefix(tensors, f"{_CALLBACK}{number}.")}
+        for number, each in enumerate(manifest["callbacks"])
+    ]
+
+
+def _check_same_run(run: Run, path: Path, manifest: Mapping[str, Any], callbacks: Sequence[Callback]) -> None:
+    advice = "Give another path, or remove the file to start afresh"
+    if changes := _changes(manifest["fingerprint"], run.fingerprint):
         raise FileFormatError(
-            f"{path}: the checkpoint belongs to another run, which differs in {changes}. "
-            "Give another path, or remove the file to start afresh"
+            f"{path}: the checkpoint belongs to another run, which differs in {' and '.join(changes)}. {advice}"
+        )
+    theirs = [each["type"] for each in manifest["callbacks"]]
+    ours = [type(callback).__name__ for callback in stateful(callbacks)]
+    if theirs != ours:
+        raise FileFormatError(
+            f"{path}: the checkpoint holds the states of these callbacks: {', '.join(theirs) or 'none'}; this run has "
+            f"{', '.join(ours) or 'none'}. {advice}"
         )
     if manifest["iteration"] > run.iterations:
         raise FileFormatError(
             f"{path}: the checkpoint stands after iteration {manifest['iteration']}, and this run has only "
-            f"{run.iterations}. Give another path, or remove the file to start afresh"
+            f"{run.iterations}. {advice}"
         )
-    run.iteration = manifest["iteration"]
-    run.weights = tensors["weights"]
-    run.history[:] = manifest["history"]
-    if run.iteration:
-        moments = {"fm": [tensors["first_moment"]], "sm": [tensors["second_moment"]], "t": run.iteration}
-        run.optimizer.accumulation = moments
-    for name, state in manifest["random_states"].items():
-        run.random[name].bit_generator.state = state
 
 
-def _changes(stored: Mapping[str, Any], run: Run) -> str:
+def _with_prefix(tensors: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+
+
+def _changes(stored: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
     """What differs, by name: parts of the fingerprint, and in brackets which of their entries."""
     changes = []
-    for part, value in run.fingerprint.items():
-        other = stored.get(part)
-        if isinstance(value, Mapping) and isinstance(other, Mapping):
-            if names := sorted(name for name in {*value, *other} if value.get(name) != other.get(name)):
-                changes.append(f"{part} ({', '.join(names)})")
-        elif value != other:
+    for part in ours:
+        one, other = stored.get(part), ours[part]
+        if _equal(one, other):
+            continue
+        if isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("type") == other.get("type"):
+            names = sorted(name for name in {*one, *other} if not _equal(one.get(name), other.get(name)))
+            changes.append(f"{part} ({', '.join(names)})")
+        else:
             changes.append(part)
-    return " and ".join(changes)
+    return changes
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Whether two descriptions agree; the values of a function as far as both go (a longer run has more of them)."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        if "values" in one and "values" in other:
+            common = min(len(one["values"]), len(other["values"]))
+            return one["values"][:common] == other["values"][:common]
+        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(one == other)

@@ -9,7 +9,7 @@ import pennylane as qml
 
 from qkd_pl.devices.given import GivenDevice
 from qkd_pl.devices.spec import DeviceSpec
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
+from qkd_pl.networks.models import Model, trained
 from qkd_pl.networks.networks import Network
 
 
@@ -20,14 +20,16 @@ class Run:
     Attributes:
         network: what is trained.
         device: where its circuits run.
-        settings: the trainer's settings and the name of the loss, JSON-able.
-        iterations: how many iterations the run will have.
+        settings: what the model will say of its training: settings of the trainer, loss, task; JSON-able.
+        iterations: how many iterations the run will have, unless it is stopped.
         weights: current weights in radians, float64, of shape ``network.weights_shape``.
-        optimizer: PennyLane's Adam with its moments.
-        random: a generator for each use of randomness: ``batches`` and ``device`` (shots and SPSA directions).
+        optimizer: PennyLane's, with what it remembers of earlier steps.
+        random: a generator for each use of randomness: ``batches``, ``device`` (shots and SPSA directions) and
+            ``validation`` (shots).
         fingerprint: names and checksums of all that determines the run; a checkpoint fits only an equal one.
         iteration: iterations done so far.
         history: one JSON-able record per iteration done.
+        stopped: whether :meth:`stop` was called.
     """
 
     network: Network
@@ -35,12 +37,17 @@ class Run:
     settings: Mapping[str, Any]
     iterations: int
     weights: np.ndarray
-    optimizer: qml.AdamOptimizer
+    optimizer: qml.GradientDescentOptimizer
     random: Mapping[str, np.random.Generator]
     fingerprint: Mapping[str, Any]
     iteration: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    stopped: bool = False
 
-    def model(self) -> TrainedQNN | TrainedQAE:
+    def stop(self) -> None:
+        """End the training after this iteration; a checkpoint remembers it."""
+        self.stopped = True
+
+    def model(self) -> Model:
         """The network with its present weights."""
         return trained(self.network, self.weights.copy(), self.settings, list(self.history))

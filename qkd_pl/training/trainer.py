@@ -1,64 +1,66 @@
 """One trainer for teachers, students and autoencoders."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.checks import check_count, check_number, checked_labels
-from qkd_pl.circuits.embeddings import Preparations
+from qkd_pl.checks import check_count, check_number
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
-from qkd_pl.networks.models import TrainedQAE, TrainedQNN
+from qkd_pl.networks.models import Model, TrainedQAE, TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN, Network, to_manifest
 from qkd_pl.storage import checksum
-from qkd_pl.teachers import teacher_logits
-from qkd_pl.training.callbacks import Callback, check_callbacks, watching
+from qkd_pl.training.callbacks.base import Callback, check_callbacks, watching
 from qkd_pl.training.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
-from qkd_pl.training.losses import KLScale, cross_entropy, distillation, infidelity
+from qkd_pl.training.initial import default_initial, describe_initial, initial_weights
+from qkd_pl.training.losses.base import describe_loss, probability_scale
+from qkd_pl.training.losses.targets import Targets
+from qkd_pl.training.optimizers import make_optimizer
+from qkd_pl.training.problem import Problem, pose
+from qkd_pl.training.records import storable
 from qkd_pl.training.run import Run
+from qkd_pl.training.schedules import DEFAULT_RATE, Schedule, check_schedule, describe_schedule, value_at
+from qkd_pl.training.validation import Validation
 
-#: From outputs (n, K) and the samples' indices (n,) to the loss and its cotangent (n, K).
-Objective = Callable[[np.ndarray, np.ndarray], tuple[float, np.ndarray]]
+_STREAMS = ("weights", "batches", "device", "validation")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KDTrainer:
-    """Trains a network by Adam on random batches: by cross-entropy, by distillation, or, for a QAE, by fidelity.
+    """How to optimise; a loss says what. Trains a network on random batches, with or without a teacher.
 
     Attributes:
         iterations: number of updates.
         batch_size: samples per update, drawn without replacement within a batch.
-        learning_rate: Adam's step size, in radians; multiplied by ``lr_decay`` every ``lr_step`` iterations.
+        optimizer: ``"adam"``, ``"gradient-descent"``, ``"momentum"``, ``"adagrad"`` or ``"rmsprop"``, PennyLane's, with
+            its settings.
+        learning_rate: the optimizer's step size: a number, or a schedule. By default 0.3, times 0.9 every 10
+            iterations.
         weight_decay: L2 coefficient; ``weight_decay · weights`` is added to the gradient.
-        logit_scale: s in the cross-entropy (Eq. 4), and in ``predict_proba`` of the model.
-        temperature, alpha, scale_kl: T, α and the factor of the KD loss (Eq. 7).
         device: name in the device registry, or a spec; None for the registry's default.
         seed: of the initial weights, the batches, and sampling noise, also on a device with a seed of its own. Runs
             with equal seeds start from the same weights and see the same batches, with and without a teacher.
 
     Example:
-        >>> from qkd_pl import QNN, datasets
+        >>> from qkd_pl import QNN, CrossEntropy, datasets
         >>> train, test = datasets.topological_phases(n_qubits=3, n_train=32, n_test=32, seed=0)
-        >>> model = KDTrainer(iterations=30, logit_scale=10.0, seed=1).fit(QNN(n_qubits=3, n_layers=1), train)
+        >>> trainer = KDTrainer(iterations=30, seed=1)
+        >>> model = trainer.fit(QNN(n_qubits=3, n_layers=1), train, loss=CrossEntropy(logit_scale=10.0))
         >>> model.score(*test) > 0.7
         True
+        >>> tuned = trainer.fit(model.network, test, initial=model)  # goes on from the model's weights
     """
 
     iterations: int = 50
     batch_size: int = 64
-    learning_rate: float = 0.3
-    lr_step: int = 10
-    lr_decay: float = 0.9
+    optimizer: str = "adam"
+    learning_rate: Schedule = DEFAULT_RATE
     weight_decay: float = 0.0
-    logit_scale: float = 1.0
-    temperature: float = 0.5
-    alpha: float = 1.0
-    scale_kl: KLScale = "T2"
     device: AnyDevice = None
     seed: int = 0
 
@@ -70,121 +72,113 @@ class KDTrainer:
         self,
         network: Network,
         train: Any,
-        *,
+        *positional: Any,
         teacher: Any = None,
-        initial_weights: np.ndarray | None = None,
+        loss: Any = None,
+        validation: Any = None,
+        hints: Any = None,
+        sample_weight: Any = None,
         callbacks: Sequence[Callback] = (),
         checkpoint: str | Path | None = None,
         checkpoint_every: int = 10,
-    ) -> TrainedQNN | TrainedQAE:
-        """Train from random weights, uniform in [0, 2π).
+        initial: Any = None,
+    ) -> Model:
+        """Train from random weights, by default uniform in [0, 2π), for a QAE normal with standard deviation 0.3.
 
         Args:
             network: a :class:`QNN` or :class:`QAE`.
-            train: ``(inputs, labels)``; the labels may be None where they are not used, for a QAE, and for distillation
-                with ``alpha=1``.
-            teacher: None for cross-entropy (Eq. 4), else what :func:`qkd_pl.teachers.teacher_logits` takes (Eq. 7).
-            initial_weights: radians, of shape ``network.weights_shape``, to start from instead.
-            callbacks: watch the run.
+            train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none; numbers
+                in regression, NaN where there is none; None where the loss uses none.
+            teacher: what :func:`qkd_pl.teachers.teacher_logits` takes, for regression
+                :func:`qkd_pl.teachers.teacher_predictions`.
+            loss: one of :mod:`qkd_pl.training.losses`, or any function ``(outputs, targets) -> (value, cotangent)``. By
+                default :class:`CrossEntropy`, with a teacher :class:`Distillation`, for a QAE :class:`Infidelity`.
+            validation: ``(inputs, labels)`` on which loss and score are recorded after each iteration, as
+                ``validation_loss`` and ``validation_score``.
+            hints: ``(n, m)`` values of the loss's extra observables; by default the teacher's.
+            sample_weight: ``(n,)``, not negative; only ratios count.
+            callbacks: watch the run, and may stop it.
             checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
                 checkpoint of a finished run serves for one with more iterations, too.
             checkpoint_every: iterations between writes of that file.
+            initial: a model, weights in radians of shape ``network.weights_shape``, or a distribution of
+                :mod:`qkd_pl.training.initial` to draw them from.
 
         Raises:
-            InvalidInputError: a setting, the data, the teacher, a callback or the checkpoint's path does not fit.
+            InvalidInputError: a setting, the data, the loss, the teacher, a callback or the checkpoint's path does not
+                fit.
             TrainingDivergedError: the loss or its gradient is no longer finite.
             FileFormatError: the checkpoint is damaged or belongs to another run.
         """
         self.check_settings()
+        _check_train(train, positional)
         check_count("checkpoint_every", checkpoint_every)
         check_callbacks(callbacks)
         path = None if checkpoint is None else checkpoint_path(checkpoint)
-        inputs, labels = _checked(network, train)
-        batch = network.encode(inputs)
-        objective, targets = self._objective(network, inputs, labels, teacher)
-        run = self._start(network, batch, targets, initial_weights)
-        if path is not None and path.is_file():
-            restore_checkpoint(run, path)
-        qnode = run.device.qnode(network.circuit, network.wires, run.random["device"])
-        with watching(callbacks, run):
-            while run.iteration < run.iterations:
-                self._step(run, qnode, batch, objective)
-                for callback in callbacks:
+        given = {"teacher": teacher, "hints": hints, "iterations": self.iterations}
+        problem = pose(network, (train[0], train[1]), loss=loss, sample_weight=sample_weight, **given)
+        watch = None if validation is None else Validation(problem, validation, **given)
+        watchers = [*callbacks] if watch is None else [watch, *callbacks]
+        run = self._start(problem, initial, watch)
+        if path is not None and not run.device.is_storable:
+            raise InvalidInputError(
+                f"checkpoint: device {run.device.name!r} is, or has among its options, an object that no file can hold "
+                "and that cannot be told from another; give the device by name"
+            )
+        states = restore_checkpoint(run, path, watchers) if path is not None and path.is_file() else []
+        qnode = run.device.qnode(problem.circuit, network.wires, run.random["device"])
+        with watching(watchers, run, states):
+            while run.iteration < run.iterations and not run.stopped:
+                self._step(run, qnode, problem)
+                for callback in watchers:
                     callback.on_iteration_end(run)
-                if path is not None and (run.iteration % checkpoint_every == 0 or run.iteration == run.iterations):
-                    save_checkpoint(run, path)
+                run.history[-1] = storable(run.history[-1], "history")
+                last = run.stopped or run.iteration == run.iterations
+                if path is not None and (last or run.iteration % checkpoint_every == 0):
+                    save_checkpoint(run, path, watchers)
         return run.model()
 
-    def _objective(
-        self, network: Network, inputs: np.ndarray, labels: np.ndarray | None, teacher: Any
-    ) -> tuple[Objective, dict[str, np.ndarray]]:
-        """The loss as a function of outputs and indices, and the targets that it compares with."""
-        if isinstance(network, QAE):
-            if teacher is not None:
-                raise InvalidInputError("teacher: an autoencoder is trained by fidelity, without a teacher")
-            return lambda outputs, indices: infidelity(outputs), {}
-        if labels is None and teacher is not None and self.alpha == 1:
-            labels = np.zeros(len(inputs), dtype=np.int64)  # with α = 1 no label enters the loss
-        if labels is None:
-            raise InvalidInputError(
-                "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
-            )
-        labels = checked_labels(labels, len(inputs), network.n_classes)
-        if teacher is None:
-            return lambda outputs, indices: cross_entropy(outputs, labels[indices], self.logit_scale), {
-                "labels": labels
-            }
-        targets = teacher_logits(teacher, inputs, network.n_classes)
-
-        def distil(outputs: np.ndarray, indices: np.ndarray) -> tuple[float, np.ndarray]:
-            return distillation(
-                outputs,
-                targets[indices],
-                labels[indices],
-                temperature=self.temperature,
-                alpha=self.alpha,
-                logit_scale=self.logit_scale,
-                scale_kl=self.scale_kl,
-            )
-
-        return distil, {"labels": labels, "teacher_logits": targets}
-
-    def _start(
-        self,
-        network: Network,
-        batch: Preparations,
-        targets: dict[str, np.ndarray],
-        initial_weights: np.ndarray | None,
-    ) -> Run:
-        if len(batch) == 0:
-            raise InvalidInputError("train: there are no samples to train on")
+    def _start(self, problem: Problem, initial: Any, validation: Validation | None) -> Run:
+        """The run before its first iteration."""
         # One stream for each use, so that with equal seeds batches agree whatever the network or the device draws.
-        streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(3))
-        random = dict(zip(("weights", "batches", "device"), streams, strict=True))
-        weights = random.pop("weights").uniform(0.0, 2.0 * np.pi, network.weights_shape)
-        if initial_weights is not None:
-            weights = np.array(initial_weights, dtype=np.float64)
-            if weights.shape != network.weights_shape:
-                raise InvalidInputError(
-                    f"initial_weights have shape {weights.shape}; {network} needs {network.weights_shape}"
-                )
+        streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(len(_STREAMS)))
+        random = dict(zip(_STREAMS, streams, strict=True))
+        initial = default_initial(problem.network) if initial is None else initial
+        weights = initial_weights(initial, problem.network, random.pop("weights"))
         device = resolve_device(self.device)
-        loss = "fidelity" if not targets else "distillation" if "teacher_logits" in targets else "cross-entropy"
-        settings = {**asdict(self), "device": device.to_json(), "loss": loss}
-        data = {"rows": batch.rows, "mixture": batch.weights, **targets, "initial_weights": weights}
+        settings: dict[str, Any] = {
+            "iterations": int(self.iterations),
+            "batch_size": int(self.batch_size),
+            "optimizer": self.optimizer,
+            "learning_rate": describe_schedule(self.learning_rate, self.iterations),
+            "weight_decay": float(self.weight_decay),
+            "device": device.to_json(),
+            "seed": int(self.seed),
+        }
+        loss = describe_loss(problem.loss, self.iterations)
         # A longer run begins like a shorter one.
         determining = {name: value for name, value in settings.items() if name != "iterations"}
-        fingerprint = {"settings": determining, "network": to_manifest(network), "data": checksum(data)}
-        optimizer = qml.AdamOptimizer(self.learning_rate)
-        return Run(network, device, settings, self.iterations, weights, optimizer, random, fingerprint)
+        data = {"initial_weights": weights, **_arrays(problem, "")}
+        if validation is not None:
+            data |= _arrays(validation.data, "validation_")
+        network = to_manifest(problem.network)
+        fingerprint = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
+        told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
+        if problem.task == "classification":
+            told["logit_scale"] = probability_scale(problem.loss, self.iterations - 1)
+        if problem.scaling is not None:
+            told |= {"target_scale": list(problem.scaling.scale), "target_offset": list(problem.scaling.offset)}
+        optimizer = make_optimizer(self.optimizer)
+        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, fingerprint)
 
-    def _step(self, run: Run, qnode: qml.QNode, batch: Preparations, objective: Objective) -> None:
-        size = min(self.batch_size, len(batch))
-        indices = run.random["batches"].choice(len(batch), size=size, replace=False)
-        outputs, pullback = vjp(qnode, run.weights, batch.take(indices))
-        loss, cotangent = objective(outputs, indices)
+    def _step(self, run: Run, qnode: qml.QNode, problem: Problem) -> None:
+        n_samples = len(problem.batch)
+        size = min(self.batch_size, n_samples)
+        indices = run.random["batches"].choice(n_samples, size=size, replace=False)
+        outputs, pullback = vjp(qnode, run.weights, problem.batch.take(indices))
+        loss, cotangent = problem.evaluate(outputs, problem.targets.take(indices, run.iteration))
         gradient = pullback(cotangent) + self.weight_decay * run.weights
-        run.optimizer.stepsize = self.learning_rate * self.lr_decay ** (run.iteration // self.lr_step)
+        run.optimizer.stepsize = value_at(self.learning_rate, run.iteration)
         if not (np.isfinite(loss) and np.isfinite(gradient).all()):
             raise TrainingDivergedError(
                 f"iteration {run.iteration + 1}: loss {loss}, largest gradient {np.abs(gradient).max()}; "
@@ -208,34 +202,30 @@ class KDTrainer:
         Raises:
             InvalidInputError: names the setting and what is allowed.
         """
-        for name in ("iterations", "batch_size", "lr_step"):
-            check_count(name, getattr(self, name))
+        check_count("iterations", self.iterations)
+        check_count("batch_size", self.batch_size)
         check_count("seed", self.seed, 0)
-        for name in ("learning_rate", "lr_decay", "logit_scale", "temperature"):
-            check_number(name, getattr(self, name), 0, above=True)
+        make_optimizer(self.optimizer)
+        check_schedule("learning_rate", self.learning_rate, 0, above=True, iterations=self.iterations)
         check_number("weight_decay", self.weight_decay, 0)
-        check_number("alpha", self.alpha, 0, 1)
-        if self.scale_kl not in ("T2", "none"):
-            raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
 
 
-def _checked(network: Network, train: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    """Inputs and labels."""
-    if not isinstance(network, QNN | QAE):
-        raise InvalidInputError(f"network is a {type(network).__name__}; it must be a QNN or QAE")
+def _check_train(train: Any, positional: tuple) -> None:
+    if positional:
+        raise InvalidInputError("train: give inputs and labels as one pair, fit(network, (inputs, labels))")
     if not isinstance(train, tuple | list) or len(train) != 2:
         raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
-    return train[0], train[1]
 
 
-def _check_labels(labels: np.ndarray | None, n_samples: int, n_classes: int) -> np.ndarray:
-    if labels is None:
-        raise InvalidInputError(
-            "labels are None; only an autoencoder, or distillation with alpha=1, is trained without labels"
-        )
-    labels = np.asarray(labels)
-    if labels.shape != (n_samples,):
-        raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
-    if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
-        raise InvalidInputError(f"labels must be integers from 0 to {n_classes - 1}; found {np.unique(labels)[:10]}")
-    return labels.astype(np.int64)
+def _arrays(problem: Problem, prefix: str) -> dict[str, np.ndarray]:
+    """All data of a problem, for a checksum."""
+    targets: Targets = problem.targets
+    arrays = {
+        "rows": problem.batch.rows,
+        "mixture": problem.batch.weights,
+        "labels": targets.labels,
+        "teacher": targets.teacher,
+        "hints": targets.hints,
+        "sample_weight": targets.sample_weight,
+    }
+    return {f"{prefix}{name}": array for name, array in arrays.items() if array is not None}

@@ -1,1 +1,1 @@
-"""What we rely on in other libraries without their promise: a module for each, with a test of the contract."""
+"""What we rely on in other libraries that they do not promise: one module per library, each with a contract test."""

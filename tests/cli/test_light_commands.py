@@ -22,7 +22,7 @@ assert not loaded, loaded
 
 @pytest.mark.parametrize(
     "arguments",
-    ["--help", "--version", "devices", "devices --json", "devices --help", "jobs", "submit --help"],
+    ["--help", "--version", "devices", "devices --json", "devices --help", "jobs", "submit --help", "distill --help"],
 )
 def test_imports_nothing_heavy(arguments, tmp_path):
     code = RUN.format(arguments=arguments.split(), heavy=HEAVY)

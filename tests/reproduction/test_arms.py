@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from qkd_pl import QNN, KDTrainer, load_model
+from qkd_pl import QNN, CrossEntropy, KDTrainer, load_model
 from qkd_pl.datasets.image_pipeline import image_pipeline
 from qkd_pl.statistics import ARMS, format_arms, summarise_arms
 from reproduction.arms import (
@@ -39,10 +39,18 @@ def test_arms_of_a_seed_differ_in_teacher_and_logit_scale_alone(units):
             assert (arm["size"], arm["source"]) == (1, {"data": 1})
 
 
-def test_a_unit_names_the_checkpoint_and_the_file_that_others_need():
-    unit = training_unit("teachers/1", train, {"model": "models/t.safetensors"}, needs_model=True)
-    assert (unit.artifact, unit.scratch) == ("models/t.safetensors", "checkpoints/t.safetensors")
-    assert training_unit("students/1", train, {"model": "models/s.safetensors"}).artifact is None
+def test_a_unit_names_its_model_and_its_checkpoint():
+    unit = training_unit("teachers/1", train, {"model": "models/t.safetensors"}, "part")
+    assert (unit.key, unit.artifact, unit.scratch) == (
+        *("part/teachers/1", "models/t.safetensors", "checkpoints/t.safetensors"),
+    )
+
+
+def test_students_need_what_their_arm_reads():
+    teacher = training_unit("teachers/1", train, {"model": "models/t.safetensors"})
+    needs = lambda student, arm: (teacher,) if (student, arm) == ("a", "kd") else ()  # noqa: E731
+    made = student_units(train, {"a": {}, "b": {}}, {}, 1.0, 2, {}, needs=needs)
+    assert [unit.name for unit in made if unit.needs == (teacher,)] == ["students/a-kd-00", "students/a-kd-01"]
 
 
 def test_models_have_names_of_their_own(units):
@@ -84,7 +92,7 @@ def test_the_stored_model_takes_images_and_the_returned_one_bits(tmp_path, rng):
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, phases, monkeypatch):
     """Killed after iteration 30 of 40; the rest, and only the rest, is done by the second call."""
     network, trainer, path = QNN(3, 1), {"iterations": 40, "seed": 3}, tmp_path / "models" / "one.safetensors"
-    whole = KDTrainer(**trainer).fit(network, phases[0])
+    whole = KDTrainer(**trainer).fit(network, phases[0], loss=CrossEntropy(logit_scale=1.0))
     step, done = KDTrainer._step, []
 
     def killed(self, run, *arguments):

@@ -13,16 +13,18 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from qkd_pl.cli.app import app
 from qkd_pl.errors import ClusterError
 from reproduction import cluster
+from reproduction.__main__ import app
 from reproduction.cluster import dask_cluster
+from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
 PATIENCE = 60  # seconds, for what takes about one
 FIGURE = [
-    *("reproduce", "figure4", "--qubits", "3", "--layers", "1", "--teacher-layers", "1", "--seeds", "2"),
-    *("--iterations", "3", "--teacher-candidates", "2", "--train-size", "12", "--test-size", "12"),
+    *("figure4", "--n-qubits", "3", "--student-layers", "1", "--teacher-layers", "1", "--seeds", "2"),
+    *("--iterations", "3", "--teacher-iterations", "3", "--teacher-candidates", "2", "--n-train", "12"),
+    *("--n-test", "12"),
 ]
 
 
@@ -93,7 +95,7 @@ def test_a_killed_worker_costs_nothing_but_its_unit(dask_processes, tmp_path):
     with dask_cluster(address):
         wait_for(lambda: cluster_size(address) == 2)
         killer.start()
-        results = run_units(units, directory)
+        results = run_units(units, Results(directory))
     killer.join()
     assert workers[0].wait(PATIENCE) == -signal.SIGKILL
     assert results == [{"square": value**2} for value in range(12)]
@@ -117,19 +119,16 @@ def test_the_command_gives_the_same_results_on_a_cluster(dask_processes, tmp_pat
     for out, where in ((here, ["--workers", "1"]), (there, ["--dask", address])):
         result = CliRunner().invoke(app, [*FIGURE, "--out", str(out), *where])
         assert result.exit_code == 0, result.output
-    names = sorted(path.relative_to(here) for path in here.rglob("*.json"))
-    assert len(names) == 1 + 2 + 1 + 3 * 2 + 1
-    assert sorted(path.relative_to(there) for path in there.rglob("*.json")) == names
-    for name in names:
-        first, second = (json.loads((out / name).read_text()) for out in (here, there))
-        first.pop("seconds", None)
-        second.pop("seconds", None)
-        assert first == second, name
+    first, second = (Results(out).records for out in (here, there))
+    assert len(first) == 1 + 2 + 1 + 3 * 2
+    for record in (*first.values(), *second.values()):
+        record.pop("seconds")
+    assert first == second
 
 
 def test_without_an_address_sweeps_stay_here(tmp_path):
     with dask_cluster(None):
-        assert run_units([Unit("one", slow_square, {"value": 3})], tmp_path) == [{"square": 9}]
+        assert run_units([Unit("one", slow_square, {"value": 3})], Results(tmp_path)) == [{"square": 9}]
     assert [pid for _, pid in markers(tmp_path, "finished")] == [os.getpid()]
 
 

@@ -1,14 +1,15 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from qkd_pl.statistics import ARMS, estimate
-from reproduction.data_sets import format_data_sets, run_over_data_sets
-from reproduction.table1 import STUDENTS, Table1Settings, run_table1
+from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
+from reproduction.results import Results
+from reproduction.table1 import STUDENTS, run_table1
 
-SETTINGS = Table1Settings(
+SETTINGS = DataSetsSettings(
+    data_sets=3,
     n_qubits=4,
     n_train=16,
     n_test=12,
@@ -25,34 +26,32 @@ SETTINGS = Table1Settings(
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     directory = tmp_path_factory.mktemp("table1")
-    return directory, run_over_data_sets(SETTINGS, 2, directory, data_sets=3)
+    return directory, run_over_data_sets(SETTINGS, 2, Results(directory))
 
 
 def test_every_data_set_is_a_table_1_of_its_own(finished, tmp_path):
     directory, _ = finished
-    assert sorted(path.name for path in directory.iterdir() if path.is_dir()) == ["data-03", "data-04", "data-05"]
-    stored = json.loads((directory / "data-04/summary.json").read_text())
-    assert stored == run_table1(replace(SETTINGS, data_seed=4), 2, tmp_path)
+    assert sorted(path.name for path in directory.iterdir() if path.is_dir()) == [
+        *("data-03", "data-04", "data-05", "finished")
+    ]
+    alone = Results(tmp_path / "alone")
+    run_table1(replace(SETTINGS, data_seed=4), 2, alone)
+    together = Results(directory).records
+    assert len(together) == 3 * len(alone.records)
+    for key, record in alone.records.items():
+        assert together[f"data-04/{key}"]["result"] == record["result"]
 
 
 def test_a_data_set_counts_once(finished):
     """Means, intervals and p-values from the raw results: per data set the mean over seeds, then over data sets."""
     directory, summary = finished
-    assert json.loads((directory / "summary.json").read_text()) == summary
-    teachers = [json.loads((directory / f"data-{d:02d}/prepared.json").read_text()) for d in (3, 4, 5)]
-    teachers = [stored["result"]["teacher_test_accuracy"] for stored in teachers]
+    raw = {key: record["result"] for key, record in Results(directory).records.items()}
+    teachers = [raw[f"data-{d:02d}/prepared"]["teacher_test_accuracy"] for d in (3, 4, 5)]
     assert summary["teacher"]["test_accuracy"] == pytest.approx(np.mean(teachers))
     for student in STUDENTS:
         means = {
             arm: [
-                np.mean(
-                    [
-                        json.loads((directory / f"data-{d:02d}/students/{student}-{arm}-{seed:02d}.json").read_text())[
-                            "result"
-                        ]["test_accuracy"]
-                        for seed in (0, 1)
-                    ]
-                )
+                np.mean([raw[f"data-{d:02d}/students/{student}-{arm}-{seed:02d}"]["test_accuracy"] for seed in (0, 1)])
                 for d in (3, 4, 5)
             ]
             for arm in ARMS

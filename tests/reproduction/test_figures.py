@@ -1,7 +1,7 @@
 """Figures 4 to 6 and the comparison of teachers, on problems of a few qubits."""
 
 import dataclasses
-import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from reproduction.depth import format_depth, run_depth
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings, curves, format_figure6, iterations_to, run_figure6
+from reproduction.results import Results
 
 FIGURE4 = Figure4Settings(
     n_qubits=4,
@@ -48,13 +49,13 @@ DARK = DarkKnowledgeSettings(
 @pytest.fixture(scope="module")
 def figure4(tmp_path_factory):
     directory = tmp_path_factory.mktemp("figure4")
-    return directory, run_depth(FIGURE4, 2, directory)
+    return directory, run_depth(FIGURE4, 2, Results(directory))
 
 
 @pytest.fixture(scope="module")
 def dark(tmp_path_factory):
     directory = tmp_path_factory.mktemp("dark")
-    return directory, run_dark_knowledge(DARK, 2, directory)
+    return directory, run_dark_knowledge(DARK, 2, Results(directory))
 
 
 def no_training(monkeypatch):
@@ -98,14 +99,13 @@ def test_the_teacher_is_the_best_candidate(figure4):
 def test_a_finished_figure_is_not_computed_again(figure4, monkeypatch):
     directory, summary = figure4
     no_training(monkeypatch)
-    assert run_depth(FIGURE4, 2, directory) == summary
-    assert json.loads((directory / "summary.json").read_text()) == json.loads(json.dumps(summary))
+    assert run_depth(FIGURE4, 2, Results(directory)) == summary
     with pytest.raises(InvalidInputError, match="other settings"):
-        run_depth(dataclasses.replace(FIGURE4, learning_rate=0.1), 2, directory)
+        run_depth(dataclasses.replace(FIGURE4, learning_rate=0.1), 2, Results(directory))
 
 
 def test_an_ensemble_averages_its_members(figure4, tmp_path):
-    run_depth(dataclasses.replace(FIGURE4, teachers=2, student_layers=(1,)), 1, tmp_path)
+    run_depth(dataclasses.replace(FIGURE4, teachers=2, student_layers=(1,)), 1, Results(tmp_path))
     train, _ = topological_phases(4, 16, 12, 0)
     members = [load_model(tmp_path / f"models/teacher-{seed:02d}.safetensors") for seed in (0, 1)]
     np.testing.assert_allclose(
@@ -119,17 +119,17 @@ def test_a_figure_killed_before_its_result_is_stored_loses_no_training(tmp_path,
     with monkeypatch.context() as killed:
         killed.setattr("qkd_pl.networks.models.TrainedQNN.score", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            run_depth(settings, 1, tmp_path)
+            run_depth(settings, 1, Results(tmp_path))
     steps = []
     step = KDTrainer._step
     monkeypatch.setattr(KDTrainer, "_step", lambda self, *rest: (steps.append(self.seed), step(self, *rest)))
-    run_depth(settings, 1, tmp_path)
+    run_depth(settings, 1, Results(tmp_path))
     assert steps == [1, 1, *[FIRST_STUDENT_SEED] * 9], "the first teacher was trained again"
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
 def test_the_size_of_the_data_is_stored(figure4):
-    stored = json.loads((figure4[0] / "data.json").read_text())
+    stored = Results(figure4[0]).records["data"]
     assert stored["arguments"] == {"data": FIGURE4.data}
     assert stored["result"] == {"n_train": 16, "n_test": 12}
 
@@ -142,7 +142,7 @@ def test_the_report_has_a_row_for_each_depth(figure4):
 
 
 def test_students_of_figure5_classify_raw_images(mnist_file, tmp_path):
-    summary = run_depth(FIGURE5, 1, tmp_path)
+    summary = run_depth(FIGURE5, 1, Results(tmp_path))
     images, labels = mnist_images((1, 5), n_test=20)[1]
     for arm in ARMS:
         student = load_model(tmp_path / f"models/02-layers-{arm}-00.safetensors")
@@ -153,20 +153,20 @@ def test_students_of_figure5_classify_raw_images(mnist_file, tmp_path):
 
 def test_a_classical_network_can_teach(mnist_file, tmp_path, monkeypatch):
     settings = dataclasses.replace(FIGURE5, teacher="mlp")
-    summary = run_depth(settings, 1, tmp_path)
+    summary = run_depth(settings, 1, Results(tmp_path))
     assert summary["teacher"]["kind"] == "mlp"
     assert "classical network" in format_depth(summary)
-    assert not (tmp_path / "teachers").exists()
+    assert set(Results(tmp_path).records) == {"data", "teacher", *(f"students/02-layers-{arm}-00" for arm in ARMS)}
     probabilities = np.exp(stored_logits(tmp_path) / settings.temperature)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-9)
     _, labels = mnist_images((1, 5), n_train=150)[0]
     assert summary["teacher"]["train_accuracy"] == np.mean(probabilities.argmax(axis=1) == labels)
     no_training(monkeypatch)
-    assert run_depth(settings, 1, tmp_path) == summary
+    assert run_depth(settings, 1, Results(tmp_path)) == summary
 
 
 def test_figure6_records_curves(mnist_file, tmp_path, monkeypatch):
-    summary = run_figure6(FIGURE6, 2, tmp_path)
+    summary = run_figure6(FIGURE6, 2, Results(tmp_path))
     assert summary["curves"]["epochs"] == [0.5, 1.0, 1.5, 2.0]
     images, labels = mnist_images((0, 1, 2), n_test=20)[1]
     for arm in ARMS:
@@ -180,7 +180,7 @@ def test_figure6_records_curves(mnist_file, tmp_path, monkeypatch):
     assert "test accuracy" in format_figure6(summary)
     assert "0 of 2 runs" in format_figure6(summary)
     no_training(monkeypatch)
-    assert run_figure6(FIGURE6, 2, tmp_path) == summary
+    assert run_figure6(FIGURE6, 2, Results(tmp_path)) == summary
 
 
 def runs(**by_arm):
@@ -219,7 +219,7 @@ def test_dark_knowledge_compares_with_the_best_scale(dark, monkeypatch):
             gain = mean - means[summary["best_scale"]]
             assert teacher["kd - control"][str(temperature)]["mean"] == pytest.approx(gain)
     no_training(monkeypatch)
-    assert run_dark_knowledge(DARK, 2, directory) == summary
+    assert run_dark_knowledge(DARK, 2, Results(directory)) == summary
 
 
 def test_teachers_differ_in_quality_as_their_names_say(dark):
@@ -247,15 +247,31 @@ def test_format_names_every_teacher(dark):
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "wrong", "message"),
     [
-        (Figure4Settings(teachers=4), "teachers=4: must be 1 to 3"),
-        (Figure5Settings(learning_rate=-1.0), "learning_rate=-1.0"),
-        (Figure6Settings(n_layers=0), "n_layers=0"),
+        (Figure4Settings, {"teachers": 4}, "teachers=4: must be 1 to 3"),
+        (Figure4Settings, {"student_layers": (1, 1)}, r"student_layers=\(1, 1\): must be different depths"),
+        (Figure4Settings, {"n_train": None}, "n_train=None: must be a whole number"),
+        (Figure5Settings, {"student_layers": (2, 0)}, "n_layers=0"),
+        (Figure5Settings, {"learning_rate": -1.0}, "learning_rate=-1.0"),
+        (Figure5Settings, {"n_test": 0}, "n_test=0"),
+        (Figure6Settings, {"n_layers": 0}, "n_layers=0"),
+        (Figure6Settings, {"epochs": 0}, "epochs=0"),
     ],
 )
-def test_wrong_settings_are_refused_before_anything_is_trained(settings, message, tmp_path):
-    run = run_figure6 if isinstance(settings, Figure6Settings) else run_depth
+def test_wrong_settings_are_refused_before_anything_is_trained(settings, wrong, message):
     with pytest.raises(InvalidInputError, match=message):
-        run(settings, 1, tmp_path)
-    assert not list(tmp_path.iterdir())
+        settings(**wrong)
+
+
+def test_one_more_seed_in_a_clone_trains_the_chosen_teacher_and_the_new_students_alone(figure4, tmp_path, monkeypatch):
+    """The teacher is needed by the distilled students, and by them alone."""
+    directory, summary = figure4
+    fit, trained = KDTrainer.fit, []
+    monkeypatch.setattr(KDTrainer, "fit", lambda self, *a, **k: (trained.append(self.seed), fit(self, *a, **k))[1])
+    shutil.copy(directory.with_name(f"{directory.name}.jsonl"), tmp_path / "it.jsonl")
+    assert run_depth(FIGURE4, 2, Results(tmp_path / "it")) == summary
+    assert trained == []
+    run_depth(FIGURE4, 3, Results(tmp_path / "it"))
+    assert trained == [*summary["teacher"]["chosen"], *[FIRST_STUDENT_SEED + 2] * 6]
+    assert Results(tmp_path / "it").records.items() >= Results(directory).records.items()

@@ -1,5 +1,5 @@
 import dataclasses
-import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,6 +8,7 @@ from qkd_pl import load_model
 from qkd_pl.datasets import topological_phases
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.statistics import ARMS, summarise_arms
+from reproduction.results import Results
 from reproduction.table1 import (
     STUDENTS,
     Table1Settings,
@@ -34,23 +35,20 @@ SETTINGS = Table1Settings(
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("table1")
-    return directory, run_table1(SETTINGS, 2, directory)
+    directory = tmp_path_factory.mktemp("table1") / "it"
+    return directory, run_table1(SETTINGS, 2, Results(directory))
 
 
-def test_raw_results_models_and_summary_are_stored(finished):
-    directory, summary = finished
-    assert json.loads((directory / "summary.json").read_text()) == summary
-    results = {path.relative_to(directory).as_posix() for path in directory.rglob("*.json")}
+def test_raw_results_and_models_are_stored(finished):
+    directory, _ = finished
     students = {
         f"{student}-{arm}-{seed:02d}" for student in ("few_qubits", "few_layers") for arm in ARMS for seed in (0, 1)
     }
-    assert results == {
-        "summary.json",
-        "prepared.json",
-        *(f"teachers/{seed:02d}.json" for seed in range(3)),
-        *(f"autoencoders/{seed:02d}.json" for seed in range(2)),
-        *(f"students/{name}.json" for name in students),
+    assert set(Results(directory, is_frozen=True).records) == {
+        "prepared",
+        *(f"teachers/{seed:02d}" for seed in range(3)),
+        *(f"autoencoders/{seed:02d}" for seed in range(2)),
+        *(f"students/{name}" for name in students),
     }
     models = {path.stem for path in (directory / "models").iterdir()}
     assert models == students | {"teacher-00", "teacher-01", "teacher-02", "autoencoder-00", "autoencoder-01"}
@@ -84,26 +82,45 @@ def test_arms_differ_in_nothing_but_the_loss(finished):
 
     for student in STUDENTS:
         plain, distilled, control = (training(student, arm) for arm in ARMS)
-        assert distilled.training == {**plain.training, "loss": "distillation"}
-        assert control.training == {**plain.training, "logit_scale": SETTINGS.logit_scale}
+        shared = [name for name in plain.training if name not in ("loss", "logit_scale")]
+        for other in (distilled, control):
+            assert {name: other.training[name] for name in shared} == {name: plain.training[name] for name in shared}
+        assert distilled.training["loss"]["type"] == "Distillation"
+        assert [each.training["loss"]["logit_scale"] for each in (plain, control)] == [1.0, SETTINGS.logit_scale]
         assert plain.history[0]["loss"] != distilled.history[0]["loss"]
         assert not np.array_equal(plain.weights, distilled.weights)
         assert not np.array_equal(plain.weights, control.weights)
 
 
-def test_a_finished_experiment_is_not_computed_again(finished, monkeypatch):
+def clone(directory, tmp_path):
+    """The results without any model."""
+    shutil.copy(directory.with_name("it.jsonl"), tmp_path / "it.jsonl")
+    return tmp_path / "it"
+
+
+def test_a_finished_experiment_is_not_computed_again(finished, tmp_path, monkeypatch):
     directory, summary = finished
     monkeypatch.setattr("qkd_pl.training.trainer.KDTrainer.fit", lambda *_, **__: pytest.fail("trained again"))
-    assert run_table1(SETTINGS, 2, directory) == summary
+    for place in (directory, clone(directory, tmp_path)):
+        assert run_table1(SETTINGS, 2, Results(place)) == summary
+    assert not (tmp_path / "it").exists()
 
 
-def test_a_lost_model_is_trained_again_to_the_same_result(finished):
+def test_one_more_seed_without_models_trains_what_it_needs_alone(finished, tmp_path):
+    """Of three teachers and two autoencoders the chosen ones, and the students of the new seed."""
     directory, summary = finished
-    model = directory / "models/teacher-01.safetensors"
-    before = load_model(model).weights
-    model.unlink()
-    assert run_table1(SETTINGS, 2, directory) == summary
-    np.testing.assert_array_equal(load_model(model).weights, before)
+    place = clone(directory, tmp_path)
+    run_table1(SETTINGS, 3, Results(place))
+    models = {path.stem for path in (place / "models").iterdir()}
+    chosen, qae = summary["teacher"]["chosen"], summary["autoencoder"]["chosen"]
+    teachers = {f"teacher-{seed:02d}" for seed in chosen} | {f"autoencoder-{qae:02d}"}
+    assert models == teachers | {f"{student}-{arm}-02" for student in STUDENTS for arm in ARMS}
+    for name in teachers:
+        first, again = (load_model(out / f"models/{name}.safetensors").weights for out in (directory, place))
+        np.testing.assert_array_equal(first, again)
+    old, new = (Results(out, is_frozen=True).records for out in (directory, place))
+    assert {key: new[key] for key in old} == old
+    assert run_table1(SETTINGS, 2, Results(place)) == summary
 
 
 @pytest.mark.parametrize(
@@ -111,7 +128,7 @@ def test_a_lost_model_is_trained_again_to_the_same_result(finished):
 )
 def test_a_directory_of_other_settings_is_refused(finished, change):
     with pytest.raises(InvalidInputError, match="other settings"):
-        run_table1(dataclasses.replace(SETTINGS, **change), 2, finished[0])
+        run_table1(dataclasses.replace(SETTINGS, **change), 2, Results(finished[0]))
 
 
 def test_the_table_has_a_row_for_each_student(finished):

@@ -1,5 +1,7 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,15 +13,17 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 
 from qkd_pl.checks import check_count, check_number, check_variable_name
+from qkd_pl.devices import causal_cone as cone
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.jobs import blocking
 from qkd_pl.devices.ibm.service import primitives as client
 from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import InvalidInputError, LowFidelityWarning
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.plugin import RemoteDevice
 
@@ -42,14 +46,27 @@ class IBMDevice(RemoteDevice):
         token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
         instance: IBM Cloud instance; ``None`` for the account's own choice.
         optimization_level: of Qiskit's transpiler, 0 to 3.
-        transpile_attempts: seeds that the transpiler tries for each structure; the best circuit is kept.
+        transpile_attempts: seeds that the transpiler tries for each structure; the circuit of the highest estimated
+            fidelity is kept.
+        initial_layout: physical qubits of the wires, in order, instead of those that the transpiler would choose.
+        excluded_qubits: physical qubits that no circuit may use.
+        warn_below_fidelity: circuits whose estimated fidelity, gates and read-out, is lower are run with a warning; 0
+            for none.
+        preparation: of states: ``"exact"`` (2^n − 2 CNOTs for real ones); ``"staircase"`` (few CNOTs and close; see
+            :mod:`qkd_pl.devices.ibm.compile.staircase`); or ``"auto"``: the shortest staircase of at least
+            ``preparation_fidelity``, or exact where that is no longer, and on a backend without noise.
+        preparation_layers: of ``"staircase"``; None for 2.
+        preparation_fidelity: what ``"auto"`` asks of every state, without noise.
+        causal_cone: whether to drop the gates that no measured observable depends on, those of the preparation
+            included; exact.
         resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
             Sampler has none, so that probs, counts and samples are refused together with it.
         resilience: advanced settings of the mitigation.
         dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
         twirling: for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
-        max_execution_time: QPU seconds after which the service stops a job.
+        max_execution_time: QPU seconds after which the service stops a job; ``None`` for ``max_qpu_seconds``, so that
+            what was estimated too low cannot cost more than was allowed.
         max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
             limit.
         primitives: generation of qiskit-ibm-runtime's primitives, ``"v2"`` (``EstimatorV2``, ``SamplerV2``) or
@@ -79,6 +96,13 @@ class IBMDevice(RemoteDevice):
         instance: str | None = None,
         optimization_level: int = 3,
         transpile_attempts: int = 8,
+        initial_layout: Sequence[int] | None = None,
+        excluded_qubits: Sequence[int] = (),
+        warn_below_fidelity: float = 0.5,
+        preparation: Method = "auto",
+        preparation_layers: int | None = None,
+        preparation_fidelity: float = 0.99,
+        causal_cone: bool = True,
         resilience_level: int | None = None,
         resilience: Mapping[str, Any] | None = None,
         dynamical_decoupling: Mapping[str, Any] | None = None,
@@ -102,6 +126,7 @@ class IBMDevice(RemoteDevice):
         if token_env is not None:
             check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
+        check_number("warn_below_fidelity", warn_below_fidelity, 0, 1)
         if max_qpu_seconds is not None:
             check_number("max_qpu_seconds", max_qpu_seconds, 0, above=True)
         if max_execution_time is not None:
@@ -114,11 +139,18 @@ class IBMDevice(RemoteDevice):
             backend = open_backend(backend, n_wires, token_env, instance)
         if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
+        if not client.is_simulator(backend) and max_qpu_seconds is not None:
+            options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))
         super().__init__(wires, backend=backend)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
         self._token_env = token_env
-        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts)
+        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts, initial_layout, excluded_qubits)
+        if preparation == "auto" and self.is_exact:
+            preparation = "exact"
+        self.preparer = StatePreparer(preparation, preparation_layers, preparation_fidelity)
+        self._causal_cone = causal_cone
+        self._warn_below = warn_below_fidelity
         self._seeds = None if seed is None else _job_seeds(seed)
 
     @property
@@ -152,13 +184,17 @@ class IBMDevice(RemoteDevice):
             skip_initial_state_prep=True,
             name=self.name,
         )
-        pipeline.add_transform(preprocessing.fixed_state_preparation)
+        pipeline.add_transform(preprocessing.fixed_state_preparation, self.preparer)
+        if self._causal_cone:
+            pipeline.add_transform(cone.causal_cone)
         pipeline.add_transform(preprocessing.expand_matrices)
         return pipeline, config
 
     def plan(self, tapes: Sequence[QuantumScript]) -> GroupedTapes:
         """Jobs for ``tapes`` that went through :meth:`preprocess`; transpiles new structures, sends nothing."""
-        return group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
+        plan = group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
+        self._warn_of_noise(plan)
+        return plan
 
     def execute(
         self, circuits: QuantumScript | QuantumScriptBatch, execution_config: ExecutionConfig | None = None
@@ -187,19 +223,29 @@ class IBMDevice(RemoteDevice):
             "remote": hardware,
         }
 
+    def _warn_of_noise(self, plan: GroupedTapes) -> None:
+        worst = min((compiled.estimated_fidelity for compiled in plan.compiled), default=1.0)
+        if worst < self._warn_below:
+            warnings.warn(
+                f"backend {self._backend_name!r}: a circuit has an estimated fidelity of {worst:.3f}, below "
+                f"warn_below_fidelity: {self._warn_below:g}; a smaller circuit or another backend keeps more signal",
+                LowFidelityWarning,
+                stacklevel=3,
+            )
+
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
         """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
         if client.is_simulator(self.backend):
             return [results.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
-        ready = Plan(plan.payloads, target, plan.cost(self.backend), layouts, max_qpu_seconds=self.max_qpu_seconds)
+        ready = Plan(plan.payloads, target, plan.cost(), layouts, max_qpu_seconds=self.max_qpu_seconds)
         return blocking.run(ready)
 
     def _track(self, plan: GroupedTapes, transpilations: int) -> None:
         if not self.tracker.active:
             return
-        cost = plan.cost(self.backend)
+        cost = plan.cost()
         counts = {"jobs": cost.jobs, "circuits": cost.circuits, "shots": cost.shots}
         self.tracker.update(batches=1, transpilations=transpilations, **counts)
         self.tracker.record()

@@ -56,10 +56,15 @@ def test_a_step_above_the_limit_is_refused_before_anything_is_sent(direct: Serve
 
 
 def test_a_student_is_trained_on_a_noisy_device_by_changing_its_name():
-    """40 states of 3 qubits; the seed is fixed, and an untrained network is right on about half of them."""
+    """It takes the path that it takes without noise: the same batches, the same ups and downs of the loss."""
     train, _ = topological_phases(n_qubits=3, n_train=40, n_test=0, seed=0)
-    trainer = KDTrainer(iterations=6, batch_size=8, logit_scale=5.0, seed=4, device="manila")
-    noisy = trainer.fit(QNN(3, 1, topology="line"), train)
-    losses = [record["loss"] for record in noisy.history]
-    assert np.mean(losses[-3:]) < np.mean(losses[:3])
-    assert noisy.score(*train) > 0.7
+    settings = {"iterations": 6, "batch_size": 8, "logit_scale": 5.0, "seed": 4}
+    exact, noisy = (
+        [
+            record["loss"]
+            for record in KDTrainer(**settings, device=device).fit(QNN(3, 1, topology="line"), train).history
+        ]
+        for device in ("lightning", "manila")
+    )
+    assert np.mean(noisy[-3:]) < np.mean(noisy[:3])
+    assert np.corrcoef(exact, noisy)[0, 1] > 0.95

@@ -18,6 +18,7 @@ from pennylane.wires import Wires
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import Target
 
 from qkd_pl.devices.ibm.compile.cost import Cost, price, repetitions
 from qkd_pl.devices.ibm.compile.structure import (
@@ -26,6 +27,7 @@ from qkd_pl.devices.ibm.compile.structure import (
     circuit_key,
     estimates,
     expectations,
+    measured_wires,
     measurement_bases,
     parameterised_circuit,
 )
@@ -103,10 +105,11 @@ class GroupedTapes:
     _groups: tuple[_Group, ...]
     _owners: tuple[tuple[_Group, ...], ...]
     _n_wires: int
+    _target: Target
 
-    def cost(self, backend: Any) -> Cost:
+    def cost(self) -> Cost:
         """Size and price of the jobs, before they are sent."""
-        return price(self.payloads, backend)
+        return price(self.payloads, self._target)
 
     def results(self, values: Sequence[Sequence[np.ndarray]]) -> tuple[Result, ...]:
         """PennyLane's results, one for each tape.
@@ -172,7 +175,9 @@ def group_tapes(
         payloads.append(Payload(primitive, tuple(pub for _, pub in pubs), {**options, **seed}))
         owners.append(tuple(group for group, _ in pubs))
     compiled = tuple(dict.fromkeys(group.compiled for group in groups))
-    return GroupedTapes(tuple(payloads), compiled, tuple(tapes), tuple(groups), tuple(owners), n_wires)
+    return GroupedTapes(
+        tuple(payloads), compiled, tuple(tapes), tuple(groups), tuple(owners), n_wires, transpiler.target
+    )
 
 
 def _group(tapes: Sequence[QuantumScript], n_wires: int, transpiler: Transpiler) -> list[_Group]:
@@ -184,7 +189,8 @@ def _group(tapes: Sequence[QuantumScript], n_wires: int, transpiler: Transpiler)
         measured = tuple(_expectations(each, n_wires, known) for each in tape.measurements if is_estimated(each))
         key = (structure, tape.shots.total_shots, tuple(part.key for parts in measured for part in parts))
         if key not in groups:
-            compiled = transpiler.compile(structure, parameterised_circuit(tape, n_wires))
+            circuit = parameterised_circuit(tape, n_wires)
+            compiled = transpiler.compile(structure, circuit, measured_wires(measured))
             groups[key] = _Group(_primitive(tape), tape.shots.total_shots, compiled, measured)
         groups[key].tapes.append(index)
         groups[key].tables.append(angles(tape))

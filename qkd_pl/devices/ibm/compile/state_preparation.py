@@ -11,6 +11,8 @@ import numpy as np
 import pennylane as qml
 from pennylane.operation import Operation
 
+from qkd_pl.devices.ibm.compile.two_qubit_gates import euler_angles
+
 _REAL_TOLERANCE = 1e-13
 
 
@@ -28,12 +30,24 @@ def prepare_state(states: np.ndarray, wires: Sequence[Any]) -> list[Operation]:
     Returns:
         RY, RZ and CNOT; each angle is of shape () or (batch,).
     """
-    states = _without_global_phase(np.asarray(states))
+    states = without_global_phase(np.asarray(states))
     if len(wires) == 2:
         return _schmidt(states, wires)
-    if len(wires) > 2 and np.abs(states.imag).max() < _REAL_TOLERANCE:
+    if len(wires) > 2 and is_real(states):
         return _real(states.real, wires)
     return _complex(states, wires)
+
+
+def exact_cnots(n_wires: int, real: bool) -> int:
+    """CNOTs of :func:`prepare_state`."""
+    if n_wires < 3:
+        return n_wires - 1
+    return 2**n_wires - 2 if real else 2 ** (n_wires + 1) - 2 * n_wires - 2
+
+
+def is_real(states: np.ndarray) -> bool:
+    """Whether all amplitudes are real, up to rounding."""
+    return bool(np.abs(states.imag).max() < _REAL_TOLERANCE)
 
 
 def prepare_bits(bits: np.ndarray, wires: Sequence[Any]) -> list[Operation]:
@@ -41,7 +55,8 @@ def prepare_bits(bits: np.ndarray, wires: Sequence[Any]) -> list[Operation]:
     return [qml.RX(np.pi * np.asarray(bits)[..., index], wires=wire) for index, wire in enumerate(wires)]
 
 
-def _without_global_phase(states: np.ndarray) -> np.ndarray:
+def without_global_phase(states: np.ndarray) -> np.ndarray:
+    """The same states, each with its largest amplitude real and positive."""
     largest = np.take_along_axis(states, np.abs(states).argmax(axis=-1)[..., np.newaxis], axis=-1)
     return states * (np.abs(largest) / largest)
 
@@ -49,8 +64,8 @@ def _without_global_phase(states: np.ndarray) -> np.ndarray:
 def _schmidt(states: np.ndarray, wires: Sequence[Any]) -> list[Operation]:
     """|ψ⟩ = (U ⊗ V) CNOT (RY ⊗ 1) |00⟩ with the singular value decomposition ψ = U diag(s) Vᵀ."""
     left, singular, right = np.linalg.svd(states.reshape(*states.shape[:-1], 2, 2))
-    first = _euler_angles(left)
-    second = _euler_angles(np.swapaxes(right, -1, -2))
+    first = euler_angles(left)
+    second = euler_angles(np.swapaxes(right, -1, -2))
     return [
         qml.RY(2 * np.arctan2(singular[..., 1], singular[..., 0]), wires=wires[0]),
         qml.CNOT(wires=wires[:2]),
@@ -61,15 +76,6 @@ def _schmidt(states: np.ndarray, wires: Sequence[Any]) -> list[Operation]:
         qml.RY(second[1], wires=wires[1]),
         qml.RZ(second[2], wires=wires[1]),
     ]
-
-
-def _euler_angles(unitary: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Angles (a, b, c) with ``unitary`` (…, 2, 2) = phase · RZ(c) RY(b) RZ(a)."""
-    middle = 2 * np.arctan2(np.abs(unitary[..., 1, 0]), np.abs(unitary[..., 0, 0]))
-    special = unitary / np.sqrt(np.linalg.det(unitary).astype(complex))[..., np.newaxis, np.newaxis]
-    total = 2 * np.angle(special[..., 1, 1])
-    difference = 2 * np.angle(special[..., 1, 0])
-    return (total - difference) / 2, middle, (total + difference) / 2
 
 
 def _real(states: np.ndarray, wires: Sequence[Any]) -> list[Operation]:

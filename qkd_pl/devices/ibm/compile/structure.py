@@ -92,6 +92,13 @@ def parameterised_circuit(tape: QuantumScript, n_wires: int) -> QuantumCircuit:
     return circuit
 
 
+def measured_wires(measured: Sequence[tuple[Expectation, ...]]) -> set[int]:
+    """Wires on which some operator is not the identity."""
+    operators = [part.operator for parts in measured for part in parts if part.operator is not None]
+    words = [pauli for operator in operators for pauli in operator.paulis]
+    return {int(wire) for word in words for wire in np.flatnonzero(word.x | word.z)}
+
+
 def measurement_bases(operators: Sequence[SparsePauliOp]) -> int:
     """Circuits needed to measure ``operators``: groups of Pauli words that commute qubit by qubit."""
     if not operators:

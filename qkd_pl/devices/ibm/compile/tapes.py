@@ -1,15 +1,19 @@
 """What happens to a tape before it is grouped with others: decomposed, measured by one primitive, still a batch."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pennylane as qml
 from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, ProbabilityMP, SampleMP, VarianceMP
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import Result, ResultBatch
 
-from qkd_pl.devices.ibm.compile.state_preparation import prepare_bits, prepare_state
+from qkd_pl.devices.causal_cone import causal_cone
+from qkd_pl.devices.ibm.compile.preparer import Preparation, StatePreparer
+from qkd_pl.devices.ibm.compile.state_preparation import prepare_bits
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream.plugin import QISKIT_OPERATION_MAP
 
@@ -85,18 +89,32 @@ def one_primitive(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessi
 
 
 @qml.transform
-def fixed_state_preparation(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
+def fixed_state_preparation(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScriptBatch, Postprocessing]:
     """Replace states and basis states by gates whose angles, not whose structure, follow the data."""
+    return (prepared(tape, preparer)[0],), _only
+
+
+def prepared(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScript, list[Preparation]]:
+    """``tape`` with gates instead of states and basis states, and how its states are prepared, in order."""
     if not any(isinstance(operation, StatePrepBase) for operation in tape.operations):
-        return (tape,), _only
+        return tape, []
     operations: list[Operator] = []
-    touched: set[int] = set()
-    for operation in tape.operations:
+    preparations: list[Preparation] = []
+    touched: set[Any] = set()
+    for index, operation in enumerate(tape.operations):
         if isinstance(operation, StatePrepBase) and touched & set(operation.wires):
             raise InvalidInputError(f"{operation.name} on wires {operation.wires.tolist()} after gates on them")
         touched |= set(operation.wires)
-        operations += _prepared(operation)
-    return (tape.copy(operations=operations),), _only
+        if not isinstance(operation, StatePrepBase):
+            operations.append(operation)
+        elif isinstance(operation, qml.BasisState):
+            operations += prepare_bits(operation.parameters[0], operation.wires.tolist())
+        else:
+            order = starts_at_last(operation, tape, index)
+            gates, preparation = preparer.prepare(amplitudes(operation), operation.wires.tolist(), from_last=order)
+            operations += gates
+            preparations.append(preparation)
+    return tape.copy(operations=operations), preparations
 
 
 @qml.transform
@@ -108,14 +126,25 @@ def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproces
     return tapes, join
 
 
-def _prepared(operation: Operator) -> Sequence[Operator]:
-    if not isinstance(operation, StatePrepBase):
-        return [operation]
-    wires = operation.wires.tolist()
-    if operation.name == "BasisState":
-        return prepare_bits(operation.parameters[0], wires)
+def amplitudes(operation: StatePrepBase) -> np.ndarray:
+    """The state that an operation prepares, or each state of a batch: ``(2^k,)`` or ``(b, 2^k)``."""
     data = operation.state_vector()
-    return prepare_state(data.reshape(*data.shape[: data.ndim - len(wires)], -1), wires)
+    return data.reshape(*data.shape[: data.ndim - len(operation.wires)], -1)
+
+
+def starts_at_last(operation: StatePrepBase, tape: QuantumScript, index: int) -> bool:
+    """Whether fewer gates are needed if the staircase for operation ``index`` of a tape starts at its last wire."""
+    wires = operation.wires.tolist()
+    forwards, backwards = (_needed(order, tape, index) for order in (wires, wires[::-1]))
+    return backwards < forwards
+
+
+def _needed(wires: Sequence[Any], tape: QuantumScript, index: int) -> int:
+    """How many gates of two staircases along ``wires``, in place of operation ``index``, the measurements depend on."""
+    steps = [qml.CNOT(wires=pair) for pair in pairwise(wires)]
+    rest = list(tape.operations[index + 1 :])
+    (cone,), _ = causal_cone(tape.copy(operations=[*steps, *steps, *rest]))
+    return sum(len(operation.wires) == 2 for operation in cone.operations)
 
 
 def _diagonalized(tape: QuantumScript) -> QuantumScript:

@@ -1,13 +1,19 @@
 """Transpilation, once for each circuit structure: several seeds, the best circuit kept."""
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
-from qiskit.transpiler import generate_preset_pass_manager
+from qiskit.transpiler import Target, generate_preset_pass_manager
+
+from qkd_pl.devices.ibm.compile.calibrated_target import error_rate, layout_target
+from qkd_pl.errors import InvalidInputError
+
+_READOUT = "read-out"  # label of the barrier before the measurements that are taken away again
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,14 +23,16 @@ class Compiled:
     Attributes:
         circuit: ISA circuit; it may have fewer parameters than the circuit it came from.
         columns: index, in the original parameter vector, of each of ``circuit.parameters``.
-        layout: physical qubit of each wire at the end of the circuit.
-        depth: layers of instructions, measurements included.
+        initial_layout: physical qubit of each wire at the start of the circuit.
+        layout: physical qubit of each wire at its end.
+        depth: layers of instructions, measurements included if the circuit has any.
         two_qubit_gates: number of gates on two qubits.
-        estimated_fidelity: see :func:`estimated_fidelity`; measured on all wires.
+        estimated_fidelity: see :func:`estimated_fidelity`; of the measured wires.
     """
 
     circuit: QuantumCircuit
     columns: tuple[int, ...]
+    initial_layout: tuple[int, ...]
     layout: tuple[int, ...]
     depth: int
     two_qubit_gates: int
@@ -43,41 +51,99 @@ class Transpiler:
         optimization_level: of Qiskit's preset pass managers, 0 to 3.
         attempts: seeds tried for each structure; routing is random, and on heavy-hex hardware a second look is
             cheap compared with a run.
+        initial_layout: physical qubits of wires 0, 1, …, instead of those that the transpiler would choose.
+        excluded_qubits: physical qubits that no circuit may use.
 
     Attributes:
         count: structures transpiled so far.
+
+    Raises:
+        InvalidInputError: a qubit of the layout does not exist, is there twice, or is excluded.
     """
 
-    def __init__(self, backend: Any, optimization_level: int = 3, attempts: int = 8) -> None:
+    def __init__(
+        self,
+        backend: Any,
+        optimization_level: int = 3,
+        attempts: int = 8,
+        initial_layout: Sequence[int] | None = None,
+        excluded_qubits: Collection[int] = (),
+    ) -> None:
+        _check_qubits(backend.num_qubits, initial_layout, excluded_qubits)
         self.backend = backend
         self.optimization_level = optimization_level
-        # Without a coupling map there is nothing to route, and every seed gives the same circuit.
-        self.attempts = attempts if backend.coupling_map is not None else 1
+        # Without a coupling map there is nothing to route: every seed, and every readout, gives the same circuit.
+        self._routes = backend.coupling_map is not None
+        self.attempts = attempts if self._routes else 1
+        self.initial_layout = initial_layout
+        self.target = layout_target(backend, excluded_qubits)
         self.count = 0
         self._cache: dict[Hashable, Compiled] = {}
 
-    def compile(self, structure: Hashable, circuit: QuantumCircuit) -> Compiled:
-        """Compiled ``circuit``; ``structure`` identifies it among all circuits given to this transpiler."""
-        if structure not in self._cache:
-            self.count += 1
-            candidates = (self._attempt(circuit, seed) for seed in range(self.attempts))
-            self._cache[structure] = min(candidates, key=_badness)
-        return self._cache[structure]
+    def compile(self, structure: Hashable, circuit: QuantumCircuit, measured: Iterable[int] = ()) -> Compiled:
+        """Compiled ``circuit``, the attempt of the highest estimated fidelity.
 
-    def _attempt(self, circuit: QuantumCircuit, seed: int) -> Compiled:
+        Args:
+            structure: identifies ``circuit`` among all those given to this transpiler.
+            circuit: on wires, with its measurements if the Sampler runs it.
+            measured: wires that the Estimator will read out. The layout is chosen as if they were measured.
+        """
+        wires = tuple(sorted(measured)) if self._routes else ()
+        if (key := (structure, wires)) not in self._cache:
+            self.count += 1
+            candidates = (self._attempt(circuit, wires, seed) for seed in range(self.attempts))
+            self._cache[key] = min(candidates, key=_badness)
+        return self._cache[key]
+
+    def _attempt(self, circuit: QuantumCircuit, measured: Sequence[int], seed: int) -> Compiled:
         manager = generate_preset_pass_manager(
-            optimization_level=self.optimization_level, backend=self.backend, seed_transpiler=seed
+            optimization_level=self.optimization_level,
+            backend=self.backend,
+            target=self.target,
+            initial_layout=self.initial_layout,
+            seed_transpiler=seed,
         )
-        isa = manager.run(circuit)
-        wires = isa.layout.final_index_layout() if isa.layout else range(circuit.num_qubits)
+        isa = manager.run(_with_readout(circuit, measured))
+        straight = tuple(range(circuit.num_qubits))
+        initial = tuple(isa.layout.initial_index_layout(filter_ancillas=True)) if isa.layout else straight
+        final = tuple(isa.layout.final_index_layout()) if isa.layout else straight
+        if measured:
+            isa = _without_readout(isa)
         return Compiled(
             circuit=isa,
             columns=tuple(parameter.index for parameter in isa.parameters),
-            layout=tuple(wires),
+            initial_layout=initial,
+            layout=final,
             depth=isa.depth(),
             two_qubit_gates=two_qubit_gates(isa),
-            estimated_fidelity=estimated_fidelity(isa, self.backend, wires),
+            estimated_fidelity=estimated_fidelity(isa, self.target, [final[wire] for wire in measured]),
         )
+
+
+def _with_readout(circuit: QuantumCircuit, wires: Sequence[int]) -> QuantumCircuit:
+    """``circuit`` with ``wires`` measured, so that the errors of their read-out count in the choice of a layout.
+
+    The barrier keeps the gates before it: what follows will be other measurements than those of Z, before which the
+    transpiler may drop a last gate that is diagonal.
+    """
+    if not wires:
+        return circuit
+    measured = circuit.copy()
+    register = ClassicalRegister(len(wires))
+    measured.add_register(register)
+    measured.barrier(wires, label=_READOUT)
+    measured.measure(wires, register)
+    return measured
+
+
+def _without_readout(isa: QuantumCircuit) -> QuantumCircuit:
+    """``isa`` without what :func:`_with_readout` added."""
+    plain = QuantumCircuit(*isa.qregs, global_phase=isa.global_phase)
+    for instruction in isa.data:
+        operation = instruction.operation
+        if operation.name != "measure" and not (operation.name == "barrier" and operation.label == _READOUT):
+            plain.append(instruction)
+    return plain
 
 
 def two_qubit_gates(circuit: QuantumCircuit) -> int:
@@ -85,7 +151,7 @@ def two_qubit_gates(circuit: QuantumCircuit) -> int:
     return sum(1 for instruction in circuit.data if _is_gate(instruction) and len(instruction.qubits) == 2)
 
 
-def estimated_fidelity(circuit: QuantumCircuit, backend: Any, measured: Iterable[int] = ()) -> float:
+def estimated_fidelity(circuit: QuantumCircuit, target: Target, measured: Iterable[int] = ()) -> float:
     """Probability that no gate and no read-out errs, from the backend's reported error rates.
 
     The product over all gates of (1 − error), and over measured qubits of (1 − readout error). It knows neither
@@ -94,21 +160,30 @@ def estimated_fidelity(circuit: QuantumCircuit, backend: Any, measured: Iterable
 
     Args:
         circuit: ISA circuit, with or without measurements.
-        backend: backend whose calibration is used.
+        target: of the backend, see :func:`qkd_pl.devices.ibm.compile.calibrated_target.layout_target`.
         measured: physical qubits that are read out besides those measured in ``circuit``.
     """
     calls = [(instruction.operation.name, _qubits(circuit, instruction)) for instruction in circuit.data]
     readouts = {qubits for name, qubits in calls if name == "measure"} | {(qubit,) for qubit in measured}
     gates = [(name, qubits) for name, qubits in calls if name not in ("measure", "barrier")]
-    errors = [_error(backend, name, qubits) for name, qubits in [*gates, *(("measure", qubits) for qubits in readouts)]]
+    errors = [_error(target, name, qubits) for name, qubits in [*gates, *(("measure", qubits) for qubits in readouts)]]
     return math.prod(1 - error for error in errors)
 
 
-def _error(backend: Any, name: str, qubits: tuple[int, ...]) -> float:
-    if name not in backend.target.operation_names:
+def _error(target: Target, name: str, qubits: tuple[int, ...]) -> float:
+    if name not in target.operation_names:
         return 0.0
-    properties = (backend.target[name] or {}).get(qubits)
-    return (properties.error or 0.0) if properties else 0.0
+    return error_rate((target[name] or {}).get(qubits)) or 0.0
+
+
+def _check_qubits(n_qubits: int, initial_layout: Sequence[int] | None, excluded: Collection[int]) -> None:
+    for name, qubits in (("initial_layout", initial_layout or ()), ("excluded_qubits", excluded)):
+        if any(not isinstance(qubit, Integral) or not 0 <= qubit < n_qubits for qubit in qubits):
+            raise InvalidInputError(f"{name}={list(qubits)}: the backend's qubits are 0 to {n_qubits - 1}")
+        if len(set(qubits)) != len(qubits):
+            raise InvalidInputError(f"{name}={list(qubits)}: a qubit is there twice")
+    if both := sorted(set(initial_layout or ()) & set(excluded)):
+        raise InvalidInputError(f"initial_layout={initial_layout}: {both} are excluded_qubits")
 
 
 def _qubits(circuit: QuantumCircuit, instruction: Any) -> tuple[int, ...]:
@@ -119,5 +194,5 @@ def _is_gate(instruction: Any) -> bool:
     return instruction.operation.name not in ("measure", "barrier", "delay", "reset")
 
 
-def _badness(compiled: Compiled) -> tuple[int, int, float]:
-    return compiled.two_qubit_gates, compiled.depth, -compiled.estimated_fidelity
+def _badness(compiled: Compiled) -> tuple[float, int, int]:
+    return -compiled.estimated_fidelity, compiled.two_qubit_gates, compiled.depth

@@ -1,14 +1,17 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
 import warnings
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.reference import Reference
+from qkd_pl.devices.ibm.jobs.calibrated import calibration_of, wanted_outputs
 from qkd_pl.devices.ibm.jobs.ledger import Damaged, Ledger, Receipt
 from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
@@ -67,7 +70,7 @@ class Job:
         with _unanswered():
             return self._work(timeout).status()
 
-    def result(self, timeout: float | None = None) -> np.ndarray:
+    def result(self, timeout: float | None = None, calibrated: bool = True) -> np.ndarray:
         """Logits, float64 (n, K); waits until there are some.
 
         They are checked and stored, so that a second call needs no network.
@@ -75,6 +78,8 @@ class Job:
         Args:
             timeout: seconds; ``None`` waits as long as the service says that the job is under way. A simulator runs
                 here and now, and is not interrupted.
+            calibrated: whether to correct them where the job was planned with a calibration, or its model has one that
+                is valid here; with a warning where it is not. False for the raw expectation values.
 
         Raises:
             JobTimeoutError: the time is over; the job goes on and the call may be repeated.
@@ -83,7 +88,26 @@ class Job:
             ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
         """
         work = self._work(timeout)
-        recombination = Recombination.from_arrays(work.ledger.arrays(self.id))
+        arrays = work.ledger.arrays(self.id)
+        return wanted_outputs(self.receipt, arrays, self._outputs(work, arrays), calibrated)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that :meth:`result` corrects by, None if there is none; waits for the result.
+
+        Raises:
+            CalibrationError: the inputs planned for it allow no correction.
+            Exception: as :meth:`result`.
+        """
+        work = self._work(None)
+        arrays = work.ledger.arrays(self.id)
+        reference = Reference.from_arrays(arrays)
+        outputs = self._outputs(work, arrays) if reference else np.empty(0)
+        return calibration_of(self.receipt, reference, outputs)
+
+    def _outputs(self, work: Work, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The raw outputs of all samples."""
+        recombination = Recombination.from_arrays(arrays)
         if recombination is None:
             raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
         values = [array for arrays in _values(work) for array in arrays]

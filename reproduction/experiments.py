@@ -1,0 +1,143 @@
+"""The experiments by the names of their commands: settings, run, text and figure of each."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from qkd_pl.checks import check_count
+from qkd_pl.devices.registry import resolve_device
+from qkd_pl.errors import FileFormatError
+from qkd_pl.storage import atomic_path
+from reproduction.cluster import dask_cluster
+from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowledge, run_dark_knowledge
+from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
+from reproduction.depth import format_depth, run_depth
+from reproduction.figure4 import Figure4Settings
+from reproduction.figure5 import Figure5Settings
+from reproduction.figure6 import Figure6Settings, format_figure6, run_figure6
+from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, plot_table1
+from reproduction.options import changed, from_json, to_arguments
+from reproduction.results import Results
+
+Summary = dict[str, Any]
+DPI = 120
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment.
+
+    Attributes:
+        settings: dataclass of everything that the results depend on, except the number of seeds.
+        seeds: how many by default.
+        run: from settings, seeds and results to the summary.
+        describe, plot: from the summary to text and figure.
+    """
+
+    settings: type
+    seeds: int
+    run: Callable[..., Summary]
+    describe: Callable[[Mapping[str, Any]], str]
+    plot: Callable[[Mapping[str, Any]], Figure]
+
+
+def _run_dark_knowledge(options: DarkKnowledgeOptions, *rest: Any, **settings: Any) -> Summary:
+    return run_dark_knowledge(options.to_settings(), *rest, **settings)
+
+
+EXPERIMENTS = {
+    "table1": Experiment(DataSetsSettings, 3, run_over_data_sets, format_data_sets, plot_table1),
+    "dark-knowledge": Experiment(
+        DarkKnowledgeOptions, 10, _run_dark_knowledge, format_dark_knowledge, plot_dark_knowledge
+    ),
+    "figure4": Experiment(Figure4Settings, 10, run_depth, format_depth, plot_depths),
+    "figure5": Experiment(Figure5Settings, 5, run_depth, format_depth, plot_depths),
+    "figure6": Experiment(Figure6Settings, 5, run_figure6, format_figure6, plot_curves),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What all experiments share.
+
+    Attributes:
+        seeds: runs of each arm of each student.
+        out: raw results are in OUT.jsonl, and are not computed again; the figure is OUT.png; models and checkpoints are
+            in the folder OUT.
+        workers: processes.
+        dask: run on the Dask cluster with this scheduler instead, for example tcp://10.0.0.1:8786; its machines need a
+            file system in common.
+        json: print the summary as JSON, for scripts, instead of text.
+    """
+
+    seeds: int
+    out: Path
+    workers: int = 2
+    dask: str | None = None
+    json: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("seeds", self.seeds)
+        check_count("workers", self.workers)
+
+
+def run_experiment(name: str, settings: Any, options: RunOptions) -> None:
+    """Run or resume an experiment, draw its figure beside its results, and print its summary."""
+    experiment = EXPERIMENTS[name]
+    resolve_device(settings.device)  # an unknown name is refused before anything is made
+    results = Results(options.out, describe_run(name, settings, options.seeds))
+    with dask_cluster(options.dask):
+        summary = experiment.run(settings, options.seeds, results, workers=options.workers)
+    save_figure(name, summary, options.out)
+    if options.json:
+        print(json.dumps(summary, indent=1))
+        return
+    print(f"{experiment.describe(summary)}\n\nraw results and figure: {options.out}.jsonl and .png")
+
+
+def describe_run(name: str, settings: Any, seeds: int) -> dict[str, Any]:
+    """JSON-able: all that :func:`stored_summary` needs to compute the summary again from raw results."""
+    return {"experiment": name, "settings": changed(settings), "seeds": seeds}
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """What a file of raw results says.
+
+    Attributes:
+        experiment: its name.
+        command: that computes the results.
+        summary: of the results.
+    """
+
+    experiment: str
+    command: str
+    summary: Summary
+
+
+def stored_run(file: Path) -> StoredRun:
+    """The summary of what is in a file of raw results; nothing is computed.
+
+    Raises:
+        FileFormatError: the file does not say of which run it is.
+        InvalidInputError: results are missing.
+    """
+    results = Results(file.with_suffix(""), is_frozen=True)
+    run = results.run or {}
+    if run.get("experiment") not in EXPERIMENTS:
+        raise FileFormatError(f"{file}: the first line must name the experiment, one of {', '.join(EXPERIMENTS)}")
+    experiment = EXPERIMENTS[run["experiment"]]
+    settings = from_json(experiment.settings, run["settings"])
+    options = f"{to_arguments(settings)} --seeds {run['seeds']}".strip()
+    summary = experiment.run(settings, run["seeds"], results)
+    return StoredRun(run["experiment"], f"python -m reproduction {run['experiment']} {options}", summary)
+
+
+def save_figure(name: str, summary: Mapping[str, Any], out: Path) -> None:
+    """Draw the figure of an experiment to ``<out>.png``."""
+    with atomic_path(out.with_name(f"{out.name}.png")) as temporary:
+        EXPERIMENTS[name].plot(summary).savefig(temporary, dpi=DPI)
