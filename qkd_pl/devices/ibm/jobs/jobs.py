@@ -89,7 +89,9 @@ class Job:
         """
         work = self._work(timeout)
         arrays = work.ledger.arrays(self.id)
-        return wanted_outputs(self.receipt, arrays, self._outputs(work, arrays), calibrated)
+        outputs = self._outputs(work, arrays)
+        with self._read_from_ledger():
+            return wanted_outputs(self.receipt, arrays, outputs, calibrated)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -103,7 +105,8 @@ class Job:
         arrays = work.ledger.arrays(self.id)
         reference = Reference.from_arrays(arrays)
         outputs = self._outputs(work, arrays) if reference else np.empty(0)
-        return calibration_of(self.receipt, reference, outputs)
+        with self._read_from_ledger():
+            return calibration_of(self.receipt, reference, outputs)
 
     def _outputs(self, work: Work, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         """The raw outputs of all samples."""
@@ -134,6 +137,17 @@ class Job:
                 work.cancel_unsent()
             work.cancel_sent()
             return work.status()
+
+    @contextmanager
+    def _read_from_ledger(self) -> Iterator[None]:
+        """What cannot be made of a calibration that was read is a damage of the ledger."""
+        try:
+            yield
+        except QKDError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            where = f"{self.ledger.path}: the calibration of job {self.id}"
+            raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error!s:.200})") from error
 
     def _work(self, timeout: float | None) -> Work:
         return Work(self.id, self.ledger, Deadline(timeout), self._connection)

@@ -153,20 +153,43 @@ def check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
     Raises:
         FileFormatError: says what is wrong.
     """
-    if "n_samples" not in arrays:
-        return
-    missing = {"sample", "weight"} - set(arrays)
-    if missing:
-        raise FileFormatError(f"{' and '.join(sorted(missing))}: missing")
-    n_samples, sample, weight = arrays["n_samples"], arrays["sample"], arrays["weight"]
-    if n_samples.shape != () or n_samples.dtype.kind not in "iu" or not 0 < int(n_samples) <= MOST_SAMPLES:
-        raise FileFormatError(f"n_samples: {n_samples.dtype} {n_samples.shape}; must be one number to {MOST_SAMPLES:,}")
-    if sample.ndim != 1 or sample.dtype.kind not in "iu" or sample.size == 0:
-        raise FileFormatError(f"sample: {sample.dtype} {sample.shape}; must be whole numbers, one for each circuit")
-    if not 0 <= int(sample.min()) <= int(sample.max()) < int(n_samples):
-        raise FileFormatError(f"sample: must be from 0 to {int(n_samples) - 1}")
-    if weight.shape != sample.shape or weight.dtype.kind != "f" or not np.isfinite(weight).all():
-        raise FileFormatError(f"weight: {weight.dtype} {weight.shape}; must be finite numbers, one for each circuit")
+    if "n_samples" in arrays:
+        n_samples = _number("n_samples", arrays, 1, MOST_SAMPLES)
+        _indices("sample", arrays, n_samples)
+        _finite("weight", arrays, arrays["sample"].shape)
+    if "reference_sample" in arrays:
+        n_samples = _number("n_samples", arrays, 1, MOST_SAMPLES)
+        _indices("reference_sample", arrays, n_samples)
+        _finite("reference_exact", arrays, (len(arrays["reference_sample"]), None))
+        _number("reference_extra", arrays, 0, n_samples)
+    if "exact_logits" in arrays:
+        _finite("exact_logits", arrays, (None, None))
+    if "labels" in arrays and (arrays["labels"].ndim != 1 or arrays["labels"].dtype.kind not in "iu"):
+        raise FileFormatError("labels: must be whole numbers, one for each sample")
+
+
+def _number(name: str, arrays: Mapping[str, np.ndarray], low: int, high: int) -> int:
+    found = arrays.get(name)
+    if found is None or found.shape != () or found.dtype.kind not in "iu" or not low <= int(found) <= high:
+        raise FileFormatError(f"{name}: must be one whole number from {low} to {high:,}")
+    return int(found)
+
+
+def _indices(name: str, arrays: Mapping[str, np.ndarray], below: int) -> None:
+    found = arrays.get(name)
+    if found is None or found.ndim != 1 or found.dtype.kind not in "iu" or found.size == 0:
+        raise FileFormatError(f"{name}: must be whole numbers, one for each circuit")
+    if not 0 <= int(found.min()) <= int(found.max()) < below:
+        raise FileFormatError(f"{name}: must be from 0 to {below - 1}")
+
+
+def _finite(name: str, arrays: Mapping[str, np.ndarray], shape: tuple[int | None, ...]) -> None:
+    found = arrays.get(name)
+    fits = found is not None and len(found.shape) == len(shape)
+    if found is None or not fits or any(w not in (None, h) for w, h in zip(shape, found.shape, strict=True)):
+        raise FileFormatError(f"{name}: must have the shape {shape}, not {getattr(found, 'shape', None)}")
+    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise FileFormatError(f"{name}: must be finite numbers")
 
 
 def _read_part(expected: int, row: Sequence[Any]) -> Part:

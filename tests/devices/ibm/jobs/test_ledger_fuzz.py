@@ -83,6 +83,8 @@ def mutate_arrays(path: Path, rng: random.Random) -> None:
         {"n_samples": np.array(3), "sample": np.zeros((2, 2)), "weight": np.ones(3)},
         {"n_samples": np.array(3), "sample": np.arange(3), "weight": np.full(3, np.nan)},
         {"n_samples": np.array(3)},
+        {"n_samples": np.array(3), "sample": np.arange(3), "weight": np.ones(3), "reference_sample": np.array([7])},
+        {"n_samples": np.array(3), "sample": np.arange(3), "weight": np.ones(3), "labels": np.eye(2)},
         {"pub000000": np.zeros(1 << 20)},
         {"zeros": np.zeros(1 << 26, np.uint8)},
         {"objects": np.array([{}], dtype=object)},
