@@ -204,11 +204,12 @@ class Ledger:
 
     def _rows_or_reason(self, database: sqlite3.Connection, number: int) -> Any:
         try:
-            return _rows(database, "rowid", number)
+            found = _rows(database, "rowid", number)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise
             return Damaged(f"row {number}", f"{self.path}: row {number} cannot be read ({error})")
+        return found or Damaged(f"row {number}", f"{self.path}: row {number} is listed, but not there")
 
     def _readable(self, found: Any) -> Receipt | Damaged:
         if isinstance(found, Damaged):
