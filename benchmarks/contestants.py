@@ -42,7 +42,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     from qkd_pl import QNN
     from qkd_pl.gradients import vjp
-    from qkd_pl.training.losses import distillation
+    from qkd_pl.training.losses import Distillation, Targets
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
     options = {} if device == "default.qubit" else {"c_dtype": np.dtype(problem.precision).type}
@@ -58,8 +58,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         logits, pullback = vjp(qnode, weights, qnn.encode(bits))
-        labels = np.zeros(len(bits), dtype=int)
-        loss, cotangent = distillation(logits, targets, labels, temperature=TEMPERATURE, alpha=1.0)
+        loss, cotangent = Distillation(TEMPERATURE)(logits, Targets(teacher=targets))
         return loss, pullback(cotangent)
 
     return step

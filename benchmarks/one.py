@@ -63,11 +63,12 @@ class Watch:
 
     def attach(self) -> None:
         """Watch all executions from now on."""
-        from qkd_pl.devices.lightning import sweep
         from qkd_pl.devices.lightning.crosses import Crosses
         from qkd_pl.devices.lightning.pullback import Pullback
-        from qkd_pl.devices.lightning.readout import Readout
         from qkd_pl.devices.lightning.register import Register
+
+        from qkd_pl.devices.lightning import sweep
+        from qkd_pl.devices.lightning.readout import Readout
 
         watched = {
             "lightning": {Register: ("run", "undo", "undo_on_bras", "load", "read"), Pullback: ("_product",)},

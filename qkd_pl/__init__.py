@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from qkd_pl import plotting as plotting
     from qkd_pl import statistics as statistics
     from qkd_pl.circuits.embeddings import Embedding as Embedding
+    from qkd_pl.deployment.calibration import calibrate as calibrate
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
     from qkd_pl.devices.ibm.jobs.jobs import submit as submit
@@ -46,6 +47,7 @@ _HOMES = {
     "plotting": "",
     "statistics": "",
     "Embedding": "circuits.embeddings",
+    "calibrate": "deployment.calibration",
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",

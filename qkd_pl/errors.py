@@ -64,6 +64,10 @@ class UnknownJobError(JobError, LookupError):
     """The ledger holds no job of this id."""
 
 
+class LedgerBusyError(JobError):
+    """Another process holds the ledger; nothing is damaged, and trying again helps."""
+
+
 class JobFailedError(JobError):
     """The service could not run the job, or stopped it because it ran too long."""
 
@@ -90,3 +94,11 @@ class WorkerLostError(QKDError, RuntimeError):
 
 class LowFidelityWarning(UserWarning):
     """A circuit is likely to lose its signal on the device that it is about to run on."""
+
+
+class CalibrationError(QKDError, ValueError):
+    """A device's outputs cannot be corrected: too few inputs, or too little signal is left."""
+
+
+class MisfitWarning(UserWarning):
+    """A correction that was fitted to measured values describes them badly, or belongs to another device."""

@@ -1,10 +1,14 @@
 """Tensors and a JSON manifest in one safetensors file: written atomically, verified on reading, never unpickled."""
 
+import glob
 import hashlib
 import json
 import os
+import re
+import socket
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +21,8 @@ from qkd_pl.errors import FileFormatError
 
 _MANIFEST_KEY = "qkd_pl"
 _CHECKSUM_KEY = "sha256"
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_DAY_SECONDS = 86400.0
 
 
 @contextmanager
@@ -26,7 +32,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory; give the path of a file")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}{path.suffix}")
+    _remove_leftovers(path)
+    temporary = path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{uuid4().hex[:16]}{path.suffix}")
     try:
         yield temporary
         with temporary.open("rb") as written:
@@ -34,6 +41,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Temporary files beside ``path`` whose process was killed; those of other computers after a day."""
+    pattern = re.compile(
+        rf"\.{re.escape(path.name)}\.([0-9a-f]{{8}})-([0-9]{{1,10}})-[0-9a-f]{{16}}{re.escape(path.suffix)}"
+    )
+    for each in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        found = pattern.fullmatch(each.name)
+        with suppress(OSError):
+            if found and (_is_dead(found[1], int(found[2])) or time.time() - each.stat().st_mtime > _DAY_SECONDS):
+                each.unlink()
+
+
+def _is_dead(host: str, process: int) -> bool:
+    if host != _HOST or os.name != "posix":  # elsewhere signal 0 is not a question
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_count, check_number
 from qkd_pl.datasets import Dataset, fit_pipeline, mnist_images, topological_phases
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
@@ -76,6 +76,7 @@ def trainer_and_losses(settings: Mapping[str, Any]) -> tuple[KDTrainer, CrossEnt
         InvalidInputError: a setting is outside its range.
     """
     rest = dict(settings)
+    check_number("learning_rate", rest.get("learning_rate", 0.3), 0, above=True)
     rate = (rest.pop("learning_rate", 0.3), rest.pop("lr_decay", 0.9), rest.pop("lr_step", 10))
     scale = {"logit_scale": rest.pop("logit_scale", 1.0)}
     of_teacher = {name: rest.pop(name) for name in ("temperature", "alpha", "scale_kl") if name in rest}

@@ -8,14 +8,26 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier, QNNRegressor
-from qkd_pl.circuits.embeddings import EMBEDDINGS
+from qkd_pl import (
+    QNN,
+    CrossEntropy,
+    Distillation,
+    Ensemble,
+    Huber,
+    KDTrainer,
+    QNNClassifier,
+    QNNRegressor,
+    Relational,
+    SquaredError,
+)
+from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
+from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 
@@ -51,7 +63,7 @@ def test_predictions_are_the_labels_that_were_given(fitted, blobs):
 
 def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
     features, labels = blobs
-    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=0)
+    trainer = KDTrainer(iterations=15, seed=0)
     model = trainer.fit(QNN(2, 1, embedding="angle"), (features, (labels == "paramagnet").astype(int)))
     np.testing.assert_array_equal(fitted.model_.weights, model.weights)
     np.testing.assert_array_equal(fitted.logits(features), model.logits(features))
@@ -61,14 +73,14 @@ def test_it_is_the_network_that_the_trainer_makes(fitted, blobs):
 def test_settings_count_when_it_is_fitted_the_next_time(blobs):
     classifier = quick().fit(*blobs)
     before = classifier.predict_proba(blobs[0])
-    classifier.set_params(logit_scale=1.0)
+    classifier.set_params(loss=CrossEntropy(1.0))
     np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
 
 
-def test_an_embedding_that_was_added(blobs, monkeypatch):
-    monkeypatch.setitem(EMBEDDINGS, "also_angle", EMBEDDINGS["angle"])
+def test_an_embedding_of_the_users_own(blobs):
+    own = Embedding(lambda inputs, n_qubits: Preparations.pure(inputs), EMBEDDINGS["angle"].apply)
     features, labels = blobs
-    added, angle = quick(embedding="also_angle").fit(features, labels), quick(embedding="angle").fit(features, labels)
+    added, angle = quick(embedding=own).fit(features, labels), quick(embedding="angle").fit(features, labels)
     np.testing.assert_array_equal(added.logits(features), angle.logits(features))
 
 
@@ -111,11 +123,11 @@ def test_in_a_pipeline_a_grid_search_and_a_cross_validation():
 
 
 def test_clone_keeps_parameters_and_a_fitted_teacher_but_nothing_learned(fitted):
-    student = quick(teacher=fitted, temperature=0.3)
+    student = quick(teacher=fitted, loss=Distillation(0.3))
     copy = clone(student.set_params(n_layers=2))
     assert not hasattr(clone(fitted), "classes_")
     assert copy.teacher is fitted
-    assert (copy.n_layers, copy.temperature) == (2, 0.3)
+    assert (copy.n_layers, copy.loss) == (2, Distillation(0.3))
 
 
 @pytest.mark.parametrize("teacher", ["estimator", "model", "logistic regression", "frozen"])
@@ -135,7 +147,7 @@ def test_a_teacher_is_imitated_rather_than_the_labels(teacher, fitted, blobs, rn
 def test_a_teacher_gives_the_trainers_distilled_model(fitted, blobs):
     features, labels = blobs
     student = quick(teacher=fitted, random_state=5).fit(features, labels)
-    trainer = KDTrainer(iterations=15, logit_scale=10.0, seed=5)
+    trainer = KDTrainer(iterations=15, seed=5)
     model = trainer.fit(QNN(2, 1, embedding="angle"), (features, np.zeros(60, int)), teacher=fitted.logits(features))
     np.testing.assert_array_equal(student.model_.weights, model.weights)
 
@@ -174,6 +186,9 @@ def test_seeds(blobs):
         ({"n_qubits": 1}, "n_qubits=1: 2 features need at least 2 qubits"),
         ({"embedding": "state"}, "embedding='state': must be one of .*KDTrainer"),
         ({"iterations": 0}, "iterations=0"),
+        ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and so n_layers must not be"),
+        ({"network": "QNN", "n_layers": 2}, "network is a str"),
+        ({"loss": SquaredError()}, "labels have shape"),
         ({"teacher": "a friend"}, r"teacher is a str; it needs logits\(X\)"),
         ({"teacher": np.zeros((60, 2))}, "Logits computed before belong to fixed rows"),
         ({"teacher": LogisticRegression().fit([[0, 0], [1, 1]], [3, 4])}, r"teacher's classes are \[3 4\]"),
@@ -216,3 +231,102 @@ def test_a_pickle_holds_no_device_and_predicts_in_another_process(fitted, blobs,
     paths = [str(tmp_path / name) for name in ("classifier.pickle", "features.npy", "logits.npy")]
     subprocess.run([sys.executable, "-c", program, *paths], check=True)
     np.testing.assert_array_equal(np.load(paths[2]), fitted.logits(blobs[0]))
+
+
+def wide(n_features: int, n_outputs: int) -> QNN:
+    """A network of one's own size."""
+    return QNN(n_features, 1, n_outputs, embedding="angle", entangler="cnot")
+
+
+@pytest.mark.parametrize("network", [wide, wide(2, 2)])
+def test_networks_of_ones_own_are_fitted_cloned_searched_and_pickled(network, blobs):
+    classifier = QNNClassifier(network=network, iterations=20, random_state=0)
+    fitted = clone(classifier).fit(*blobs)
+    assert fitted.score(*blobs) > 0.9
+    assert fitted.model_.network == wide(2, 2)
+    again = pickle.loads(pickle.dumps(fitted))  # noqa: S301
+    np.testing.assert_array_equal(again.logits(blobs[0]), fitted.logits(blobs[0]))
+    search = GridSearchCV(classifier, {"network": [network, wide(2, 2)]}, cv=2, error_score="raise").fit(*blobs)
+    assert search.best_score_ > 0.85
+
+
+def test_a_grid_takes_losses(fitted, blobs):
+    losses = [None, Distillation(0.2), Distillation() + 0.1 * Relational(), CrossEntropy(5.0)]
+    search = GridSearchCV(quick(teacher=fitted), {"loss": losses}, cv=2, error_score="raise").fit(*blobs)
+    assert search.cv_results_["mean_test_score"].min() > 0.85
+    assert search.best_params_["loss"] in losses
+
+
+def test_weights_of_samples_and_classes(blobs):
+    """Twice as many samples of one class, or twice the weight: the same model, up to rounding."""
+    features, labels = blobs
+    rare = labels == "paramagnet"
+    more = np.concatenate([features, features[rare]]), np.concatenate([labels, labels[rare]])
+    parameters = {"iterations": 5, "batch_size": 200}
+    repeated = quick(**parameters).fit(*more)
+    weighted = quick(**parameters).fit(features, labels, sample_weight=1.0 + rare)
+    by_class = quick(**parameters, class_weight={"paramagnet": 2.0, "cluster": 1.0}).fit(features, labels)
+    for other in (weighted, by_class):
+        np.testing.assert_allclose(other.model_.weights, repeated.model_.weights, atol=1e-7)
+    balanced = quick(**parameters, class_weight="balanced").fit(*more)
+    np.testing.assert_allclose(balanced.model_.weights, quick(**parameters).fit(*blobs).model_.weights, atol=1e-7)
+
+
+def test_probabilities_of_a_student_are_as_sure_as_its_teachers(fitted, blobs):
+    student = quick(teacher=fitted, iterations=40).fit(*blobs)
+    difference = np.abs(student.predict_proba(blobs[0]) - fitted.predict_proba(blobs[0]))
+    assert difference.mean() < 0.1
+    assert student.predict_proba(blobs[0]).max(axis=1).mean() > 0.9
+
+
+# -- regression -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def curve() -> tuple[np.ndarray, np.ndarray]:
+    """A smooth function of two angles, in units far from [−1, 1]."""
+    angles = np.random.default_rng(0).uniform(0.0, np.pi, (60, 2))
+    return angles, 300.0 + 40.0 * np.cos(angles[:, 0]) * np.cos(angles[:, 1])
+
+
+def regressor(**parameters) -> QNNRegressor:
+    return QNNRegressor(**{"random_state": 0, "iterations": 100} | parameters)
+
+
+@pytest.mark.parametrize("loss", [None, Huber(0.2)])
+def test_a_function_of_angles_is_learnt_in_its_own_units(loss, curve):
+    model = regressor(loss=loss).fit(*curve)
+    assert model.score(*curve) > 0.9
+    assert model.model_.score(*curve) == pytest.approx(model.score(*curve))
+    assert model.model_.training["task"] == "regression"
+
+
+def test_several_numbers_are_predicted_together(curve):
+    angles, values = curve
+    both = np.column_stack([values, -2.0 * values + 5.0])
+    model = regressor().fit(angles, both)
+    assert model.predict(angles).shape == (60, 2)
+    assert model.score(angles, both) > 0.6
+
+
+def test_a_regressor_teaches(curve):
+    """The student never sees the values: with the teacher's predictions it follows the teacher."""
+    angles, values = curve
+    teacher = regressor(iterations=150).fit(angles, values)
+    for given in (teacher, teacher.model_, FrozenEstimator(teacher)):
+        student = regressor(teacher=given, n_layers=1).fit(angles, np.random.default_rng(1).permutation(values))
+        assert student.score(angles, teacher.predict(angles)) > 0.9
+    classical = LinearRegression().fit(angles, values)
+    student = regressor(teacher=classical).fit(angles, np.zeros(60))
+    assert student.score(angles, classical.predict(angles)) > 0.8
+
+
+def test_a_regressor_in_a_grid_and_a_pickle(curve):
+    search = GridSearchCV(regressor(iterations=30), {"loss": [SquaredError(), Huber(0.1)]}, cv=2, error_score="raise")
+    best = search.fit(*curve).best_estimator_
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(best)).predict(curve[0]), best.predict(curve[0]))  # noqa: S301
+
+
+def test_a_classifiers_loss_is_no_regression(curve):
+    with pytest.raises(InvalidInputError, match="labels"):
+        regressor(loss=CrossEntropy()).fit(*curve)

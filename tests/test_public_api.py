@@ -48,7 +48,12 @@ def test_losses_know_no_circuit_and_the_trainer_no_device():
     def internal(name):
         return {module for module in imports_of(ROOT / name) if module.startswith("qkd_pl")}
 
-    assert internal("training/losses.py") == {"qkd_pl.circuits.readout"}
+    for path in (ROOT / "training" / "losses").glob("*.py"):
+        others = {module for module in imports_of(path) if module.startswith("qkd_pl")}
+        allowed = ("qkd_pl.training.losses", "qkd_pl.training.schedules", "qkd_pl.checks", "qkd_pl.errors")
+        others = {module for module in others if not module.startswith(allowed)}
+        assert others <= {"qkd_pl.circuits.readout", "qkd_pl.storage"}, path
+        assert "pennylane" not in imports_of(path)
     assert internal("errors.py") == set()
     assert internal("storage.py") == {"qkd_pl.errors"}
     assert not {module for module in internal("training/trainer.py") if "lightning" in module or "ibm" in module}

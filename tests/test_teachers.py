@@ -162,7 +162,7 @@ def test_a_classical_teacher_distils_into_a_qnn(blobs):
     """End to end: the student imitates a classical classifier without seeing any correct label."""
     inputs, labels = blobs
     teacher = LogisticRegression().fit(inputs, labels)
-    trainer = KDTrainer(iterations=40, batch_size=20, temperature=2.0, device="default")
+    trainer = KDTrainer(iterations=40, batch_size=20, device="default")
     student = trainer.fit(QNN(3, 1, embedding="angle"), (inputs, 1 - labels), teacher=teacher)  # alpha=1: labels unused
     assert student.score(inputs, teacher.predict(inputs), "default") > 0.75
 

@@ -37,9 +37,14 @@ def distill_command(
         _own("embedding", "How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
     ] = None,
     iterations: Annotated[int | None, _own("iterations", "Updates of the weights.", min=1)] = None,
-    learning_rate: Annotated[float | None, _own("learning_rate", "Adam's step size, in radians.")] = None,
+    learning_rate: Annotated[
+        float | None, _own("learning_rate", "Adam's step size, in radians; times 0.9 every 10 updates.")
+    ] = None,
     batch_size: Annotated[int | None, _own("batch_size", "Samples per update.", min=1)] = None,
-    temperature: Annotated[float | None, _own("temperature", "Temperature T of the KD loss.")] = None,
+    temperature: Annotated[
+        float | None,
+        _own("temperature", "Temperature T of the KD loss; by default 0.5, or 1/30 for log-probabilities."),
+    ] = None,
     alpha: Annotated[float | None, _own("alpha", "Weight α of the teacher; 1 needs no labels.", min=0, max=1)] = None,
     logit_scale: Annotated[float | None, _own("logit_scale", "Logit scale s of the cross-entropy.")] = None,
     test_fraction: Annotated[float | None, _own("test_fraction", "Part of the samples held out for scores.")] = None,

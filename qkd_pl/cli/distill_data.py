@@ -20,6 +20,8 @@ from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN
 from qkd_pl.teachers import teacher_logits
+from qkd_pl.training.losses import Distillation
+from qkd_pl.training.schedules import Step
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,18 +61,17 @@ def distil_own(settings: OwnDistillation, out: Path) -> dict[str, Any]:
     network, preprocessing, samples = _prepare(settings)
     train, test = _split(samples, settings)
     path = out / "models" / "student.safetensors"
+    loss = Distillation(settings.temperature, settings.alpha, settings.logit_scale)
     student = train_and_save(
         network,
         (train.inputs, train.labels),
         path,
         teacher=train.teacher,
         preprocessing=preprocessing,
+        loss=loss,
         iterations=settings.iterations,
-        learning_rate=settings.learning_rate,
+        learning_rate=Step(settings.learning_rate),
         batch_size=settings.batch_size,
-        temperature=settings.temperature,
-        alpha=settings.alpha,
-        logit_scale=settings.logit_scale,
         device=settings.device,
         seed=settings.seed,
     )

@@ -15,6 +15,8 @@ from qkd_pl.devices.spec import EXACT
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import ARMS, format_arms, summarise_arms
+from qkd_pl.training.losses import CrossEntropy, Distillation
+from qkd_pl.training.schedules import Step
 
 _FIRST_STUDENT_SEED = 1000  # so that no student shares its initial weights with a teacher candidate
 
@@ -43,9 +45,7 @@ def demonstrate(settings: Demonstration, out: Path) -> dict[str, Any]:
         train,
         models / "autoencoder-00.safetensors",
         iterations=settings.qae_iterations,
-        learning_rate=settings.qae_learning_rate,
-        lr_step=settings.qae_lr_step,
-        lr_decay=settings.qae_lr_decay,
+        learning_rate=Step(settings.qae_learning_rate, settings.qae_lr_decay, settings.qae_lr_step),
         device=settings.device,
     )
     small, thin = QNN(settings.student_qubits, settings.student_layers), QNN(settings.n_qubits, settings.thin_layers)
@@ -71,9 +71,9 @@ def _train_teacher(settings: Demonstration, train: Dataset, models: Path) -> Tra
             QNN(settings.n_qubits, settings.teacher_layers),
             train,
             models / f"teacher-{seed:02d}.safetensors",
+            loss=CrossEntropy(settings.logit_scale),
             iterations=settings.iterations,
-            learning_rate=settings.learning_rate,
-            logit_scale=settings.logit_scale,
+            learning_rate=Step(settings.learning_rate),
             device=settings.device,
             seed=seed,
         )
@@ -86,6 +86,11 @@ def _accuracies(
     settings: Demonstration, models: Path, teacher_logits: Any, name: str, network: QNN, train: Dataset, test: Dataset
 ) -> dict[str, list[float]]:
     """Test accuracies of one student: arm → one for each seed."""
+    losses = {
+        "no_kd": CrossEntropy(logit_scale=1.0),
+        "kd": Distillation(settings.temperature),
+        "control": CrossEntropy(settings.logit_scale),
+    }
 
     def accuracy(arm: str, seed: int) -> float:
         student = train_and_save(
@@ -93,10 +98,9 @@ def _accuracies(
             train,
             models / f"{name}-{arm}-{seed:02d}.safetensors",
             teacher=teacher_logits if arm == "kd" else None,
+            loss=losses[arm],
             iterations=settings.iterations,
-            learning_rate=settings.learning_rate,
-            temperature=settings.temperature,
-            logit_scale=settings.logit_scale if arm == "control" else 1.0,
+            learning_rate=Step(settings.learning_rate),
             device=settings.device,
             seed=_FIRST_STUDENT_SEED + seed,
         )

@@ -53,8 +53,9 @@ class OwnDistillation:
         qubits, embedding: of the student; None for those of the teacher, or what the inputs allow.
         layers: of the student.
         iterations, learning_rate, batch_size: training.
-        temperature, alpha: T and α of the KD loss; below α = 1 it needs labels.
-        logit_scale: s of the cross-entropy, and of the student's ``predict_proba``.
+        temperature, alpha: T and α of the KD loss; T is None for 0.5, or 1/30 if the teacher gives log-probabilities;
+            below α = 1 it needs labels.
+        logit_scale: s of the cross-entropy.
         test_fraction: part of the samples, from 0 to 1, that is held out for the scores.
         seed: of the split, the initial weights and the batches.
         device: name in ``devices.yaml``.
@@ -68,9 +69,9 @@ class OwnDistillation:
     iterations: int = 50
     learning_rate: float = 0.3
     batch_size: int = 64
-    temperature: float = 0.5
+    temperature: float | None = None
     alpha: float = 1.0
-    logit_scale: float = 1.0
+    logit_scale: float = 30.0
     test_fraction: float = 0.2
     seed: int = 0
     device: str = "lightning"

@@ -20,13 +20,14 @@ def train_and_save(
     path: Path,
     *,
     teacher: Any = None,
+    loss: Any = None,
     preprocessing: Pipeline | None = None,
     **settings: Any,
 ) -> Any:
     """Train, or go on from the checkpoint of an earlier call with the same settings and data, and save the model.
 
     Args:
-        network, train, teacher: see :meth:`KDTrainer.fit`.
+        network, train, teacher, loss: see :meth:`KDTrainer.fit`.
         path: of the model, ``<folder>/models/<name>.safetensors``; its checkpoint is
             ``<folder>/checkpoints/<name>.safetensors``.
         preprocessing: what the *saved* model does to its inputs first.
@@ -44,6 +45,7 @@ def train_and_save(
             network,
             train,
             teacher=teacher,
+            loss=loss,
             checkpoint=checkpoint,
             callbacks=[ProgressBar(path.stem, delay=_LONG_SECONDS)],
         )

@@ -15,11 +15,11 @@ from qkd_pl.cli.console import Json, clear_errors
 from qkd_pl.cli.data_files import read_samples
 from qkd_pl.cli.python_names import named_object
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
-from qkd_pl.devices.ibm.service.job_status import combine
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.devices.ibm.service.job_status import Status, known
+from qkd_pl.errors import FileFormatError, InvalidInputError
 
 if TYPE_CHECKING:
-    from qkd_pl.devices.ibm.jobs.ledger import Receipt
+    from qkd_pl.devices.ibm.jobs.schema import Damaged, Receipt
     from qkd_pl.networks.models import TrainedNetwork
 
 app = typer.Typer()
@@ -89,7 +89,7 @@ def jobs_command(as_json: Json = False) -> None:
         print(json.dumps(described, indent=1))
         return
     for each in described:
-        print(f"{each['id']}  {each['created'][:19]}  {each['device']:<10} {each['backend']:<14} {each['stage']}")
+        print(_line(each))
     if not described:
         print("no jobs yet: `qkd-pl submit` makes one")
 
@@ -107,10 +107,8 @@ def result_command(
         handle = attach(job)
         logits = handle.result(timeout)
         report = _describe(handle.receipt) | _accuracies(logits, handle.ledger.arrays(job))
-    if as_json:
-        print(json.dumps(report | {"logits": logits.tolist()}))
-        return
-    print(_format(report))
+        text = json.dumps(report | {"logits": logits.tolist()}) if as_json else _format(report)
+    print(text)
 
 
 @app.command("send")
@@ -140,7 +138,8 @@ def cancel_command(
 
     with clear_errors():
         status = attach(job).cancel(timeout)
-    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
+    told = status if status is Status.CANCELLED else f"not cancelled, it had ended before: {status}"
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {told}")
 
 
 def _inputs(
@@ -168,14 +167,27 @@ def _inputs(
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
 
 
-def _describe(receipt: "Receipt") -> dict[str, Any]:
-    """A job as the ledger knows it, JSON-able."""
+def _line(described: dict[str, Any]) -> str:
+    if described["status"] == "damaged":
+        return f"{described['id']:<16}  damaged: {described['reason']}"
+    created, device, backend = described["created"][:19], described["device"], described["backend"]
+    line = f"{described['id']}  {created}  {device:<10} {backend:<14} {described['status']}"
+    # Somebody else's text must not steer the terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def _describe(receipt: "Receipt | Damaged") -> dict[str, Any]:
+    """A job as the ledger knows it, JSON-able; its status in the words of :meth:`Job.status`."""
+    from qkd_pl.devices.ibm.jobs.schema import Damaged
+
+    if isinstance(receipt, Damaged):
+        return {"id": receipt.id, "status": "damaged", "reason": receipt.reason}
     return {
         "id": receipt.id,
         "created": receipt.created,
         "device": receipt.target["device"]["name"],
         "backend": receipt.target["backend"],
-        "stage": combine([part.stage for part in receipt.parts]),
+        "status": known([part.stage for part in receipt.parts], receipt.target["remote"]),
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
     }
@@ -212,6 +224,8 @@ def _format(report: dict[str, Any]) -> str:
         lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
     if "mean_logit_error" in report:
         lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
+    if missing := [field.name for field in fields(Cost) if field.name not in cost]:
+        raise FileFormatError(f"the receipt of job {report['id']} lacks {', '.join(missing)} in its cost")
     lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
-    lines.append(f"layout   {cost['layouts']}")
+    lines.append(f"layout   {cost.get('layouts', 'unknown')}")
     return "\n".join(lines)

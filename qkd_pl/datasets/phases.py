@@ -10,6 +10,7 @@ basis states, and its Hamiltonian a quarter of the size.
 """
 
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sparse
@@ -38,9 +39,10 @@ def topological_phases(
     h1: tuple[float, float] = (0.0, 2.0),
     h2: float = 0.0,
     *,
+    targets: Literal["phase", "field"] = "phase",
     progress: bool = True,
 ) -> tuple[Dataset, Dataset]:
-    """Ground states of Eq. 11 with h1 uniform in an interval, labelled by their phase.
+    """Ground states of Eq. 11 with h1 uniform in an interval, labelled by their phase, or with h1 itself to predict.
 
     Label 1 is the symmetry-protected topological phase (h1 < J = 1), label 0 the paramagnet. States are computed once
     and kept in the cache directory (``$QKD_PL_CACHE``, by default the user's).
@@ -54,10 +56,12 @@ def topological_phases(
         h1: interval of the transverse field, in units of J.
         h2: strength of the Ising coupling, in units of J. The position of the transition is known for h2 = 0 only,
             so that other values are refused here; :func:`ground_states` takes them.
+        targets: ``"phase"`` for classification, or ``"field"``: the labels are then the fields h1, for regression.
         progress: show a progress bar where computing the states takes more than a few seconds.
 
     Returns:
-        ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)`` int64.
+        ``(train, test)``, each with inputs ``(n, 2**n_qubits)`` complex128 and labels ``(n,)``, int64 classes or
+        float64 fields in units of J.
 
     Raises:
         InvalidInputError: an argument is out of its range.
@@ -68,6 +72,8 @@ def topological_phases(
         ((4, 8), (2,))
     """
     _check(n_qubits, n_train, n_test, seed, h1)
+    if targets not in ("phase", "field"):
+        raise InvalidInputError(f"targets={targets!r}: must be 'phase' or 'field'")
     if h2 != 0.0:
         raise InvalidInputError(
             f"h2={h2}: the phase boundary, and with it the labels, is known for h2=0 only; "
@@ -80,7 +86,7 @@ def topological_phases(
         "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
     )
     states = stored["states"].astype(np.complex128)
-    labels = (fields < CRITICAL_FIELD).astype(np.int64)
+    labels = fields if targets == "field" else (fields < CRITICAL_FIELD).astype(np.int64)
     return Dataset(states[:n_train], labels[:n_train]), Dataset(states[n_train:], labels[n_train:])
 
 

@@ -1,25 +1,34 @@
 """Putting a trained model on a device of the registry: the plan that :func:`qkd_pl.submit` sends."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import checked_labels
+from qkd_pl.checks import check_count, checked_labels
 from qkd_pl.circuits.rows import RowsDifferError
+from qkd_pl.devices.calibration import spread_out
+from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
+from qkd_pl.devices.ibm.compile.batching import GroupedTapes
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.compile.reference import Reference
 from qkd_pl.devices.ibm.compile.structure import expectations
 from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
-from qkd_pl.devices.spec import DeviceSpec
+from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.files import observable_names
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
+
+# Inputs by which a job calibrates itself unless told otherwise; inputs that tell how large outputs are.
+_CALIBRATION_INPUTS, _LOOKED_AT = 50, 50
 
 
 def plan(
@@ -27,6 +36,9 @@ def plan(
     inputs: np.ndarray,
     device: AnyDevice,
     labels: np.ndarray | None = None,
+    *,
+    calibrate: bool | int | np.ndarray = False,
+    absorb: bool | None = None,
 ) -> Plan:
     """Compile the evaluation of a model on some inputs, and price it; sends nothing.
 
@@ -38,6 +50,13 @@ def plan(
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
         labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
+        calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
+            (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
+            number for that many; or an array of other inputs, run in the same job besides. ``job.calibration`` has
+            what was found, ``job.result(calibrated=False)`` the raw outputs.
+        absorb: whether to move the last entanglers of the circuit into the observables, at equal QPU time
+            (:mod:`qkd_pl.devices.ibm.compile.absorption`); exact. None for whatever is predicted to have the smaller
+            error; the plan tells.
 
     Raises:
         InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
@@ -61,30 +80,90 @@ def plan(
         if not isinstance(model, TrainedQNN):
             raise InvalidInputError("labels: the model is no classifier")
         labels = checked_labels(labels, len(inputs), model.n_classes)
-    batch = model.encode(inputs)
+    extra, reference = _reference(model, inputs, calibrate)
+    batch = model.encode(inputs if extra is None else np.concatenate([inputs, extra]))
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     tapes, preparations = _tapes(model, rows, spec, quantum_device)
-    jobs = quantum_device.plan(tapes)
+    constants, measured = _constants(tapes[0], len(model.network.wires))
+    calibrated = reference is not None or getattr(model, "calibration", None) is not None
+    jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
     if len(jobs.compiled) > 1:
         raise InvalidInputError("the circuit has matrices that depend on its inputs, which are no circuit parameters")
-    parts = [expectations(each, len(model.network.wires))[0] for each in tapes[0].measurements]
-    if all(part.operator is None for part in parts):
-        raise InvalidInputError("all observables are multiples of the identity: there is nothing to measure")
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
         cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
-        recombination=Recombination.of(
-            batch.weights,
-            np.array([part.constant for part in parts]),
-            np.array([part.operator is not None for part in parts]),
-        ),
+        recombination=Recombination.of(batch.weights, constants, measured),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
         preparations=tuple(preparations),
+        observables=tuple(observable_names(model.network)),
+        reference=reference,
+        absorption=absorption,
+        calibration=getattr(model, "calibration", None),
     )
+
+
+def _best_jobs(
+    device: IBMDevice,
+    tapes: Sequence[QuantumScript],
+    model: TrainedNetwork,
+    inputs: np.ndarray,
+    calibrated: bool,
+    absorb: bool | None,
+) -> tuple[GroupedTapes, Absorption | None]:
+    """Jobs that run the last entanglers, or jobs without them; and what was expected of either."""
+    direct = device.plan(tapes) if absorb is not True else None
+    if absorb is False or (absorb is None and device.is_exact):
+        return direct or device.plan(tapes), None
+    short = [absorbed(tape) for tape in tapes]
+    if any(tape is None for tape in short):
+        return direct or device.plan(tapes), None
+    direct = direct or device.plan(tapes)
+    moved = device.plan(_at_equal_cost([tape for tape in short if tape is not None], direct, device))
+    mean_square = float(np.mean(model.outputs(inputs[:_LOOKED_AT], EXACT) ** 2))
+    target = device.transpiler.target
+    errors = [predicted_error(jobs, target, mean_square, calibrated) for jobs in (direct, moved)]
+    chosen = errors[1] < errors[0] if absorb is None else absorb
+    return (moved if chosen else direct), Absorption(chosen, *errors)
+
+
+def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device: IBMDevice) -> Sequence[QuantumScript]:
+    """``tapes``, with the number of shots at which they take no more executions than ``direct``."""
+    circuits = device.plan(tapes).cost().circuits
+    shots = tapes[0].shots.total_shots
+    if shots is None:
+        return tapes
+    fewer = max(1, shots * direct.cost().circuits // circuits)
+    return [tape.copy(shots=fewer) for tape in tapes]
+
+
+def _constants(tape: QuantumScript, n_wires: int) -> tuple[np.ndarray, np.ndarray]:
+    """The multiple of the identity in each observable, and whether there is more to it, which is measured."""
+    parts = [expectations(measurement, n_wires)[0] for measurement in tape.measurements]
+    measured = np.array([part.operator is not None for part in parts])
+    if not measured.any():
+        raise InvalidInputError("all observables are multiples of the identity: there is nothing to measure")
+    return np.array([part.constant for part in parts]), measured
+
+
+def _reference(
+    model: TrainedNetwork, inputs: np.ndarray, calibrate: bool | int | np.ndarray
+) -> tuple[np.ndarray | None, Reference | None]:
+    """Inputs that serve calibration only, and the exact outputs of those that serve it."""
+    if calibrate is False:
+        return None, None
+    if isinstance(calibrate, bool | Integral):
+        count = _CALIBRATION_INPUTS if calibrate is True else int(calibrate)
+        check_count("calibrate", count)
+        exact = model.outputs(inputs, EXACT)
+        sample = spread_out(exact, count)
+        return None, Reference(sample, exact[sample])
+    extra = np.asarray(calibrate)
+    exact = model.outputs(extra, EXACT)
+    return extra, Reference(np.arange(len(exact)) + len(inputs), exact, len(exact))
 
 
 def _tapes(

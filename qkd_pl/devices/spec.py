@@ -62,7 +62,7 @@ class DeviceSpec(BaseModel):
     seed: int | None = Field(default=None, ge=0)
     causal_cone: bool = True
     gradient_options: dict[str, Any] = {}
-    max_qpu_seconds: float | None = Field(default=None, gt=0)
+    max_qpu_seconds: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     options: dict[str, Any] = {}
 
     def __init__(self, **settings: Any) -> None:

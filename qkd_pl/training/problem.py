@@ -120,7 +120,7 @@ def pose(
     targets = Targets(labels, taught, values, weights, teacher_scale=teacher_scale(teacher))
     if like is None and labels is not None:
         targets = replace(targets, labelled=_share(targets, len(batch)))
-    ready = prepared(loss if like is None else like.loss, targets)
+    ready = prepared(loss, targets)
     return Problem(network, batch, targets, ready if like is None else like.loss, scaling)
 
 

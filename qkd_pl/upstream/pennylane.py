@@ -29,6 +29,6 @@ def restore_optimizer(optimizer: Any, state: Mapping[str, np.ndarray]) -> None:
     """Set an optimizer to what :func:`optimizer_state` found."""
     if "first_moment" in state:
         moments = {"fm": [state["first_moment"]], "sm": [state["second_moment"]]}
-        optimizer.accumulation = {**moments, "t": int(state["steps"])}
+        optimizer.accumulation = {**moments, "t": int(np.ravel(state["steps"])[0])}  # a file makes it one-dimensional
     elif "accumulation" in state:
         optimizer.accumulation = [state["accumulation"]]

@@ -5,7 +5,9 @@ The old generation, ``EstimatorV2`` and ``SamplerV2``, sends PUBs that the servi
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache, reduce
 from importlib import import_module
@@ -21,6 +23,13 @@ from qkd_pl.errors import BackendError, InvalidInputError, ServiceError
 
 Primitive = Literal["estimator", "sampler"]
 _PAGE = 200
+_DISCOVERY_MODULES = (
+    "qiskit_ibm_runtime.accounts.account",
+    "qiskit_ibm_runtime.accounts.utils",
+    "qiskit_ibm_runtime.utils.utils",
+)
+_DISCOVERY_CLIENTS = ("GlobalSearchV2", "GlobalCatalogV1", "ResourceControllerV2")
+_discovering = threading.RLock()
 
 
 class Generation(StrEnum):
@@ -155,6 +164,40 @@ class Connections:
         if self._instance is not None:
             self._service._get_or_create_cloud_client(self._instance)
         return self._service._active_api_client
+
+
+@contextmanager
+def discovery(authenticator: Callable[..., Any], session: Callable[[], requests.Session]) -> Iterator[None]:
+    """Let the client look for the account's instances with these, not with its own, while it is being made.
+
+    It asks IBM Cloud's search, catalogue and resource controller through the SDK, whose clients it names in modules of
+    its own (which ones depends on the version). Others who make a service meanwhile get the same, each with their key.
+    """
+
+    def replaced(kind: type) -> Callable[..., Any]:
+        def make(*args: Any, **kwargs: Any) -> Any:
+            client = kind(*args, **kwargs)
+            client.set_http_client(session())
+            client.set_http_client = lambda _other: None  # the client would put its own session back
+            return client
+
+        return make
+
+    places = [
+        (module, name)
+        for module in map(import_module, filter(find_spec, _DISCOVERY_MODULES))
+        for name in ("IAMAuthenticator", *_DISCOVERY_CLIENTS)
+        if hasattr(module, name)
+    ]
+    with _discovering:
+        own = [getattr(module, name) for module, name in places]
+        try:
+            for (module, name), kind in zip(places, own, strict=True):
+                setattr(module, name, authenticator if name == "IAMAuthenticator" else replaced(kind))
+            yield
+        finally:
+            for (module, name), kind in zip(places, own, strict=True):
+                setattr(module, name, kind)
 
 
 class WatchedService(QiskitRuntimeService):

@@ -1,8 +1,10 @@
 """The commands, from a saved model to a result, each invocation on its own."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ def test_rehearsal_in_separate_processes(model: Path) -> None:
     again = json.loads(run("result", submitted["id"], "--json"))
     assert np.shape(again["logits"]) == (16, 2)
     assert 0 <= again["accuracy"] <= 1
-    assert again["stage"] == "done"
+    assert again["status"] == "done"
     assert submitted["shots"] == again["cost"]["shots"] == 16 * 4096
 
 
@@ -87,10 +89,41 @@ def test_jobs_and_cancel(direct: Server) -> None:
     direct.service.polls_until_done = 1000
     job = submit(make_plan())
     assert job.id in run("jobs")
-    assert json.loads(run("jobs", "--json"))[0]["stage"] == "submitted"
+    assert json.loads(run("jobs", "--json"))[0]["status"] == "queued"
     assert "cancelled" in run("cancel", job.id)
-    assert json.loads(run("jobs", "--json"))[0]["stage"] == "cancelled"
+    assert json.loads(run("jobs", "--json"))[0]["status"] == "cancelled"
     assert direct.service.active == []
+
+
+def test_jobs_says_the_words_of_python() -> None:
+    job = submit(make_plan(remote=False))
+    assert run("jobs").split()[-1] == job.status() == "queued"
+    assert json.loads(run("jobs", "--json"))[0]["status"] == job.status()
+
+
+def test_one_damaged_row_hides_no_other_job() -> None:
+    ids = [submit(make_plan(remote=False)).id for _ in range(3)]
+    with closing(sqlite3.connect(jobs()[0].ledger.path)) as database, database:
+        database.execute("UPDATE jobs SET target = CAST(x'ff00fe' AS TEXT) WHERE id = ?", (ids[1],))
+    newest, damaged, oldest = run("jobs").splitlines()
+    assert [newest.split()[0], oldest.split()[0]] == [ids[2], ids[0]]
+    assert damaged.startswith(f"{ids[1]}  damaged: ")
+    assert [each["status"] for each in json.loads(run("jobs", "--json"))] == ["queued", "damaged", "queued"]
+    finished = CliRunner().invoke(app, ["result", ids[1]])
+    assert finished.exit_code == 1
+    assert finished.stderr.startswith("error: ")
+
+
+def test_a_finished_job_is_not_called_cancelled(direct: Server) -> None:
+    job = submit(make_plan())
+    assert run("cancel", job.id) == f"job {job.id}: not cancelled, it had ended before: done\n"
+
+
+def test_names_in_the_ledger_do_not_steer_the_terminal() -> None:
+    job = submit(make_plan(remote=False))
+    with closing(sqlite3.connect(job.ledger.path)) as database, database:
+        database.execute("""UPDATE jobs SET target = replace(target, '"test"', '"\\u001b[2J"')""")
+    assert "\x1b" not in run("jobs")
 
 
 def test_an_empty_ledger_says_so() -> None:

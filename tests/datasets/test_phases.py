@@ -167,3 +167,14 @@ def test_numbers_may_be_numpys_integers():
     numbers = (3, 4, 2, 3)
     for ours, theirs in zip(topological_phases(*map(np.int64, numbers)), topological_phases(*numbers), strict=True):
         np.testing.assert_array_equal(ours.inputs, theirs.inputs)
+
+
+def test_the_targets_are_phases_or_fields():
+    phase, field = (topological_phases(3, 20, 5, seed=4, targets=targets) for targets in ("phase", "field"))
+    for one, other in zip(phase, field, strict=True):
+        np.testing.assert_array_equal(one.inputs, other.inputs)
+        np.testing.assert_array_equal(one.labels, other.labels < 1.0)
+        _, states = ground_states(3, other.labels)
+        np.testing.assert_array_equal(states, other.inputs.real)
+    with pytest.raises(InvalidInputError, match="targets='h2': must be 'phase' or 'field'"):
+        topological_phases(3, 2, 2, seed=0, targets="h2")

@@ -8,7 +8,7 @@ import pytest
 from loopback import Server
 from plans import TOLERANCE
 
-from qkd_pl.datasets import topological_phases
+from qkd_pl.datasets import ground_states, topological_phases
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
@@ -17,6 +17,7 @@ from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from qkd_pl.upstream.runtime import Generation
 
@@ -165,8 +166,8 @@ def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
     monkeypatch.setenv("QKD_PL_CACHE", str(tmp_path))
     train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
     settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
-    qae = KDTrainer(iterations=40, learning_rate=0.1, **settings).fit(QAE(5, 2, 2), train)
-    student = KDTrainer(iterations=50, learning_rate=0.2, logit_scale=10.0, **settings).fit(
+    qae = KDTrainer(iterations=40, learning_rate=Step(0.1), **settings).fit(QAE(5, 2, 2), train)
+    student = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings).fit(
         QNN(2, 2), Dataset(qae.compress(train.inputs), train.labels)
     )
     compressed = qae.compress(test.inputs)
@@ -214,12 +215,65 @@ def test_rows_of_several_structures_are_refused():
     [
         QNN(2, 1, n_classes=4),
         QNN(2, 1, observables=[qml.Z(0) + 0.5 * qml.Identity(1), qml.Identity(0), 2.0 * qml.X(1)]),
-        QNN(1, 1, observables=[0.25 * qml.Identity(0)]),
     ],
-    ids=["projectors", "constants", "only a constant"],
+    ids=["projectors", "constants"],
 )
 def test_observables_with_constants(network, rng):
     """The service measures no multiples of the identity; the results have them."""
     model = trained(network, rng.uniform(0, 6, network.weights_shape))
     states = np.eye(2**network.n_qubits)
     np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
+
+
+@pytest.mark.parametrize("topology", ["line", "ring"])
+def test_entanglers_in_the_observables_change_no_output(topology: str) -> None:
+    model = make_model(4, "angle", topology=topology)
+    inputs = np.random.default_rng(5).uniform(-3, 3, (6, 4))
+    planned = plan(model, inputs, EXACT, absorb=True)
+    assert planned.cost.two_qubit_gates == 0
+    assert planned.absorption is not None
+    assert planned.summary()["absorption"]["chosen"] is True
+    np.testing.assert_allclose(submit(planned).result(), model.logits(inputs, "default"), atol=1e-9)
+
+
+def test_absorption_is_chosen_by_the_predicted_error_at_equal_cost() -> None:
+    model = make_model(4, "angle", topology="line")
+    inputs = np.random.default_rng(5).uniform(-3, 3, (6, 4))
+    chosen = {}
+    for shots in (100, 1_000_000):
+        device = DeviceSpec(name="m", plugin="qkd.ibm", shots=shots, options={"backend": "fake_manila"})
+        run, moved, free = (plan(model, inputs, device, absorb=each) for each in (False, True, None))
+        assert 0.9 * run.cost.shots < moved.cost.shots <= run.cost.shots
+        assert moved.cost.circuits == 4 * run.cost.circuits
+        assert free.absorption is not None
+        chosen[shots] = free.absorption.chosen
+        assert free.absorption.chosen == (free.absorption.absorbed < free.absorption.direct)
+        assert free.cost == (moved if free.absorption.chosen else run).cost
+    assert chosen == {100: False, 1_000_000: True}
+
+
+@pytest.mark.parametrize("inputs", ["state", "amplitude"])
+def test_the_plan_tells_how_states_are_prepared(inputs: str) -> None:
+    device = DeviceSpec(name="m", plugin="qkd.ibm", shots=100, options={"backend": "fake_manila"})
+    planned = plan(make_model(3, inputs), INPUTS[inputs], device)
+    (preparation,) = planned.preparations
+    assert preparation.fidelities.shape == (6,)
+    assert planned.summary()["preparations"][0]["min_fidelity"] >= 0.99
+    assert plan(make_model(3, "angle"), INPUTS["angle"], device).preparations == ()
+
+
+def test_the_causal_cone_reaches_into_the_preparation() -> None:
+    """Two staircases on 5 qubits are 8 gates, of which two outputs on the first wires need 5."""
+    _, states = ground_states(5, np.linspace(0.2, 1.8, 4))
+    device = DeviceSpec(name="m", plugin="qkd.ibm", shots=100, options={"backend": "fake_guadalupe"})
+    model = make_model(5, "state", topology="line")
+    cone = plan(model, states, device)
+    whole = plan(model, states, device.changed(causal_cone=False))
+    assert whole.cost.two_qubit_gates >= 15 + 4
+    assert cone.cost.two_qubit_gates <= 15
+
+
+def test_constants_alone_are_no_job():
+    network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
+    with pytest.raises(InvalidInputError, match="nothing to measure"):
+        plan(trained(network, np.zeros(network.weights_shape)), np.eye(2), EXACT)

@@ -6,7 +6,7 @@ import pytest
 from qkd_pl import QAE, QNN, KDTrainer, load_devices
 from qkd_pl.datasets import topological_phases
 
-TRAINER = {"iterations": 15, "batch_size": 24, "learning_rate": 0.3, "logit_scale": 10.0, "weight_decay": 1e-3}
+TRAINER = {"iterations": 15, "batch_size": 24, "weight_decay": 1e-3}
 DEVICES = """
 default: native
 devices:

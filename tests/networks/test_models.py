@@ -13,6 +13,7 @@ from qkd_pl import QAE, QNN, DeviceSpec, KDTrainer, load_model
 from qkd_pl.errors import DeviceConfigError, FileFormatError, InvalidInputError
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
 from qkd_pl.storage import write_tensors
+from qkd_pl.training.schedules import Step
 
 SAMPLED = DeviceSpec(name="few shots", plugin="default.qubit", shots=20)
 
@@ -154,7 +155,7 @@ def test_decode_refuses_what_is_no_state(rng):
 
 def test_training_an_autoencoder_raises_its_fidelity(phases):
     train, _ = phases
-    model = KDTrainer(iterations=25, learning_rate=0.1, device="default", seed=0).fit(
+    model = KDTrainer(iterations=25, learning_rate=Step(0.1), device="default", seed=0).fit(
         QAE(3, 2, 2), (train.inputs, None)
     )
     assert isinstance(model, TrainedQAE)

@@ -61,7 +61,7 @@ def test_shapes_and_observables():
     ("make", "message"),
     [
         (lambda: QNN(3, 1, embedding="fourier"), "embedding='fourier'.*'phase'"),
-        (lambda: QNN(3, 1, n_classes=1), "n_classes=1: must be a whole number of at least 2"),
+        (lambda: QNN(3, 1, n_classes=0), "n_classes=0: must be a whole number of at least 1"),
         (lambda: QNN(3, 1, n_classes=9), "n_qubits=3: too few for 9 classes, which need 4"),
         (lambda: QNN(0, 1), "n_qubits=0"),
         (lambda: QNN(3, 0), "n_layers=0"),

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from qkd_pl import QNN, KDTrainer, load_model
+from qkd_pl import QNN, CrossEntropy, KDTrainer, load_model
 from qkd_pl.datasets.image_pipeline import image_pipeline
 from qkd_pl.statistics import ARMS, format_arms, summarise_arms
 from reproduction.arms import (
@@ -92,7 +92,7 @@ def test_the_stored_model_takes_images_and_the_returned_one_bits(tmp_path, rng):
 def test_a_killed_training_goes_on_from_its_checkpoint(tmp_path, phases, monkeypatch):
     """Killed after iteration 30 of 40; the rest, and only the rest, is done by the second call."""
     network, trainer, path = QNN(3, 1), {"iterations": 40, "seed": 3}, tmp_path / "models" / "one.safetensors"
-    whole = KDTrainer(**trainer).fit(network, phases[0])
+    whole = KDTrainer(**trainer).fit(network, phases[0], loss=CrossEntropy(logit_scale=1.0))
     step, done = KDTrainer._step, []
 
     def killed(self, run, *arguments):

@@ -41,7 +41,7 @@ def test_hooks_are_called_in_order():
     ("callbacks", "message"),
     [
         (Recorder(), "must be a list of callbacks, not a Recorder"),
-        ([Recorder], "<class '.*Recorder'> is not an instance of qkd_pl.training.callbacks.Callback"),
+        ([Recorder], "<class '.*Recorder'> is not an instance of qkd_pl.callbacks.Callback"),
     ],
 )
 def test_anything_but_a_list_of_callbacks_is_refused(callbacks, message):
@@ -73,7 +73,7 @@ def test_the_progress_bar_counts_and_shows_the_loss(capsys):
     shown = capsys.readouterr().err
     assert "teacher: 100%" in shown
     assert "4/4" in shown
-    assert "loss=0." in shown
+    assert "loss=" in shown
 
 
 def test_a_progress_bar_can_watch_two_runs(capsys):
@@ -114,5 +114,5 @@ def test_accuracy_does_not_change_the_training():
 
 def test_accuracy_watches_classifiers_only():
     trainer = KDTrainer(iterations=1, device="default")
-    with pytest.raises(InvalidInputError, match="watches classifiers"):
+    with pytest.raises(InvalidInputError, match="watches classifiers, and"):
         trainer.fit(QAE(2, 1, 1), (np.eye(4), None), callbacks=[Accuracy(np.eye(4), np.zeros(4))])

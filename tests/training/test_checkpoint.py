@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qkd_pl import QAE, QNN, DeviceSpec, KDTrainer
+from qkd_pl import QAE, QNN, DeviceSpec, Distillation, KDTrainer
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.networks.models import trained
-from qkd_pl.training.callbacks import Callback
+from qkd_pl.training.callbacks import BestWeights, Callback, EarlyStopping
+from qkd_pl.training.schedules import Cosine, Linear, Step
 
 DEVICES = {
     "lightning": "lightning",
@@ -23,6 +24,8 @@ DEVICES = {
     "spsa": DeviceSpec(name="spsa", plugin="default.qubit", shots=100, diff_method="spsa"),
 }
 ARCHITECTURE = QNN(n_qubits=2, n_layers=1, embedding="angle")
+LOSS = Distillation(temperature=0.5, alpha=0.5, logit_scale=1.0)
+OPTIMIZERS = ("gradient-descent", "momentum", "adagrad", "rmsprop")
 ANY_ITERATION = [1, 3, "while writing a checkpoint", 5]
 
 
@@ -37,13 +40,30 @@ class StopAt(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def fit(device, checkpoint: Path | None = None, *, callbacks=(), data_seed: int = 0, network=ARCHITECTURE, **changes):
+def fit(
+    device,
+    checkpoint: Path | None = None,
+    *,
+    callbacks=(),
+    data_seed: int = 0,
+    network=ARCHITECTURE,
+    validate=False,
+    **changes,
+):
     rng = np.random.default_rng(data_seed)
     inputs, labels, logits = rng.normal(size=(8, 2)), rng.integers(0, 2, size=8), rng.normal(size=(8, 2))
-    settings = {"iterations": 6, "batch_size": 3, "lr_step": 2, "weight_decay": 0.01, "alpha": 0.5, "seed": 1}
+    settings = {"iterations": 6, "batch_size": 3, "learning_rate": Step(0.3, every=2), "weight_decay": 0.01, "seed": 1}
+    loss = changes.pop("loss", LOSS)
     trainer = KDTrainer(**{**settings, "device": device, **changes})
     return trainer.fit(
-        network, (inputs, labels), teacher=logits, callbacks=callbacks, checkpoint=checkpoint, checkpoint_every=2
+        network,
+        (inputs, labels),
+        teacher=logits,
+        loss=loss,
+        validation=(inputs[:4], labels[:4]) if validate else None,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        checkpoint_every=2,
     )
 
 
@@ -116,8 +136,13 @@ def test_a_finished_run_is_returned_without_training(tmp_path):
     ("changes", "named"),
     [
         ({"learning_rate": 0.1}, r"settings \(learning_rate\)"),
-        ({"lr_step": 3, "seed": 2}, r"settings \(lr_step, seed\)"),
-        ({"data_seed": 1}, r"differs in data\."),
+        ({"learning_rate": Step(0.3, every=3), "seed": 2}, r"settings \(learning_rate, seed\)"),
+        ({"optimizer": "momentum"}, r"settings \(optimizer\)"),
+        ({"loss": Distillation(temperature=0.6, alpha=0.5, logit_scale=1.0)}, r"loss \(temperature\)"),
+        ({"loss": Distillation(Linear(0.5, 0.4, 6), 0.5, 2.0)}, r"loss \(logit_scale, temperature\)"),
+        ({"loss": Distillation() + 0.1 * LOSS}, "differs in loss"),
+        ({"validate": True}, "differs in data"),
+        ({"data_seed": 1}, r"differs in loss \(statistics\) and data\."),
         ({"network": QNN(2, 1, embedding="angle", entangler="cnot")}, r"network \(entangler\)"),
         ({"network": QNN(2, 2, embedding="angle")}, r"network \(n_layers\)"),
         ({"device": "sampled"}, r"settings \(device\)"),
@@ -152,7 +177,7 @@ def test_the_teacher_is_part_of_the_run(tmp_path):
     data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
     trainer = KDTrainer(iterations=1, device="default")
     trainer.fit(ARCHITECTURE, data, teacher=np.zeros((4, 2)), checkpoint=tmp_path / "run")
-    for teacher, changes in ((None, r"settings \(loss\) and data"), (np.ones((4, 2)), "data")):
+    for teacher, changes in ((None, r"loss and data"), (np.ones((4, 2)), "data")):
         with pytest.raises(FileFormatError, match=f"differs in {changes}"):
             trainer.fit(ARCHITECTURE, data, teacher=teacher, checkpoint=tmp_path / "run")
 
@@ -162,7 +187,7 @@ def test_initial_weights_are_part_of_the_run(tmp_path):
     trainer = KDTrainer(iterations=1, device="default")
     trainer.fit(ARCHITECTURE, data, checkpoint=tmp_path / "run")
     with pytest.raises(FileFormatError, match="differs in data"):
-        trainer.fit(ARCHITECTURE, data, initial_weights=np.zeros((2, 2, 3)), checkpoint=tmp_path / "run")
+        trainer.fit(ARCHITECTURE, data, initial=np.zeros((2, 2, 3)), checkpoint=tmp_path / "run")
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b[:20], lambda b: b"", lambda b: b[:-1] + b"\x7f"])
@@ -194,6 +219,105 @@ def test_an_autoencoder_resumes_too(tmp_path):
         trainer.fit(QAE(2, 1, 1), data, callbacks=[Interrupt()], checkpoint=tmp_path / "run", checkpoint_every=1)
     resumed = trainer.fit(QAE(2, 1, 1), data, checkpoint=tmp_path / "run")
     assert resumed.weights.tobytes() == untouched.weights.tobytes()
+
+
+# -- schedules, optimizers and callbacks ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", [*OPTIMIZERS, "adam"])
+def test_every_optimizer_goes_on_bit_for_bit(tmp_path, optimizer):
+    interrupted(tmp_path / "run", optimizer=optimizer)
+    resumed, untouched = fit("default", tmp_path / "run", optimizer=optimizer), fit("default", optimizer=optimizer)
+    assert resumed.weights.tobytes() == untouched.weights.tobytes()
+
+
+def rate(iteration):
+    return 0.3 / (1 + iteration)
+
+
+SCHEDULED = Distillation(temperature=Cosine(1.0, 0.3, 4), alpha=lambda i: 1 / (1 + i), logit_scale=1.0)
+
+
+def test_schedules_go_on_where_they_were(tmp_path):
+    settings = {"learning_rate": rate, "loss": SCHEDULED}
+    interrupted(tmp_path / "run", **settings)
+    resumed, untouched = fit("default", tmp_path / "run", **settings), fit("default", **settings)
+    assert resumed.weights.tobytes() == untouched.weights.tobytes()
+    longer = fit("default", tmp_path / "run", **settings, iterations=9)
+    assert longer.weights.tobytes() == fit("default", **settings, iterations=9).weights.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"learning_rate": lambda i: rate(i) if i < 5 else 0.01}, r"settings \(learning_rate\)"),
+        ({"loss": Distillation(Cosine(1.0, 0.3, 5), SCHEDULED.alpha, 1.0)}, r"loss \(temperature\)"),
+        ({"loss": Distillation(SCHEDULED.temperature, lambda i: 1.0, 1.0)}, r"loss \(alpha\)"),
+    ],
+)
+def test_other_values_of_a_schedule_are_another_run(tmp_path, changes, named):
+    interrupted(tmp_path / "run", learning_rate=rate, loss=SCHEDULED)
+    with pytest.raises(FileFormatError, match=named):
+        fit("default", tmp_path / "run", **{"learning_rate": rate, "loss": SCHEDULED, **changes})
+
+
+def watchers() -> list[Callback]:
+    return [EarlyStopping("loss", patience=6), BestWeights("validation_score")]
+
+
+class Killed(Callback):
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def on_iteration_end(self, run) -> None:
+        if run.iteration == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("device", ["default", "shots"])
+@pytest.mark.parametrize("at", [1, 3, 5, 8])
+def test_callbacks_go_on_where_they_were(tmp_path, at, device):
+    """Killed anywhere, also on a device whose validation is sampled, it stops in the same iteration."""
+    given = {"iterations": 40, "validate": True}
+    untouched = fit(DEVICES[device], callbacks=watchers(), **given)
+    assert 8 < len(untouched.history) < 40
+    with pytest.raises(KeyboardInterrupt):
+        fit(DEVICES[device], tmp_path / "run", callbacks=[*watchers(), Killed(at)], **given)
+    resumed = fit(DEVICES[device], tmp_path / "run", callbacks=watchers(), **given)
+    assert resumed.history == untouched.history
+    assert resumed.weights.tobytes() == untouched.weights.tobytes()
+
+
+def test_a_stopped_run_stays_stopped(tmp_path):
+    given = {"iterations": 40, "validate": True}
+    first = fit("default", tmp_path / "run", callbacks=watchers(), **given)
+    again = fit("default", tmp_path / "run", callbacks=watchers(), **{**given, "iterations": 60})
+    assert again.history == first.history
+    assert again.weights.tobytes() == first.weights.tobytes()
+
+
+def test_the_best_weights_leave_the_run_alone(tmp_path):
+    """A finished run holds the last weights, too: made longer, it goes on from them."""
+    given = {"validate": True, "callbacks": [BestWeights("validation_score")]}
+    fit("default", tmp_path / "run", **given)
+    longer = fit("default", tmp_path / "run", **given, iterations=12)
+    assert longer.weights.tobytes() == fit("default", **given, iterations=12).weights.tobytes()
+
+
+def test_other_callbacks_with_a_state_are_another_run(tmp_path):
+    fit("default", tmp_path / "run", callbacks=[BestWeights("loss")])
+    with pytest.raises(FileFormatError, match="states of these callbacks: BestWeights; this run has none"):
+        fit("default", tmp_path / "run")
+    fit("default", tmp_path / "run", callbacks=[Count(), BestWeights("loss")])
+
+
+def test_a_state_that_no_file_can_hold_is_named(tmp_path):
+    class Odd(Callback):
+        def state(self):
+            return {"seen": {1, 2}}
+
+    with pytest.raises(InvalidInputError, match=r"state of Odd\['seen'\] is a set"):
+        fit("default", tmp_path / "run", callbacks=[Odd()])
 
 
 if __name__ == "__main__":

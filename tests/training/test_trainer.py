@@ -5,10 +5,22 @@ import numpy as np
 import pennylane as qml
 import pytest
 
-from qkd_pl import QAE, QNN, DeviceSpec, Ensemble, KDTrainer, load_model
+from qkd_pl import (
+    QAE,
+    QNN,
+    CrossEntropy,
+    DeviceSpec,
+    Distillation,
+    Ensemble,
+    KDTrainer,
+    SquaredError,
+    datasets,
+    load_model,
+)
 from qkd_pl.errors import DeviceConfigError, InvalidInputError, TrainingDivergedError
 from qkd_pl.training import trainer as trainer_module
 from qkd_pl.training.callbacks import Callback
+from qkd_pl.training.schedules import Step
 
 ARCHITECTURE = QNN(n_qubits=2, n_layers=1, embedding="angle")
 INPUTS = np.linspace(-2.0, 2.0, 20).reshape(10, 2)
@@ -73,19 +85,16 @@ def reference_loss(weights, temperature=None, alpha=0.0, scale=1.0):
 def test_training_is_adam_with_weight_decay_and_step_decay(distil):
     """Against an optimizer and losses written out in NumPy, differentiated by autograd, over three rates."""
     settings = {"temperature": 0.7, "alpha": 0.6} if distil else {}
+    what = Distillation(**settings, logit_scale=3.0) if distil else CrossEntropy(3.0)
     spy = Spy()
     trainer = KDTrainer(
         iterations=12,
         batch_size=10,
-        learning_rate=0.2,
-        lr_step=5,
-        lr_decay=0.5,
+        learning_rate=Step(0.2, factor=0.5, every=5),
         weight_decay=0.02,
-        logit_scale=3.0,
         device="default",
-        **settings,
     )
-    model = trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER if distil else None, callbacks=[spy])
+    model = trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER if distil else None, loss=what, callbacks=[spy])
 
     def loss(weights):
         return reference_loss(weights, scale=3.0, **settings)
@@ -122,7 +131,7 @@ def batches_of(monkeypatch, **arguments) -> list[tuple[np.ndarray, np.ndarray]]:
 def test_equal_seeds_share_initial_weights_and_batches_with_and_without_a_teacher(monkeypatch):
     plain = batches_of(monkeypatch)
     distilled = batches_of(monkeypatch, teacher=TEACHER)
-    control = batches_of(monkeypatch, settings={"logit_scale": 30.0})
+    control = batches_of(monkeypatch, loss=CrossEntropy(1.0))
     larger = batches_of(monkeypatch, network=QNN(2, 3, embedding="angle"))
     for other in (distilled, control):
         np.testing.assert_array_equal(plain[0][0], other[0][0])
@@ -171,7 +180,7 @@ def test_sampling_noise_follows_the_trainers_seed_also_on_a_device_with_its_own(
         spec = DeviceSpec(name="shots", plugin="default.qubit", shots=10, seed=device_seed)
         start = np.ones(ARCHITECTURE.weights_shape)
         trainer = KDTrainer(iterations=1, batch_size=10, device=spec, seed=seed)
-        return trainer.fit(ARCHITECTURE, (INPUTS[:1], LABELS[:1]), initial_weights=start).history[0]["loss"]
+        return trainer.fit(ARCHITECTURE, (INPUTS[:1], LABELS[:1]), initial=start).history[0]["loss"]
 
     losses = [train(seed, None) for seed in range(4)]
     assert len(set(losses)) > 1
@@ -181,7 +190,7 @@ def test_sampling_noise_follows_the_trainers_seed_also_on_a_device_with_its_own(
 def test_distillation_teaches_what_the_labels_do_not_say(phases):
     """The student sees wrong labels and the teacher's logits; with α = 1 it follows the teacher."""
     train, test = phases
-    teacher = KDTrainer(iterations=30, logit_scale=10.0, device="lightning", seed=1).fit(QNN(3, 2), train)
+    teacher = KDTrainer(iterations=30, device="lightning", seed=1).fit(QNN(3, 2), train, loss=CrossEntropy(10.0))
     assert teacher.score(*train) > 0.85
     wrong = (train.inputs, 1 - train.labels)
     student = KDTrainer(iterations=30, device="lightning").fit(QNN(3, 1), wrong, teacher=Ensemble([teacher]))
@@ -194,7 +203,7 @@ def test_mixed_inputs_train(rng):
     diagonals = rng.dirichlet(np.ones(4), size=12) * 0.4
     diagonals[np.arange(12), 3 * labels] += 0.6
     inputs = np.stack([np.diag(d) for d in diagonals])
-    model = KDTrainer(iterations=30, logit_scale=5.0, device="lightning").fit(QNN(2, 1), (inputs, labels))
+    model = KDTrainer(iterations=30, device="lightning").fit(QNN(2, 1), (inputs, labels), loss=CrossEntropy(5.0))
     assert model.score(inputs, labels) == 1.0
 
 
@@ -235,11 +244,11 @@ def test_an_infinite_gradient_stops_the_training():
     trainer = KDTrainer(iterations=2, device="default", weight_decay=1e308)
     weights = np.full(ARCHITECTURE.weights_shape, 10.0)
     with np.errstate(over="ignore"), pytest.raises(TrainingDivergedError, match=r"iteration 1: .*gradient inf"):
-        trainer.fit(ARCHITECTURE, DATA, initial_weights=weights)
+        trainer.fit(ARCHITECTURE, DATA, initial=weights)
 
 
 def test_the_learning_rate_of_the_iteration_that_diverged_is_named():
-    trainer = KDTrainer(iterations=3, device="default", learning_rate=0.5, lr_step=2, lr_decay=0.1)
+    trainer = KDTrainer(iterations=3, device="default", learning_rate=Step(0.5, 0.1, 2))
     with pytest.raises(TrainingDivergedError, match=r"iteration 3: .*learning rate 0\.05"):
         trainer.fit(ARCHITECTURE, DATA, callbacks=[Poison(after=2)])
 
@@ -247,7 +256,7 @@ def test_the_learning_rate_of_the_iteration_that_diverged_is_named():
 def test_initial_weights_are_used_and_left_alone():
     start = np.ones(ARCHITECTURE.weights_shape)
     spy = Spy()
-    KDTrainer(iterations=1, device="default").fit(ARCHITECTURE, DATA, initial_weights=start, callbacks=[spy])
+    KDTrainer(iterations=1, device="default").fit(ARCHITECTURE, DATA, initial=start, callbacks=[spy])
     np.testing.assert_array_equal(spy.weights[0], start)
     np.testing.assert_array_equal(start, 1.0)
     assert not np.array_equal(spy.weights[1], start)
@@ -264,17 +273,13 @@ def test_a_batch_larger_than_the_data_is_the_data():
     [
         ("iterations", 0, "at least 1"),
         ("batch_size", 0, "at least 1"),
-        ("lr_step", 0, "at least 1"),
         ("seed", -1, "at least 0"),
         ("seed", None, "at least 0"),
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
-        ("lr_decay", -0.5, "above 0"),
-        ("logit_scale", 0.0, "above 0"),
-        ("temperature", 0.0, "above 0"),
+        ("learning_rate", "fast", "a number, a schedule, or a function"),
+        ("optimizer", "sgd", "allowed: gradient-descent, momentum, adagrad, rmsprop, adam"),
         ("weight_decay", -1e-3, "from 0 on"),
-        ("alpha", 1.5, "from 0 to 1"),
-        ("scale_kl", "T", "'T2' or 'none'"),
     ],
 )
 def test_wrong_settings_are_named_when_fitting(setting, value, allowed):
@@ -289,14 +294,21 @@ def test_wrong_settings_are_named_when_fitting(setting, value, allowed):
         ((INPUTS, None), {}, "labels are None"),
         ((INPUTS, LABELS[:3]), {}, r"labels have shape \(3,\); expected one per sample, \(10,\)"),
         ((INPUTS, LABELS + 1), {}, "integers from 0 to 1"),
-        ((INPUTS, LABELS - 1), {}, "integers from 0 to 1"),
+        ((INPUTS, LABELS - 2), {}, "integers from 0 to 1"),
+        ((INPUTS, np.full(10, -1)), {}, "no sample has one"),
+        ((INPUTS, LABELS + 0.5), {"loss": CrossEntropy()}, "integers from 0 to 1"),
         ((INPUTS, LABELS.astype(float)), {}, "integers from 0 to 1"),
         ((INPUTS[:0], LABELS[:0]), {}, "no samples"),
         ((INPUTS[:, :1], LABELS), {}, r"inputs have shape \(10, 1\)"),
         (DATA, {"teacher": TEACHER[:4]}, r"teacher's logits have shape \(4, 2\)"),
         (INPUTS, {}, r"train: must be a pair \(inputs, labels\)"),
         (DATA, {"checkpoint_every": 0}, "checkpoint_every=0"),
-        (DATA, {"initial_weights": np.zeros(3)}, r"initial_weights have shape \(3,\).*\(2, 2, 3\)"),
+        (DATA, {"initial": np.zeros(3)}, r"initial weights have shape \(3,\).*\(2, 2, 3\)"),
+        (DATA, {"sample_weight": np.ones(3)}, r"sample_weight has shape \(3,\)"),
+        (DATA, {"sample_weight": np.zeros(10)}, "not all zero"),
+        (DATA, {"sample_weight": -np.ones(10)}, "not negative"),
+        (DATA, {"loss": "kl"}, "loss='kl'"),
+        (DATA, {"loss": Distillation()}, "teacher is None"),
     ],
 )
 def test_wrong_data_is_named(data, keywords, message):
@@ -331,15 +343,15 @@ def test_distillation_alone_needs_no_labels():
     trainer = KDTrainer(iterations=3, device="default")
     unlabelled = trainer.fit(ARCHITECTURE, (INPUTS, None), teacher=TEACHER)
     np.testing.assert_array_equal(unlabelled.weights, trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER).weights)
-    with pytest.raises(InvalidInputError, match="distillation with alpha=1"):
-        KDTrainer(alpha=0.5, device="default").fit(ARCHITECTURE, (INPUTS, None), teacher=TEACHER)
+    with pytest.raises(InvalidInputError, match="labels are None"):
+        trainer.fit(ARCHITECTURE, (INPUTS, None), teacher=TEACHER, loss=Distillation(alpha=0.5))
 
 
 def test_a_model_tells_by_which_loss_it_was_trained():
     trainer = KDTrainer(iterations=1, device="default")
-    assert trainer.fit(ARCHITECTURE, DATA).training["loss"] == "cross-entropy"
-    assert trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER).training["loss"] == "distillation"
-    assert trainer.fit(QAE(2, 1, 1), (np.eye(4), None)).training["loss"] == "fidelity"
+    assert trainer.fit(ARCHITECTURE, DATA).training["loss"] == {"type": "CrossEntropy", "logit_scale": 30.0}
+    assert trainer.fit(ARCHITECTURE, DATA, teacher=TEACHER).training["loss"]["type"] == "Distillation"
+    assert trainer.fit(QAE(2, 1, 1), (np.eye(4), None)).training["loss"] == {"type": "Infidelity"}
 
 
 def test_numpys_numbers_are_settings_and_are_stored_as_numbers(tmp_path):
@@ -351,3 +363,104 @@ def test_numpys_numbers_are_settings_and_are_stored_as_numbers(tmp_path):
     assert loaded.network == ARCHITECTURE
     assert loaded.training["learning_rate"] == 0.25
     assert trainer.fit(network, DATA, checkpoint=tmp_path / "run").history == loaded.history
+
+
+def test_inputs_and_labels_are_one_pair():
+    with pytest.raises(InvalidInputError, match=r"one pair, fit\(network, \(inputs, labels\)\)"):
+        KDTrainer(device="default").fit(ARCHITECTURE, INPUTS, LABELS)
+
+
+def test_nan_and_minus_one_stand_for_no_label():
+    trainer = KDTrainer(iterations=3, device="default")
+    known = LABELS.astype(float)
+    known[[1, 4]] = np.nan
+    weights = trainer.fit(ARCHITECTURE, (INPUTS, known)).weights
+    integers = np.where(np.isnan(known), -1, LABELS)
+    np.testing.assert_array_equal(trainer.fit(ARCHITECTURE, (INPUTS, integers)).weights, weights)
+    zero = trainer.fit(ARCHITECTURE, DATA, sample_weight=np.isfinite(known).astype(float)).weights
+    np.testing.assert_allclose(weights, zero, atol=1e-9)
+
+
+def test_a_model_is_tuned_from_where_it_stands():
+    model = KDTrainer(iterations=2, device="default").fit(ARCHITECTURE, DATA)
+    spy = Spy()
+    tuned = KDTrainer(iterations=1, device="default").fit(ARCHITECTURE, DATA, initial=model, callbacks=[spy])
+    np.testing.assert_array_equal(spy.weights[0], model.weights)
+    assert not np.array_equal(tuned.weights, model.weights)
+    with pytest.raises(InvalidInputError, match=r"initial weights have shape \(2, 2, 3\)"):
+        KDTrainer(device="default").fit(QNN(2, 2, embedding="angle"), DATA, initial=model)
+
+
+@pytest.mark.parametrize(
+    ("network", "data", "given", "message"),
+    [
+        (QAE(2, 1, 1), (np.eye(4), None), {"loss": CrossEntropy()}, r"a QAE is trained by Infidelity\(\)"),
+        (ARCHITECTURE, DATA, {"loss": "Infidelity"}, "must be a loss"),
+        (ARCHITECTURE, (INPUTS, None), {"loss": SquaredError()}, "labels are None and there is no teacher"),
+        (ARCHITECTURE, DATA, {"loss": SquaredError()}, r"labels have shape \(10,\); the network has 2 outputs"),
+        (ARCHITECTURE, (INPUTS, np.full((10, 2), np.nan)), {"loss": SquaredError()}, "no sample has one"),
+    ],
+)
+def test_loss_and_network_fit_together(network, data, given, message):
+    with pytest.raises(InvalidInputError, match=message):
+        KDTrainer(device="default").fit(network, data, **given)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("gradient-descent", "GradientDescent"), ("momentum", "Momentum"), ("adagrad", "Adagrad")]
+)
+def test_the_optimizer_is_pennylanes(name, kind):
+    spy = Spy()
+    trainer = KDTrainer(iterations=4, optimizer=name, learning_rate=0.1, device="default")
+    model = trainer.fit(ARCHITECTURE, DATA, loss=CrossEntropy(1.0), callbacks=[spy])
+    optimizer = getattr(qml, f"{kind}Optimizer")(0.1)
+    weights = qml.numpy.array(spy.weights[0], requires_grad=True)
+    for _ in range(4):
+        weights = optimizer.step(reference_loss, weights)
+    np.testing.assert_allclose(model.weights, weights, atol=1e-9)
+
+
+def test_one_output_of_a_classifier_stands_for_two_logits():
+    """z and −z: cross-entropy with scale s of one output is that of a logistic model with 2·s·z."""
+    network = QNN(2, 1, n_classes=1, embedding="angle")
+    start = np.random.default_rng(0).uniform(0, 6, network.weights_shape)
+    trainer = KDTrainer(iterations=1, optimizer="gradient-descent", learning_rate=0.1, device="default")
+    model = trainer.fit(network, DATA, loss=CrossEntropy(1.5), initial=start)
+
+    def loss(weights):
+        z = reference_circuit(INPUTS, weights)[0]
+        return anp.mean(anp.log(1 + anp.exp(-2 * 1.5 * z * (1 - 2 * LABELS))))
+
+    weights = qml.numpy.array(start, requires_grad=True)
+    assert model.history[0]["loss"] == pytest.approx(float(loss(weights)))
+    np.testing.assert_allclose(model.weights, start - 0.1 * qml.grad(loss)(weights), atol=1e-9)
+
+
+def test_the_field_is_learnt_from_ground_states_and_taught_to_a_smaller_network():
+    """Regression end to end: h1 of 4-qubit ground states, then a student that sees no field at all."""
+    train, test = datasets.topological_phases(n_qubits=4, n_train=120, n_test=60, seed=1, targets="field")
+    trainer = KDTrainer(iterations=120, seed=0)
+    teacher = trainer.fit(QNN(4, 3, n_classes=1), train, loss=SquaredError())
+    assert teacher.score(*test) > 0.95
+    assert np.abs(teacher.predict(test.inputs) - test.labels).mean() < 0.15
+    student = trainer.fit(QNN(4, 2, n_classes=1), (train.inputs, None), teacher=teacher, loss=SquaredError())
+    assert student.score(test.inputs, teacher.predict(test.inputs)) > 0.9
+
+
+def test_missing_numbers_are_no_targets():
+    network = QNN(2, 1, n_classes=1, embedding="angle")
+    values = np.where(LABELS == 1, np.nan, INPUTS[:, 0])
+    trainer = KDTrainer(iterations=3, device="default")
+    some = trainer.fit(network, (INPUTS, values), loss=SquaredError())
+    weighted = trainer.fit(network, (INPUTS, INPUTS[:, 0]), loss=SquaredError(), sample_weight=1.0 - LABELS)
+    np.testing.assert_allclose(some.weights, weighted.weights, atol=1e-9)
+    assert some.training["target_offset"] == weighted.training["target_offset"]
+
+
+def test_a_model_of_regression_is_stored_with_its_units(tmp_path):
+    network = QNN(2, 1, n_classes=1, embedding="angle")
+    model = KDTrainer(iterations=2, device="default").fit(network, (INPUTS, 7 + INPUTS[:, 0]), loss=SquaredError())
+    model.save(tmp_path / "model.safetensors")
+    loaded = load_model(tmp_path / "model.safetensors")
+    np.testing.assert_array_equal(loaded.predict(INPUTS), model.predict(INPUTS))
+    assert 4 < loaded.predict(INPUTS).mean() < 10

@@ -1,5 +1,6 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -18,8 +19,9 @@ from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
-from qkd_pl.devices.ibm.jobs.jobs import submit
+from qkd_pl.devices.ibm.jobs import blocking
 from qkd_pl.devices.ibm.service import primitives as client
+from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning
 from qkd_pl.upstream import runtime
@@ -63,7 +65,8 @@ class IBMDevice(RemoteDevice):
         dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
         twirling: for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
-        max_execution_time: QPU seconds after which the service stops a job.
+        max_execution_time: QPU seconds after which the service stops a job; ``None`` for ``max_qpu_seconds``, so that
+            what was estimated too low cannot cost more than was allowed.
         max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
             limit.
         primitives: generation of qiskit-ibm-runtime's primitives, ``"v2"`` (``EstimatorV2``, ``SamplerV2``) or
@@ -73,7 +76,8 @@ class IBMDevice(RemoteDevice):
     (``EstimatorOptions``, ``SamplerOptions``), passed on as they are, and part of every payload. Simulators ignore
     them, with a warning.
 
-    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies.
+    On hardware every job has a receipt in the ledger, so that it can be attached to if this process dies. Run
+    again, the same QNode takes up the job that was left (:func:`qkd_pl.devices.ibm.jobs.blocking.run`).
 
     Raises:
         InvalidInputError: the primitives refuse a setting, or a circuit or measurement cannot be run.
@@ -123,6 +127,8 @@ class IBMDevice(RemoteDevice):
             check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
         check_number("warn_below_fidelity", warn_below_fidelity, 0, 1)
+        if max_qpu_seconds is not None:
+            check_number("max_qpu_seconds", max_qpu_seconds, 0, above=True)
         if max_execution_time is not None:
             check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
@@ -133,6 +139,8 @@ class IBMDevice(RemoteDevice):
             backend = open_backend(backend, n_wires, token_env, instance)
         if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
+        if not client.is_simulator(backend) and max_qpu_seconds is not None:
+            options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))
         super().__init__(wires, backend=backend)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
@@ -228,11 +236,11 @@ class IBMDevice(RemoteDevice):
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
         """Run all jobs and wait: in this process on a simulator, through the ledger on hardware."""
         if client.is_simulator(self.backend):
-            return [client.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
+            return [results.values(client.send(each, self.backend).result(), each) for each in plan.payloads]
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
         ready = Plan(plan.payloads, target, plan.cost(), layouts, max_qpu_seconds=self.max_qpu_seconds)
-        return submit(ready).values()
+        return blocking.run(ready)
 
     def _track(self, plan: GroupedTapes, transpilations: int) -> None:
         if not self.tracker.active:

@@ -1,9 +1,10 @@
 """What one job sends: circuits of the backend's instruction set, observables, parameter arrays and options."""
 
+import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +116,33 @@ class Payload:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error})") from error
+
+
+def fingerprint(payloads: Sequence[Payload], target: Mapping[str, Any]) -> str:
+    """Equal for jobs that ask the same of the same backend: circuits, numbers and options, whatever the seed."""
+    digest = hashlib.sha256()
+    where = {key: target.get(key) for key in ("backend", "instance")}
+    for payload in payloads:
+        options = {key: value for key, value in payload.options.items() if key != "seed"}
+        head = [where, payload.primitive, str(payload.generation), options]
+        digest.update(json.dumps(head, sort_keys=True, default=str).encode())
+        for pub in payload.pubs:
+            _update(digest, pub)
+    return digest.hexdigest()
+
+
+def _update(digest: Any, pub: EstimatorPub | SamplerPub) -> None:
+    circuit = pub.circuit
+    for each in circuit.data:
+        bits = [circuit.find_bit(bit).index for bit in (*each.qubits, *each.clbits)]
+        # Parameters by name and numbers in full: their text is the same in every process.
+        parameters = [str(value) if hasattr(value, "parameters") else repr(value) for value in each.operation.params]
+        digest.update(repr((each.operation.name, bits, parameters)).encode())
+    if isinstance(pub, EstimatorPub):
+        digest.update(repr([sorted(each.items()) for each in pub.observables.ravel().tolist()]).encode())
+    values = np.ascontiguousarray(pub.parameter_values.as_array(circuit.parameters), dtype="<f8")
+    digest.update(repr((circuit.num_qubits, values.shape, shots_of(pub))).encode())
+    digest.update(values.tobytes())
 
 
 def replaced(pub: EstimatorPub | SamplerPub, circuit: Any) -> EstimatorPub | SamplerPub:

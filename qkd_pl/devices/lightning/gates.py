@@ -1,142 +1,253 @@
-"""Gates in Lightning's serialised form."""
+"""What an operation does, in the two kinds of gates that the simulator knows.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import compress
-from typing import Any, TypeAlias
+One is a gate on one wire: a rotation exp(-iθP/2) about a Pauli matrix P, or a constant matrix. The other is a constant
+gate on several wires, as a rule an entangler. Whatever PennyLane decomposes into these, with every angle an affine
+function of one number among the parameters, is one of our operations: a template with a tensor of weights, an embedding
+of features, ``Rot``, or ``CRX``, which two entanglers and rotations by ±θ/2 replace. Decomposing is slow, so it is done
+once for each kind of operation; in a training only the numbers change from step to step.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from operator import is_
+from typing import Any, TypeVar
 
 import numpy as np
-from pennylane.operation import Operator
+import pennylane as qml
+from pennylane.exceptions import DecompositionUndefinedError
+from pennylane.operation import Operator, StatePrepBase
 from pennylane.ops.op_math import Adjoint
 
-from qkd_pl.devices.lightning.kernels import Kernels
-from qkd_pl.devices.lightning.templates import (
-    FIXED,
-    ROTATIONS,
-    Template,
-    concatenated,
-    decomposed,
-    is_number,
-    is_scalar,
-    template_of,
-)
-
+# Up to a global phase, which no expectation value shows, PhaseShift is RZ.
+_Z = np.diag([1.0, -1.0]).astype(complex)
+ROTATIONS = {"RX": qml.X.compute_matrix() + 0j, "RY": qml.Y.compute_matrix(), "RZ": _Z, "PhaseShift": _Z}
+# Lightning's own kernels; each is its own inverse.
+KERNELS = frozenset({"CNOT", "CZ", "CY", "SWAP", "CSWAP", "Toffoli"})
 MAX_MATRIX_WIRES = 3
-NO_ENTRIES, ONE_ENTRY = np.empty(0, dtype=int), np.zeros(1, dtype=int)
-# An operation of a tape by its position there, or an operation that is not in the tape itself.
-Source: TypeAlias = int | Operator
+# Nothing but name, wires and shapes tells these operations apart.
+_PLAIN = {*ROTATIONS, *KERNELS, "PauliX", "PauliY", "PauliZ", "Hadamard", "S", "T", "SX"} | {
+    *("Rot", "CRX", "CRY", "CRZ", "ControlledPhaseShift", "MultiRZ", "IsingXX", "IsingYY", "IsingZZ", "U1", "U2", "U3")
+}
+# Their parameters are matrices or amplitudes rather than angles.
+_NOT_ANGLES = (StatePrepBase, qml.QubitUnitary, qml.DiagonalQubitUnitary, qml.ControlledQubitUnitary)
+_SCALES = (1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 0.25, -0.25)
+
+T = TypeVar("T")
 
 
-def resolve(source: Source, operations: Sequence[Operator]) -> Operator:
-    """The operation itself; ``operations`` are those of the tape."""
-    return operations[source] if isinstance(source, int) else source
-
-
-@dataclass
-class Gates:
-    """A list of gates; the i-th angle belongs to the i-th gate that takes one.
+@dataclass(frozen=True, slots=True, eq=False)
+class Gate:
+    """A rotation if it has a ``pauli``, a kernel of Lightning if it has a ``kernel``, otherwise a constant matrix.
 
     Attributes:
-        names: Lightning's kernel names, or ``"QubitUnitary"`` with an entry in ``matrices``.
-        wires: wire labels of each gate.
-        inverses: whether the adjoint of the kernel acts.
-        matrices: ``(2**w, 2**w)`` complex128 for gates without a kernel, else None.
-        angles: blocks of angles: an operation and the flat positions in its parameters; None for a single scalar.
-        n_angles: number of angles in all blocks.
-        kept_angles: positions of the angles that gates still take, after some have been dropped; None for all.
+        wires: labels, or positions in a register.
+        kernel: name.
+        matrix: ``(2**w, 2**w)`` complex128.
+        pauli: P of a rotation, ``(2, 2)`` complex128.
+        entry: which parameter sets the angle; 0 for none.
+        scale, offset: the angle is ``scale * parameter + offset``, in radians.
+        batched: whether the angle differs between samples.
+        trainable: whether the gradient with respect to the angle is asked for.
     """
 
-    names: list[str] = field(default_factory=list)
-    wires: list[tuple[Any, ...]] = field(default_factory=list)
-    inverses: list[bool] = field(default_factory=list)
-    matrices: list[np.ndarray | None] = field(default_factory=list)
-    angles: list[tuple[Source, np.ndarray | None]] = field(default_factory=list)
-    n_angles: int = 0
-    kept_angles: np.ndarray | None = None
+    wires: tuple[Any, ...]
+    kernel: str = ""
+    matrix: np.ndarray | None = None
+    pauli: np.ndarray | None = None
+    entry: int = 0
+    scale: float = 0.0
+    offset: float = 0.0
+    batched: bool = False
+    trainable: bool = False
 
-    def values(self, operations: Sequence[Operator]) -> np.ndarray:
-        """Angles of the gates in radians, shape ``(n_kept_angles,)`` float64, from the operations of a tape."""
-        taken = ((resolve(source, operations).data, flat) for source, flat in self.angles)
-        blocks = [data if flat is None else concatenated(data)[flat] for data, flat in taken]
-        values = np.concatenate(blocks, dtype=np.float64) if blocks else np.empty(0)
-        return values if self.kept_angles is None else values[self.kept_angles]
+    @property
+    def is_diagonal(self) -> bool:
+        """In the computational basis."""
+        matrix = self.pauli if self.matrix is None else self.matrix
+        return self.kernel == "CZ" if matrix is None else not (matrix - np.diag(np.diagonal(matrix))).any()
 
-    def keep(self, needed: Sequence[bool]) -> None:
-        """Drop the gates that are not needed; the numbering of the angles stays."""
-        if all(needed):
-            return
-        takes_angle = [name in ROTATIONS for name in self.names]
-        self.kept_angles = np.flatnonzero(list(compress(needed, takes_angle)))
-        self.names = list(compress(self.names, needed))
-        self.wires = list(compress(self.wires, needed))
-        self.inverses = list(compress(self.inverses, needed))
-        self.matrices = list(compress(self.matrices, needed))
 
-    def scatter(self, gradient: np.ndarray) -> np.ndarray:
-        """Gradient of all angles, shape ``(n_angles,)``, from that of the kept ones."""
-        if self.kept_angles is None:
-            return gradient
-        scattered = np.zeros(self.n_angles)
-        scattered[self.kept_angles] = gradient
-        return scattered
+@dataclass(frozen=True)
+class Form:
+    """What is known about all operations of one structure.
 
-    def kernels(self, n_wires: int, positions: dict[Any, int], chosen: Sequence[int]) -> Kernels:
-        """Some of the gates, on positions of a register of ``n_wires``."""
-        takes_angle = np.cumsum([0, *(name in ROTATIONS for name in self.names)])
-        return Kernels(
-            n_wires,
-            [self.names[i] for i in chosen],
-            [[positions[wire] for wire in self.wires[i]] for i in chosen],
-            [self.inverses[i] for i in chosen],
-            [self.matrices[i] for i in chosen],
-            np.array([takes_angle[i] for i in chosen if self.names[i] in ROTATIONS], dtype=int),
-        )
+    Attributes:
+        key: type, settings, wires and shapes; None if the operation cannot be told from others by these.
+        gates: the i-th parameter, counted from 1 through all of them, is entry i; None if there are no such gates.
+        batch_size: of a broadcast operation, otherwise None.
+        shapes: of the parameters, without the batch.
+    """
 
-    def add(self, op: Operator, source: Source, wires: tuple[Any, ...], trainable: bool) -> np.ndarray | None:
-        """Append ``op``, whose parameters come from ``source``, as kernels, as a small matrix, or decomposed.
+    key: Hashable
+    gates: tuple[Gate, ...] | None
+    batch_size: int | None
+    shapes: tuple[tuple[int, ...], ...]
 
-        Returns:
-            for each angle added the flat position, in the concatenated parameters of ``op``, of the entry that sets it;
-            None if ``op`` cannot be expressed, or not in a way that can be differentiated.
-        """
-        base, inverse = (op.base, True) if isinstance(op, Adjoint) else (op, False)
-        name = base.name
-        if name in FIXED:
-            self._append(name, wires, inverse)
-            return NO_ENTRIES
-        if name in ROTATIONS and is_scalar(op.data[0]):
-            self._append(name, wires, inverse)
-            self._append_angles(source, None)
-            return ONE_ENTRY
-        if op.data and (template := template_of(op)) is not None:
-            return self._extend(source, template)
-        return None if trainable or not self._add_constant(op, wires) else NO_ENTRIES
+    @property
+    def sizes(self) -> list[int]:
+        """How many numbers each parameter has."""
+        return [int(np.prod(shape)) for shape in self.shapes]
 
-    def _append(self, name: str, wires: tuple[Any, ...], inverse: bool, matrix: np.ndarray | None = None) -> None:
-        self.names.append(name)
-        self.wires.append(wires)
-        self.inverses.append(inverse)
-        self.matrices.append(matrix)
 
-    def _append_angles(self, source: Source, flat: np.ndarray | None) -> None:
-        self.angles.append((source, flat))
-        self.n_angles += 1 if flat is None else len(flat)
+_forms: dict[Hashable, Form] = {}
+_FORMS_KEPT = 4096
 
-    def _extend(self, source: Source, template: Template) -> np.ndarray:
-        self.names += template.names
-        self.wires += template.wires
-        self.inverses += template.inverses
-        self.matrices += [None] * len(template.names)
-        self._append_angles(source, template.flat)
-        return template.flat
 
-    def _add_constant(self, op: Operator, wires: tuple[Any, ...]) -> bool:
-        if not wires:  # a global phase
-            return True
-        if not all(map(is_number, op.data)):
-            return False
-        if len(wires) <= MAX_MATRIX_WIRES and op.has_matrix:
-            self._append("QubitUnitary", wires, False, np.asarray(op.matrix(), dtype=np.complex128))
-            return True
-        parts = decomposed(op)
-        return parts is not None and all(self.add(part, part, part.wires.labels, False) is not None for part in parts)
+def form_of(op: Operator) -> Form:
+    """The form of an operation, learnt once for all of its structure."""
+    if op.name in _PLAIN:
+        key: Hashable = (op.name, op.wires.labels, tuple(getattr(data, "shape", ()) for data in op.data))
+    else:
+        key = _structure(op)
+    if key is None:
+        return _learn(op, None)
+    return remembered(_forms, key, _FORMS_KEPT, lambda: _learn(op, key))
+
+
+def constant_gates(op: Operator) -> list[Gate] | None:
+    """An operation with known numbers, as small matrices and kernels; None if it has too many wires for that."""
+    gates: list[Gate] = []
+    return gates if all(map(is_number, op.data)) and _elementary(op, gates, constant=True) else None
+
+
+def remembered(known: dict[Hashable, T], key: Hashable, limit: int, find_out: Callable[[], T]) -> T:
+    """``known[key]``, or what ``find_out()`` says, which is kept; beyond ``limit`` entries all are forgotten."""
+    with suppress(KeyError):  # another thread may forget in between
+        return known[key]
+    found = find_out()
+    if len(known) >= limit:
+        known.clear()
+    known[key] = found
+    return found
+
+
+def decomposed(op: Operator) -> list[Operator] | None:
+    """What an operation consists of; None if PennyLane does not know, as of some that are broadcast."""
+    if isinstance(op, qml.Snapshot) or not op.has_decomposition:  # a snapshot decomposes into nothing
+        return None
+    with qml.QueuingManager.stop_recording(), suppress(DecompositionUndefinedError):
+        return list(op.decomposition())
+    return None
+
+
+def is_number(data: Any) -> bool:
+    """Whether a parameter is known: not the tracer of an autodifferentiation framework."""
+    try:
+        return np.asarray(data).dtype.kind in "biufc"
+    except TypeError:
+        return False
+
+
+def _structure(op: Operator) -> Hashable | None:
+    """Type, settings and shapes of an operation and those that it is made of."""
+    key, data = _flattened(op)
+    if len(data) != len(op.data) or not all(map(is_, data, op.data)):
+        return None
+    try:
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _flattened(op: Operator) -> tuple[Any, list[Any]]:
+    leaves, metadata = op._flatten()
+    keys: list[Any] = []
+    data: list[Any] = []
+    for leaf in leaves:
+        if type(leaf) is not np.ndarray and isinstance(leaf, Operator):
+            key, inner = _flattened(leaf)
+            keys.append(key)
+            data += inner
+        else:
+            keys.append((getattr(leaf, "shape", ()), _is_complex(leaf)))
+            data.append(leaf)
+    return (type(op), metadata, tuple(keys)), data
+
+
+def _is_complex(data: Any) -> bool:
+    return getattr(getattr(data, "dtype", None), "kind", "") == "c" or isinstance(data, complex)
+
+
+def _learn(op: Operator, key: Hashable) -> Form:
+    batch_size = op.batch_size if op.data else None
+    shapes = tuple(tuple(getattr(data, "shape", ())) for data in op.data)
+    if batch_size is not None:
+        shapes = tuple(shape[len(shape) - n :] for shape, n in zip(shapes, op.ndim_params, strict=True))
+    gates = None
+    if key is not None and not isinstance(op, _NOT_ANGLES) and not any(map(_is_complex, op.data)):
+        gates = _learn_gates(op, shapes)
+    return Form(key, gates, batch_size, shapes)
+
+
+def _learn_gates(op: Operator, shapes: Sequence[tuple[int, ...]]) -> tuple[Gate, ...] | None:
+    """Decompose with three draws of random parameters: two show where each entry goes, the third confirms it."""
+    rng = np.random.default_rng(0)
+    draws: list[tuple[np.ndarray, list[Gate]]] = []
+    for _ in range(3 if op.data else 1):
+        data = [rng.uniform(1, 2, shape) for shape in shapes]
+        gates: list[Gate] = []
+        try:
+            bound = qml.ops.functions.bind_new_parameters(op, data) if data else op
+            if not _elementary(bound, gates, constant=False):
+                return None
+        except ValueError:  # an operation may refuse numbers that were drawn at random
+            return None
+        draws.append((np.concatenate([np.empty(0), *map(np.ravel, data)]), gates))
+    entries, lists = np.array([drawn for drawn, _ in draws]), [gates for _, gates in draws]
+    if len({len(gates) for gates in lists}) != 1:
+        return None
+    learnt = [_fitted(entries, alike) for alike in zip(*lists, strict=True)]
+    return None if None in learnt else tuple(gate for gate in learnt if gate is not None)
+
+
+def _fitted(entries: np.ndarray, alike: Sequence[Gate]) -> Gate | None:
+    """One gate from the same gate of all draws, with its angle as an affine function of one entry."""
+    first = alike[0]
+    if any((gate.wires, gate.kernel) != (first.wires, first.kernel) for gate in alike):
+        return None
+    for name in ("matrix", "pauli"):
+        values = [getattr(gate, name) for gate in alike]
+        if any((value is None) != (values[0] is None) for value in values):
+            return None
+        if values[0] is not None and not all(np.array_equal(value, values[0]) for value in values):
+            return None
+    angles = np.array([gate.offset for gate in alike])
+    if first.pauli is None or np.ptp(angles) == 0:
+        return first
+    changes, differences = entries[1:] - entries[0], angles[1:] - angles[0]
+    for scale in _SCALES:
+        found = np.flatnonzero((np.abs(scale * changes - differences[:, None]) < 1e-9).all(axis=0))
+        if len(found) == 1:
+            offset = float(angles[0] - scale * entries[0, found[0]])
+            # A copied angle is exactly the parameter; only rounding stands in this offset.
+            return replace(first, entry=int(found[0]) + 1, scale=scale, offset=offset if abs(offset) > 1e-9 else 0.0)
+    return None
+
+
+def _elementary(op: Operator, into: list[Gate], constant: bool) -> bool:
+    """Append what an operation consists of, angles as offsets; False if it cannot be expressed.
+
+    Args:
+        op: not broadcast.
+        into: where the gates go.
+        constant: whether the numbers may go into matrices.
+    """
+    base, sign = (op.base, -1.0) if isinstance(op, Adjoint) else (op, 1.0)
+    wires = op.wires.labels
+    if isinstance(op, qml.Snapshot):
+        return False
+    if base.name in KERNELS:
+        into.append(Gate(wires, kernel=base.name))
+    elif base.name in ROTATIONS and getattr(base.data[0], "shape", ()) == ():
+        into.append(Gate(wires, pauli=ROTATIONS[base.name], offset=sign * float(base.data[0])))
+    elif not wires:
+        return True  # a global phase
+    elif op.has_matrix and len(wires) <= MAX_MATRIX_WIRES and (constant or not op.data):
+        into.append(Gate(wires, matrix=np.asarray(op.matrix(), dtype=np.complex128)))
+    elif (parts := decomposed(op)) is not None:
+        return all(_elementary(part, into, constant) for part in parts)
+    else:
+        return False
+    return True

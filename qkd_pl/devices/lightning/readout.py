@@ -1,14 +1,12 @@
 """Expectation values of many observables on a block of states, and the sum of the observables applied to it.
 
-Every observable is a sum of products of a diagonal part and a dense matrix on a few wires. Diagonal observables need
-only the probabilities of what the first wires give, and are evaluated together as one matrix product. The others are
-grouped by diagonal part and wires; each group shares one reduced density matrix per sample.
+Any operator is a sum of products D X^m of a diagonal matrix and bit flips on the wires of a mask m: D(i) = O(i, i ⊕ m).
+Pauli words have one such term, a diagonal observable has the mask 0. All observables share the pass over the states for
+a mask, and only the wires up to the last measured one matter: the sum over the others is taken first.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pennylane as qml
@@ -16,240 +14,168 @@ from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Prod, SProd, Sum
 
-from qkd_pl.devices.lightning.remembered import remembered
+from qkd_pl.devices.lightning.gates import is_number
 
-MAX_DENSE_WIRES = 6
+# Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
+Terms: TypeAlias = dict[int, np.ndarray]
+_MAX_DENSE_WIRES = 6
 _MAX_BYTES = 2**28
-# Shorter stretches of equal weight are not worth a call of BLAS each.
-_MIN_STRETCH = 32
-_SINGLE_OBSERVABLES = (qml.Identity, qml.X, qml.Y, qml.Z, qml.Hadamard, qml.Hermitian, qml.Projector)
-_readouts: dict[Any, "Readout | None"] = {}
-_READOUTS_KEPT = 16
-
-
-@dataclass(frozen=True)
-class _Factor:
-    """A matrix ``(2**w, 2**w)``, or its diagonal ``(2**w,)``, on w positions of the register."""
-
-    positions: tuple[int, ...]
-    values: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Term:
-    """``coefficient`` times the product of factors on disjoint wires."""
-
-    coefficient: float
-    factors: tuple[_Factor, ...]
-
-
-@dataclass
-class _DenseGroup:
-    """Products ``D ⊗ M_k`` of one diagonal part D and matrices on the same wires.
-
-    Attributes:
-        index: ``(2**w, rest)`` positions of amplitudes; those on which D vanishes are left out.
-        weights: D on the rest, shape ``(rest,)``.
-        matrices: ``(n_observables, 2**w, 2**w)``, zero for observables without such a term.
-    """
-
-    index: np.ndarray
-    weights: np.ndarray
-    matrices: np.ndarray
-
-
-class _Diagonals:
-    """Diagonal observables, as weights of stretches of the real and imaginary parts of a state's amplitudes.
-
-    Args:
-        terms: observable → its diagonal terms.
-        n_wires: of the register, without sample wires.
-
-    Attributes:
-        rows: the observables.
-        weights: shape ``(len(rows), n_stretches)`` float64.
-    """
-
-    def __init__(self, terms: dict[int, list[_Term]], n_wires: int):
-        self.rows = list(terms)
-        diagonals = np.zeros((len(terms), 2**n_wires))
-        last = -1
-        for row, of_row in zip(diagonals, terms.values(), strict=True):
-            for term in of_row:
-                row += term.coefficient * _diagonal(term.factors, n_wires).ravel()
-                last = max([last, *(position for factor in term.factors for position in factor.positions)])
-        stretch = 2 ** (n_wires - last)
-        self.weights = np.repeat(diagonals, 2, axis=1)[:, :: stretch if stretch >= _MIN_STRETCH else 1].copy()
-
-    def expectations(self, states: np.ndarray) -> np.ndarray:
-        """Shape ``(len(rows), n_samples)`` float64."""
-        stretches = self._stretches(states)
-        are_single = stretches.shape[-1] == 1
-        probabilities = np.square(stretches[:, :, 0]) if are_single else np.vecdot(stretches, stretches)
-        return self.weights @ probabilities.T
-
-    def applied(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """The sum of the observables with ``coefficients (len(rows), n_samples)``, a new array like the states."""
-        stretches = self._stretches(states)
-        weights = (coefficients.T @ self.weights).astype(stretches.dtype)
-        parts = (stretches * weights[:, :, None]).reshape(len(states), 2 * states.shape[1])
-        return parts.view(states.dtype)
-
-    def _stretches(self, states: np.ndarray) -> np.ndarray:
-        """Real and imaginary parts one after the other, ``(n_samples, n_stretches, length)``, without a copy."""
-        n_stretches = self.weights.shape[1]
-        parts = np.ascontiguousarray(states).view(states.real.dtype)
-        return parts.reshape(len(states), n_stretches, parts.shape[1] // n_stretches)
+_PAULIS = frozenset({qml.X, qml.Y, qml.Z})
+_SIMPLE = (qml.Identity, qml.X, qml.Y, qml.Z, qml.Hadamard, qml.Hermitian, qml.Projector)
 
 
 class Readout:
     """Observables of one circuit, on the positions of its register.
 
     Args:
-        observables: sums of terms, one per measurement.
-        n_wires: of the register, without sample wires.
+        observables: one per measurement.
+        n_wires: those that the observables act on are the first of the register.
     """
 
-    def __init__(self, observables: Sequence[Sequence[_Term]], n_wires: int):
-        self.n_observables = len(observables)
-        diagonal: dict[int, list[_Term]] = {}
-        self._groups: dict[Any, _DenseGroup] = {}
+    def __init__(self, observables: Sequence[Terms], n_wires: int):
+        self.n_observables, self._n_wires = len(observables), n_wires
+        self._diagonals: dict[int, np.ndarray] = {}
         for k, terms in enumerate(observables):
-            for term in terms:
-                if all(factor.values.ndim == 1 for factor in term.factors):
-                    diagonal.setdefault(k, []).append(term)
-                else:
-                    self._add_dense(k, term, n_wires)
-        self._diagonals = _Diagonals(diagonal, n_wires)
-
-    def _add_dense(self, k: int, term: _Term, n_wires: int) -> None:
-        diagonal = [factor for factor in term.factors if factor.values.ndim == 1]
-        dense = [factor for factor in term.factors if factor.values.ndim == 2]
-        positions = tuple(sorted(p for factor in dense for p in factor.positions))
-        key = (positions, tuple(sorted((factor.positions, factor.values.tobytes()) for factor in diagonal)))
-        if key not in self._groups:
-            self._groups[key] = _dense_group(diagonal, positions, n_wires, self.n_observables)
-        self._groups[key].matrices[k] += term.coefficient * _joined(dense, positions)
+            for mask, diagonal in terms.items():
+                weights = self._diagonals.setdefault(
+                    mask, np.zeros((self.n_observables, 2**n_wires), dtype=np.complex128)
+                )
+                weights[k] = np.broadcast_to(diagonal, (2,) * n_wires).ravel()
+        for mask, weights in self._diagonals.items():
+            if not weights.imag.any():
+                self._diagonals[mask] = weights.real.copy()
+        self._flipped = {mask: np.arange(2**n_wires) ^ mask for mask in self._diagonals}
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
-        """Expectation values, shape ``(n_observables, n_samples)`` float64, of states ``(n_samples, 2**n_wires)``."""
-        values = np.zeros((self.n_observables, len(states)))
-        values[self._diagonals.rows] = self._diagonals.expectations(states)
-        for group in self._groups.values():
-            chosen = states[:, group.index]
-            reduced = (chosen * group.weights) @ chosen.conj().transpose(0, 2, 1)
-            flat = reduced.transpose(0, 2, 1).reshape(len(states), -1)
-            values += (flat @ group.matrices.reshape(self.n_observables, -1).T).real.T
+        """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
+        split = states.reshape(2**self._n_wires, -1, states.shape[1])
+        values = np.zeros((self.n_observables, states.shape[1]))
+        for mask, weights in self._diagonals.items():
+            if mask == 0:
+                overlaps = (np.square(split.real) + np.square(split.imag)).sum(axis=1)
+            else:
+                overlaps = (split.conj() * split[self._flipped[mask]]).sum(axis=1)
+            values += (weights @ overlaps).real
         return values
 
-    def bras(self, states: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """``Σ_k coefficients_kb ⟨state_b| O_k``, shape ``(n_samples, 2**n_wires)``; coefficients have shape (k, b)."""
-        kets = self._diagonals.applied(states, coefficients[self._diagonals.rows])
-        for group in self._groups.values():
-            matrices = np.tensordot(coefficients.T, group.matrices, axes=1).astype(states.dtype, copy=False)
-            kets[:, group.index] += matrices @ (states[:, group.index] * group.weights)
-        return np.conjugate(kets, out=kets)
+    def applied(self, states: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """``Σ_k coefficients_kb O_k|state_b⟩`` for states ``(2**n, b)`` and coefficients ``(n_observables, b)``."""
+        split = states.reshape(2**self._n_wires, -1, states.shape[1])
+        out = out.reshape(split.shape)
+        filled = False
+        for mask, weights in self._diagonals.items():
+            factors = (weights.T @ coefficients)[:, None, :].astype(np.result_type(weights.dtype, np.float32))
+            factors = factors.astype(states.dtype if factors.dtype.kind == "c" else states.real.dtype, copy=False)
+            flipped = split if mask == 0 else split[self._flipped[mask]]
+            if filled:
+                out += factors * flipped
+            else:
+                np.multiply(factors, flipped, out=out)
+                filled = True
+        if not filled:
+            out[:] = 0
+        return out.reshape(states.shape)
 
 
-def readout_of(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]) -> Readout | None:
+def readout_of(measurements: Sequence[MeasurementProcess], positions: dict[Any, int]) -> Readout | None:
     """Readout of a tape's measurements; None unless all are expectation values of supported observables.
 
     Args:
         measurements: of one tape.
-        wires: label → position.
+        positions: of the wires in the register.
     """
-    specs = [_spec(m.obs, wires) if isinstance(m, ExpectationMP) and m.obs is not None else None for m in measurements]
-    if None in specs or not specs:
+    used = [positions[wire] for measurement in measurements for wire in measurement.wires]
+    n_wires = max(used, default=-1) + 1
+    observables = [_terms(measurement.obs, positions, n_wires) for measurement in measurements]
+    masks = {mask for terms in observables for mask in terms}
+    if len(masks) * (len(observables) + 1) * 2**n_wires * 16 > _MAX_BYTES:
         return None
-    return remembered(_readouts, (len(wires), tuple(specs)), _READOUTS_KEPT, lambda: _build(measurements, wires))
+    return Readout(observables, n_wires)
 
 
-def _build(measurements: Sequence[MeasurementProcess], wires: dict[Any, int]) -> Readout | None:
-    observables = [_terms(measurement.obs, wires) for measurement in measurements]
-    if any(terms is None or not all(map(_is_supported, terms)) for terms in observables):
+def observable_key(measurement: MeasurementProcess) -> Any:
+    """A hashable description of an observable; None if it is not supported."""
+    if type(measurement) is not ExpectationMP or measurement.obs is None:
         return None
-    if len(observables) * 2 ** len(wires) * 8 > _MAX_BYTES:
-        return None
-    return Readout([terms for terms in observables if terms is not None], len(wires))
+    return _key(measurement.obs)
 
 
-def _is_supported(term: _Term) -> bool:
-    positions = [p for factor in term.factors for p in factor.positions]
-    n_dense = sum(len(factor.positions) for factor in term.factors if factor.values.ndim == 2)
-    return len(set(positions)) == len(positions) and n_dense <= MAX_DENSE_WIRES
-
-
-def _spec(observable: Operator, wires: dict[Any, int]) -> Any:
-    """A hashable description of an observable on positions; None if it is not supported."""
+def _key(observable: Operator) -> Any:
+    if type(observable) in _PAULIS:
+        return type(observable), observable.wires.labels
     if isinstance(observable, Prod | Sum):
-        parts = [_spec(operand, wires) for operand in observable.operands]
+        parts = [_key(operand) for operand in observable.operands]
         return None if None in parts else (type(observable).__name__, *parts)
     if isinstance(observable, SProd):
-        base = _spec(observable.base, wires)
-        return None if base is None else ("SProd", float(observable.scalar), base)
-    if not isinstance(observable, _SINGLE_OBSERVABLES):
+        base = _key(observable.base)
+        if base is None or not is_number(observable.scalar) or np.ndim(observable.scalar):
+            return None
+        return ("SProd", float(np.real(observable.scalar)), base) if np.imag(observable.scalar) == 0 else None
+    if not isinstance(observable, _SIMPLE) or not all(map(is_number, observable.data)):
+        return None
+    if isinstance(observable, qml.Hermitian) and len(observable.wires) > _MAX_DENSE_WIRES:
+        return None
+    if any(np.ndim(values) > (2 if observable.name == "Hermitian" else 1) for values in observable.data):
+        return None
+    if observable.name == "StateVectorProjector" and len(observable.wires) > _MAX_DENSE_WIRES:
         return None
     data = tuple((np.shape(values), np.asarray(values).tobytes()) for values in observable.data)
-    return (observable.name, tuple(wires[wire] for wire in observable.wires), data)
+    return (observable.name, observable.wires.labels, data)
 
 
-def _terms(observable: Operator, wires: dict[Any, int]) -> list[_Term]:
+def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Terms:
     if isinstance(observable, Sum):
-        return [term for operand in observable.operands for term in _terms(operand, wires)]
+        return _sum(_terms(operand, positions, n_wires) for operand in observable.operands)
     if isinstance(observable, SProd):
-        scale = float(observable.scalar)
-        return [_Term(scale * term.coefficient, term.factors) for term in _terms(observable.base, wires)]
+        base = _terms(observable.base, positions, n_wires)
+        return {mask: float(np.real(observable.scalar)) * diagonal for mask, diagonal in base.items()}
     if isinstance(observable, Prod):
-        choices = product(*(_terms(operand, wires) for operand in observable.operands))
-        return [_multiplied(terms) for terms in choices]
+        product: Terms = {0: np.ones((1,) * n_wires)}
+        for operand in observable.operands:
+            product = _product(product, _terms(operand, positions, n_wires))
+        return product
     if observable.name == "Identity":
-        return [_Term(1.0, ())]
-    return [_Term(1.0, (_factor(observable, tuple(wires[wire] for wire in observable.wires)),))]
-
-
-def _multiplied(terms: Sequence[_Term]) -> _Term:
-    coefficient = float(np.prod([term.coefficient for term in terms]))
-    return _Term(coefficient, tuple(factor for term in terms for factor in term.factors))
-
-
-def _factor(observable: Operator, positions: tuple[int, ...]) -> _Factor:
+        return {0: np.ones((1,) * n_wires)}
+    on = [positions[wire] for wire in observable.wires]
     if observable.name == "BasisStateProjector":
-        values = np.zeros(2 ** len(positions))
-        values[int("".join(str(int(bit)) for bit in observable.data[0]), 2)] = 1
-        return _Factor(positions, values)
+        diagonal = np.zeros(2 ** len(on))
+        diagonal[int("".join(str(int(bit)) for bit in observable.data[0]), 2)] = 1
+        return {0: _placed(diagonal, on, n_wires)}
     matrix = np.asarray(observable.matrix(), dtype=np.complex128)
-    diagonal = np.diagonal(matrix)
-    return _Factor(positions, diagonal.real.copy() if np.array_equal(np.diag(diagonal), matrix) else matrix)
+    indices = np.arange(len(matrix))
+    found = {}
+    for mask in range(len(matrix)):
+        diagonal = matrix[indices, indices ^ mask]
+        if diagonal.any():
+            bits = [p for i, p in enumerate(on) if mask >> (len(on) - 1 - i) & 1]
+            found[sum(1 << (n_wires - 1 - p) for p in bits)] = _placed(diagonal, on, n_wires)
+    return found
 
 
-def _diagonal(factors: Sequence[_Factor], n_wires: int) -> np.ndarray:
-    """Product of diagonal factors on the whole register, shape ``(2,) * n_wires``."""
-    values = np.ones((2,) * n_wires)
-    for factor in factors:
-        order = np.argsort(factor.positions)
-        tensor = factor.values.reshape((2,) * len(order)).transpose(order)
-        shape = [2 if position in factor.positions else 1 for position in range(n_wires)]
-        values = values * tensor.reshape(shape)
-    return values
+def _placed(diagonal: np.ndarray, on: Sequence[int], n_wires: int) -> np.ndarray:
+    """A diagonal on some positions, with axes of length 1 for the others."""
+    tensor = diagonal.reshape((2,) * len(on)).transpose(np.argsort(on))
+    return tensor.reshape([2 if position in on else 1 for position in range(n_wires)])
 
 
-def _joined(factors: Sequence[_Factor], positions: Sequence[int]) -> np.ndarray:
-    """Product of dense factors as one matrix on ``positions``."""
-    matrix = np.eye(1)
-    for factor in factors:
-        matrix = np.kron(matrix, factor.values)
-    order = np.argsort([p for factor in factors for p in factor.positions])
-    n = len(positions)
-    axes = [*order, *(order + n)]
-    return matrix.reshape((2,) * (2 * n)).transpose(axes).reshape(2**n, 2**n)
+def _sum(summands: Any) -> Terms:
+    total: Terms = {}
+    for terms in summands:
+        for mask, diagonal in terms.items():
+            total[mask] = total[mask] + diagonal if mask in total else diagonal
+    return total
 
 
-def _dense_group(
-    diagonal: Sequence[_Factor], positions: Sequence[int], n_wires: int, n_observables: int
-) -> _DenseGroup:
-    size = 2 ** len(positions)
-    flat = np.moveaxis(np.arange(2**n_wires).reshape((2,) * n_wires), positions, range(len(positions)))
-    weights = np.moveaxis(_diagonal(diagonal, n_wires), positions, range(len(positions))).reshape(size, -1)[0]
-    kept = np.flatnonzero(weights)
-    matrices = np.zeros((n_observables, size, size), dtype=np.complex128)
-    return _DenseGroup(flat.reshape(size, -1)[:, kept], weights[kept], matrices)
+def _product(left: Terms, right: Terms) -> Terms:
+    """D X^m · D' X^m' = D(i) D'(i ⊕ m) X^(m ⊕ m')."""
+    return _sum(
+        {mask ^ other: diagonal * _moved(of_other, mask)}
+        for mask, diagonal in left.items()
+        for other, of_other in right.items()
+    )
+
+
+def _moved(diagonal: np.ndarray, mask: int) -> np.ndarray:
+    n = diagonal.ndim
+    axes = [axis for axis in range(n) if mask >> (n - 1 - axis) & 1 and diagonal.shape[axis] == 2]
+    return np.flip(diagonal, axes)

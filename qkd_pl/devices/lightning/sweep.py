@@ -1,159 +1,424 @@
-"""Forward and backward sweep over many samples, stage by stage and block by block, here or in worker processes."""
+"""Forward and backward sweep of a program over a batch, block by block, on Lightning's kernels and BLAS.
+
+A block is an array ``(2**n, 2**m)``: the sample index stands on m extra wires behind the n of the circuit, so that one
+call of a kernel serves ``2**m`` samples and NumPy's innermost loops run over samples. All that is computed is linear in
+the samples' density matrices, so blocks need not be normalised: padding samples have cotangent zero.
+
+Backwards, |λ⟩ = Σ_k c_k O_k|ψ⟩ is swept through the inverse gates. The reduced cross matrices C = Tr_others |ψ⟩⟨λ| of
+single wires hold the derivatives of all rotations of a layer; one matrix product finds them for up to four neighbouring
+wires. The states |ψ⟩ were kept by the forward sweep or, where they do not fit, are swept back as well.
+"""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from qkd_pl.devices.lightning.preparation import chosen, product_states
-from qkd_pl.devices.lightning.pullback import Pullback
-from qkd_pl.devices.lightning.readout import Readout
-from qkd_pl.devices.lightning.register import Register, sample_wires
-from qkd_pl.devices.lightning.stages import Stage
+from qkd_pl.devices.lightning.program import Numbers, Program
+from qkd_pl.devices.lightning.schedule import Run, Stage
+from qkd_pl.devices.lightning.states import merged, padded, product_state
+from qkd_pl.upstream.lightning import kernel, state_vector
 
-# For each stage: segment → amplitudes ``(n_samples, 2**n)`` after it, for those segments where they are kept.
-After = dict[int, np.ndarray]
-Trace = list[After]
+# Registers of up to this size stay in a core's cache, with what is read beside them.
+_REGISTER_BYTES = 2**19
+# From here on a sample by itself fills a kernel call, and blocks of few samples would make matrix products slow.
+_SINGLE_SAMPLE_WIRES = 12
+# So many amplitudes are prepared at once, or those of one block if that is more.
+PORTION = 2**21
+# Larger groups of wires need more arithmetic in their cross matrices, smaller ones more passes.
+_MAX_GROUP = 4
 
 
-@dataclass(frozen=True)
-class Sweep:
-    """What happens to every sample of a batch alike.
+def sample_wires(n_wires: int, n_samples: int, c_dtype: Any) -> int:
+    """Number m of sample wires: the register stays within the cache and is padded as little as possible."""
+    if n_wires >= _SINGLE_SAMPLE_WIRES:
+        return 0
+    fits = (_REGISTER_BYTES // np.dtype(c_dtype).itemsize).bit_length() - 1 - n_wires
+    largest = min(max(n_samples - 1, 0).bit_length(), fits)
+    return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-n_samples // 2**m) * 2**m, -m))
 
-    Factors are the amplitudes of the groups of wires in the order in which they enter, each of shape
-    ``(n_samples or 1, 2**k)``.
 
-    Attributes:
-        stages: the shared gates, in the order in which they act.
-        angles: of all gates, in radians, float64.
-        readout: the measured observables.
+@lru_cache(maxsize=256)
+def trace_bytes(program: Program, n_samples: int, c_dtype: Any, full: bool) -> int:
+    """Size of the states that a forward sweep keeps; without ``full`` only those that each stage ends in."""
+    size = 0
+    for stage in program.stages:
+        block = 2 ** sample_wires(stage.n_wires, n_samples, c_dtype)
+        size += len(stage.kept(full)) * -(-n_samples // block) * block * 2**stage.n_wires
+    return size * np.dtype(c_dtype).itemsize
+
+
+class Filled:
+    """A program with its numbers: matrices of all runs and amplitudes of all groups of wires.
+
+    Args:
+        program: the circuit.
+        numbers: of all samples.
+        samples: which of them.
         c_dtype: complex64 or complex128.
-        n_samples: how many are swept at once, at most.
     """
 
-    stages: Sequence[Stage]
-    angles: np.ndarray
-    readout: Readout
-    c_dtype: np.dtype
-    n_samples: int
+    def __init__(self, program: Program, numbers: Numbers, samples: slice, c_dtype: np.dtype):
+        self.program, self.n_samples = program, len(range(program.n_samples)[samples])
+        self.shared_factors = program.shared.factors(numbers.shared[:, None])
+        shared = merged(self.shared_factors)
+        self.shared = list(shared[:, 0].astype(c_dtype))
+        batched = None
+        self.batched_factors, self.batched = np.empty((0, 0, 0, 2, 2)), np.empty((0, 2, 2, 0))
+        if len(program.batched):
+            own = numbers.batched[:, samples]
+            entries = np.concatenate([np.broadcast_to(numbers.shared[:, None], (program.n_shared, own.shape[1])), own])
+            self.batched_factors = program.batched.factors(entries)
+            batched = merged(self.batched_factors)
+            self.batched = np.ascontiguousarray(batched.transpose(0, 2, 3, 1), dtype=c_dtype)
+        states = [state if len(state) == 1 else state[samples] for state in numbers.states]
+        self.groups = [group.amplitudes(states, shared, batched) for group in program.groups]
+        self.entering: list[list[np.ndarray]] = []
 
-    def width(self, full: bool) -> int:
-        """Amplitudes per sample of a trace: after every segment that takes angles, or only what each stage ends in."""
-        return sum(2**stage.kernels.n_wires * len(stage.kept(full)) for stage in self.stages)
 
-    def trace(self, memory: np.ndarray, full: bool) -> Trace:
-        """An empty trace of n samples in an array ``(n * width,)``."""
-        n_samples, filled = len(memory) // self.width(full), 0
-        trace: Trace = []
-        for stage in self.stages:
-            size = n_samples * 2**stage.kernels.n_wires
-            starts = {segment: filled + i * size for i, segment in enumerate(stage.kept(full))}
-            trace.append({i: memory[start : start + size].reshape(n_samples, -1) for i, start in starts.items()})
-            filled += len(starts) * size
-        return trace
+class Register:
+    """The gates of a stage, ready to act on blocks.
 
-    @cached_property
-    def registers(self) -> list[Register]:
-        """Lightning's objects for each stage; they stay in the process that made them."""
-        kernels = (stage.kernels for stage in self.stages)
-        return [
-            Register(
-                each, self.angles[each.angles], self.c_dtype, sample_wires(each.n_wires, self.n_samples, self.c_dtype)
-            )
-            for each in kernels
+    Args:
+        stage: the gates.
+        n_sample_wires: m.
+        c_dtype: complex64 or complex128.
+
+    Attributes:
+        n_samples: ``2**m``.
+        block: scratch space, shape ``(2**n, 2**m)``.
+    """
+
+    def __init__(self, stage: Stage, n_sample_wires: int, c_dtype: np.dtype):
+        self.stage, self.n_samples = stage, 2**n_sample_wires
+        self.block = np.empty((2**stage.n_wires, self.n_samples), dtype=c_dtype)
+        self._flat = self.block.reshape(-1)
+        vector = state_vector(stage.n_wires + n_sample_wires, c_dtype)
+        self._update, self._get, self._apply = vector.updateData, vector.getState, vector.applyMatrix
+        self._entanglers = []
+        for segment in stage.segments:
+            calls = []
+            for gate in segment.entanglers:
+                function, extra = (
+                    kernel(vector, gate.kernel) if gate.kernel else (_constant(vector, gate.matrix, c_dtype), ())
+                )
+                calls.append((function, list(gate.wires), extra))
+            self._entanglers.append(calls)
+        self._shared = [[(run.number, [run.wire]) for run in s.runs if not run.is_batched] for s in stage.segments]
+        self._batched = [[run for run in segment.runs if run.is_batched] for segment in stage.segments]
+
+    def load(self, block: np.ndarray) -> None:
+        """Set the amplitudes."""
+        self._update(block.reshape(-1))
+
+    def read(self, out: np.ndarray | None = None) -> np.ndarray:
+        """The amplitudes, in ``out`` or the scratch space."""
+        out = self.block if out is None else out
+        self._get(out.reshape(-1))
+        return out
+
+    def act(self, segment: int, filled: Filled, samples: slice) -> None:
+        """All gates of a segment."""
+        for call, wires, extra in self._entanglers[segment]:
+            call(wires, False, *extra)
+        for number, wires in self._shared[segment]:
+            self._apply(filled.shared[number], wires, False)
+        if self._batched[segment]:
+            self._act_batched(self._batched[segment], filled.batched[..., samples])
+
+    def undo(self, segment: int, filled: Filled, samples: slice) -> None:
+        """Their inverse."""
+        if self._batched[segment]:
+            self._act_batched(self._batched[segment], filled.batched[..., samples].conj().swapaxes(1, 2))
+        for number, wires in self._shared[segment]:
+            self._apply(filled.shared[number], wires, True)
+        for call, wires, extra in reversed(self._entanglers[segment]):
+            call(wires, True, *extra)
+
+    def _act_batched(self, runs: Sequence[Run], matrices: np.ndarray) -> None:
+        """Matrices ``(n_runs, 2, 2, b)`` of their own for the samples of a block; Lightning has no such kernel."""
+        states = self.read()
+        b = matrices.shape[-1]
+        for run in runs:
+            split = states.reshape(2**run.wire, 2, -1, self.n_samples)[..., :b]
+            zero, one = split[:, 0].copy(), split[:, 1].copy()
+            (u00, u01), (u10, u11) = matrices[run.number]
+            split[:, 0] = u00 * zero + u01 * one
+            split[:, 1] = u10 * zero + u11 * one
+        self.load(states)
+
+
+def _constant(vector: Any, matrix: np.ndarray | None, c_dtype: np.dtype) -> Any:
+    matrix = np.ascontiguousarray(matrix, dtype=c_dtype)
+    return lambda wires, inverse: vector.applyMatrix(matrix, wires, inverse)
+
+
+class Crosses:
+    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of all wires after each segment of a stage.
+
+    Args:
+        stage: the segments.
+        n_samples: 0 for sums over all samples.
+    """
+
+    def __init__(self, stage: Stage, n_samples: int):
+        self._stage, self._n = stage, stage.n_wires
+        n_segments = len(stage.segments)
+        self._per_sample = np.zeros((n_segments, self._n, n_samples, 2, 2), complex) if n_samples else None
+        wanted = [{run.wire for run in segment.runs if run.is_trainable} for segment in stage.segments]
+        self._groups = [[group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted]
+        self._sums = {group: np.zeros((n_segments, 4 ** len(group)), complex) for group in wire_groups(self._n)}
+
+    def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
+        """Those of a block; the cotangents are overwritten."""
+        bras = np.conjugate(cotangents, out=cotangents)
+        if self._per_sample is not None:
+            for run in self._stage.segments[segment].runs:
+                if run.is_trainable:
+                    self._add_per_sample(self._per_sample[segment, run.wire, samples], run.wire, kets, bras)
+            return
+        for group in self._groups[segment]:
+            size = 2 ** len(group)
+            shape = (2**group.start, size, -1)
+            left, right = kets.reshape(shape), bras.reshape(shape)
+            if left.shape[2] == 1:
+                found = left[:, :, 0].T @ right[:, :, 0]
+            elif len(left) == 1:
+                found = left[0] @ right[0].T
+            else:
+                found = (left @ right.transpose(0, 2, 1)).sum(axis=0)
+            self._sums[group][segment] += found.ravel()
+
+    def matrices(self) -> np.ndarray:
+        """Shape ``(n_segments, n_wires, b, 2, 2)``, b being 1 for sums; only those of trainable runs are meaningful."""
+        if self._per_sample is not None:
+            return self._per_sample
+        found = [sums[:, _partial_traces(len(group))].sum(axis=-1) for group, sums in self._sums.items()]
+        return np.concatenate(found, axis=1)[:, :, None]
+
+    def _add_per_sample(self, out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
+        shape = (2**wire, 2, -1, kets.shape[1])
+        left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
+        for i in range(2):
+            for j in range(2):
+                out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+
+
+@cache
+def wire_groups(n_wires: int) -> tuple[range, ...]:
+    """Neighbouring wires; the last group, whose amplitudes lie closest together, is the largest."""
+    n_groups = -(-n_wires // _MAX_GROUP)
+    bounds = [n_wires * i // n_groups for i in range(n_groups + 1)]
+    return tuple(range(first, stop) for first, stop in pairwise(bounds))
+
+
+@cache
+def _partial_traces(n_wires: int) -> np.ndarray:
+    """Where the terms of each wire's matrix stand in that of a group, shape ``(n_wires, 2, 2, 2**(n_wires-1))``."""
+    entries = []
+    for wire in range(n_wires):
+        rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
+        entries.append(2**n_wires * rows[:, None] + rows)
+    return np.array(entries)
+
+
+# For each stage: segment → blocks of states after it, shape ``(n_blocks, 2**n, 2**m)``.
+Trace = list[dict[int, np.ndarray]]
+
+
+class Sweeper:
+    """Registers and memory for one program, which stay from step to step.
+
+    Args:
+        program: the circuit.
+        n_samples: how many are swept at once.
+        c_dtype: complex64 or complex128.
+        full: whether the states after all trainable segments are kept.
+    """
+
+    def __init__(self, program: Program, n_samples: int, c_dtype: np.dtype, full: bool):
+        self.program, self.n_samples, self.c_dtype, self.full = program, n_samples, c_dtype, full
+        self.registers = [
+            Register(stage, sample_wires(stage.n_wires, n_samples, c_dtype), c_dtype) for stage in program.stages
         ]
+        self._trace: Trace = [
+            {
+                segment: np.empty((-(-n_samples // register.n_samples), *register.block.shape), c_dtype)
+                for segment in stage.kept(full)
+            }
+            for stage, register in zip(program.stages, self.registers, strict=True)
+        ]
+        self._ket_registers: dict[int, Register] = {}
+        self._trainable_runs = [
+            [(batched, index.T) for batched in (False, True) if len(index := _trainable_runs(stage, batched))]
+            for stage in program.stages
+        ]
+        is_trainable = [any(segment.is_trainable for segment in stage.segments) for stage in program.stages]
+        self._first_trainable = is_trainable.index(True) if any(is_trainable) else None
+        self._n_entries = program.n_shared + sum(slot.stop - slot.start for slot in program.slots if slot.batched)
+        self._padded = -(-n_samples // self.registers[0].n_samples) * self.registers[0].n_samples
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "registers"}
+    def forward(self, filled: Filled) -> np.ndarray:
+        """Fill the trace; return expectation values ``(k, n_samples)``."""
+        values = np.empty((self.program.readout.n_observables, self._padded))
+        for i, (register, entering) in enumerate(zip(self.registers, self._entering(filled), strict=True)):
+            kept = self._trace[i]
+            for j, samples in self._blocks(register, filled):
+                register.load(self._entered(i, register, entering, samples))
+                for segment in range(len(register.stage.segments)):
+                    register.act(segment, filled, samples)
+                    if segment in kept:
+                        register.read(kept[segment][j])
+                if i == len(self.registers) - 1:
+                    values[:, samples] = self.program.readout.expectations(kept[segment][j])
+        return values[:, : filled.n_samples]
 
-    def forward(self, trace: Trace, factors: Sequence[np.ndarray]) -> np.ndarray:
-        """Fill a trace; return expectation values ``(k, n_samples)``."""
-        n_samples = _length(trace)
-        values = np.empty((self.readout.n_observables, n_samples))
-        states = np.empty((0, 0))
-        for stage, register, after, entering in self._walk(trace, factors):
-            is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
-            if is_first:
-                # Two halves of the wires are small, and each block then needs but one product.
-                middle = len(entering) // 2
-                states = product_states(entering[middle:], self.c_dtype)
-                states, entering = np.broadcast_to(states, (n_samples, states.shape[1])), entering[:middle]
-            entered, final = product_states(entering, self.c_dtype), _final(after)
-            for block in _blocks(register, n_samples):
-                parts = chosen(entered, block, n_samples), states[block]
-                register.run(product_states(parts, self.c_dtype), _of(block, after))
-                if is_last:
-                    values[:, block] = self.readout.expectations(final[block])
-            states = final
-        return values
+    def backward(self, filled: Filled, coefficients: np.ndarray) -> np.ndarray:
+        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to the entries, after :meth:`forward`.
 
-    def backward(self, trace: Trace, factors: Sequence[np.ndarray], coefficients: np.ndarray) -> np.ndarray:
-        """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` with respect to every angle, from a trace, better a full one.
-
-        With ⟨λ| = Σ_k c_k ⟨ψ|O_k after the last stage, every stage hands ⟨λ|U, projected on the states of the wires
-        that entered with it, to the one before.
+        Returns:
+            shape ``(n_entries, n_samples)``, or ``(n_entries, 1)`` of the sum over samples.
         """
-        n_samples = _length(trace)
-        gradient = np.zeros(len(self.angles))
-        bras = np.empty((0, 0))
-        for stage, register, after, entering in reversed(list(self._walk(trace, factors))):
-            is_first, is_last = stage is self.stages[0], stage is self.stages[-1]
-            entered = product_states([] if is_first else entering, self.c_dtype)
-            before = np.empty((0 if is_first else n_samples, _width(after) // entered.shape[1]), dtype=self.c_dtype)
-            pullback = Pullback(register)
-            # What the forward sweep kept last is the most likely to be in the cache still.
-            for block in reversed(list(_blocks(register, n_samples))):
-                kets = _of(block, after)
-                here = self.readout.bras(_final(kets), coefficients[:, block]) if is_last else bras[block]
-                there = pullback.through(kets, here, undo_all=not is_first)
-                if not is_first:
-                    _project(there, chosen(entered, block, n_samples), out=before[block])
-            gradient[stage.kernels.angles] = pullback.gradient()
-            bras = before
+        program = self.program
+        missing = self._padded - coefficients.shape[1]
+        coefficients = np.pad(coefficients, [(0, 0), (0, missing)]) if missing else coefficients
+        first = self._first_trainable
+        crosses: list[Crosses | None] = [None] * len(program.stages)
+        if first is not None:
+            entering = self._entering(filled)
+            cotangents = np.empty(0)
+            for i in reversed(range(first, len(program.stages))):
+                crosses[i] = found = Crosses(program.stages[i], self._padded if program.per_sample else 0)
+                cotangents = self._back_through(i, filled, cotangents, coefficients, entering[i], i > first, found)
+        return self._gradient(filled, crosses)
+
+    def _back_through(
+        self,
+        i: int,
+        filled: Filled,
+        cotangents: np.ndarray,
+        coefficients: np.ndarray,
+        entering: Sequence[np.ndarray],
+        hand_on: bool,
+        crosses: Crosses,
+    ) -> np.ndarray:
+        """One stage; returns what cotangents the stage before ends in, if they are needed."""
+        register, stage = self.registers[i], self.program.stages[i]
+        before = np.zeros_like(self._final(i - 1)) if hand_on else np.empty(0)
+        lowest = min(
+            (s for s, segment in enumerate(stage.segments) if segment.is_trainable), default=len(stage.segments)
+        )
+        # What the forward sweep kept last is the most likely to be in the cache still.
+        for j, samples in reversed(list(self._blocks(register, filled))):
+            if i == len(self.registers) - 1:
+                final = self._final(i)[j]
+                register.load(self.program.readout.applied(final, coefficients[:, samples], register.block))
+            else:
+                register.load(cotangents[j])
+            kets = self._kets(i, j, filled, samples)
+            for segment in reversed(range(0 if hand_on else lowest, len(stage.segments))):
+                ket = next(kets)
+                if stage.segments[segment].is_trainable:
+                    crosses.add(segment, ket, register.read(), samples)
+                if hand_on or segment > lowest:
+                    register.undo(segment, filled, samples)
+            if hand_on:
+                self._project(register.read(), entering, i, samples, before)
+        return before
+
+    def _kets(self, i: int, j: int, filled: Filled, samples: slice) -> Iterator[np.ndarray]:
+        """States of a block after each segment, from the last one back; those that are not used may be anything."""
+        kept, stage = self._trace[i], self.program.stages[i]
+        last = len(stage.segments) - 1
+        if self.full:
+            yield from (kept[min(s for s in kept if s >= segment)][j] for segment in reversed(range(last + 1)))
+            return
+        if i not in self._ket_registers:
+            m = self.registers[i].n_samples.bit_length() - 1
+            self._ket_registers[i] = Register(stage, m, self.c_dtype)
+        register = self._ket_registers[i]
+        register.load(kept[last][j])
+        for segment in reversed(range(last + 1)):
+            yield register.read()
+            register.undo(segment, filled, samples)
+
+    def _gradient(self, filled: Filled, crosses: Sequence[Crosses | None]) -> np.ndarray:
+        program = self.program
+        n = filled.n_samples if program.per_sample else 1
+        gradient = np.zeros((self._n_entries, n))
+        for trainable_runs, found in zip(self._trainable_runs, crosses, strict=True):
+            if found is None:
+                continue
+            matrices = found.matrices()
+            for batched, (numbers, segments, wires) in trainable_runs:
+                runs = program.batched if batched else program.shared
+                factors = filled.batched_factors if batched else filled.shared_factors
+                entries, of_entries = runs.gradient(factors, numbers, matrices[segments, wires, :n])
+                np.add.at(gradient, entries, of_entries)
         return gradient
 
-    def _walk(
-        self, trace: Trace, factors: Sequence[np.ndarray]
-    ) -> Iterator[tuple[Stage, Register, After, Sequence[np.ndarray]]]:
-        """Every stage with its register, its part of the trace, and the factors that enter, in the register's order."""
-        entered = 0
-        for stage, register, after in zip(self.stages, self.registers, trace, strict=True):
-            yield stage, register, after, factors[entered : entered + stage.n_groups][::-1]
-            entered += stage.n_groups
+    def _final(self, i: int) -> np.ndarray:
+        kept = self._trace[i]
+        return kept[max(kept)]
+
+    def _blocks(self, register: Register, filled: Filled) -> list[tuple[int, slice]]:
+        size = register.n_samples
+        return [(j, slice(j * size, (j + 1) * size)) for j in range(-(-filled.n_samples // size))]
+
+    def _entering(self, filled: Filled) -> list[list[np.ndarray]]:
+        """For each stage the amplitudes of what enters, as two factors for the first stage and one for the others."""
+        if filled.entering:
+            return filled.entering
+        start = 0
+        for i, stage in enumerate(self.program.stages):
+            groups = [padded(group, self._padded) for group in filled.groups[start : start + stage.n_groups]][::-1]
+            start += stage.n_groups
+            # Two halves of the wires are small, and each block then needs but one product.
+            middle = len(groups) // 2 if i == 0 else 0
+            halves = [groups[:middle], groups[middle:]] if middle else [groups]
+            given = len(groups) == 1
+            filled.entering.append([half[0] if given else product_state(half, self.c_dtype) for half in halves])
+        return filled.entering
+
+    def _entered(self, i: int, register: Register, entering: Sequence[np.ndarray], samples: slice) -> np.ndarray:
+        """The states in which a block of stage i begins, in the scratch space of its register."""
+        parts = [part if part.shape[1] == 1 else part[:, samples] for part in entering]
+        if i > 0:
+            parts.append(self._of_stage(self._final(i - 1), samples))
+        if len(parts) == 1:
+            register.block[:] = parts[0]
+        else:
+            high, low = parts
+            np.multiply(high[:, None], low, out=register.block.reshape(len(high), len(low), -1), casting="same_kind")
+        return register.block
+
+    def _of_stage(self, blocks: np.ndarray, samples: slice) -> np.ndarray:
+        """Some samples of the blocks of a stage, whose blocks are at least as large."""
+        block, start = divmod(samples.start, blocks.shape[2])
+        return blocks[block][:, start : start + samples.stop - samples.start]
+
+    def _project(
+        self, block: np.ndarray, entering: Sequence[np.ndarray], i: int, samples: slice, before: np.ndarray
+    ) -> None:
+        """``⟨entered|λ⟩`` of the wires that entered with stage i, into the cotangents of the stage before."""
+        (entered,) = entering
+        bras = (entered if entered.shape[1] == 1 else entered[:, samples]).conj()
+        split = block.reshape(len(bras), -1, block.shape[1])
+        out = self._of_stage(before, samples)
+        if block.shape[1] == 1:
+            out[:] = (bras.T @ split[:, :, 0]).T
+        else:
+            np.einsum("eb,ewb->wb", bras, split, out=out, casting="same_kind")
 
 
-def samples_of(trace: Trace, samples: slice) -> Trace:
-    """The part of a trace that belongs to some samples."""
-    return [_of(samples, after) for after in trace]
-
-
-def _of(samples: slice, after: After) -> After:
-    return {segment: states[samples] for segment, states in after.items()}
-
-
-def _final(after: After) -> np.ndarray:
-    return after[max(after)]
-
-
-def _length(trace: Trace) -> int:
-    """How many samples a trace is for."""
-    return len(_final(trace[-1]))
-
-
-def _width(after: After) -> int:
-    """How many amplitudes the states of a stage have."""
-    return _final(after).shape[1]
-
-
-def _project(bras: np.ndarray, entered: np.ndarray, out: np.ndarray) -> None:
-    """``⟨bra|(|entered⟩ ⊗ 1)`` for bras ``(n, 2**(k+j))`` and kets ``(n or 1, 2**k)`` of wires that entered last."""
-    split = bras.reshape(len(bras), entered.shape[1], -1)
-    np.matmul(entered[:, None, :], split, out=out[:, None, :])
-
-
-def _blocks(register: Register, n_samples: int) -> Iterator[slice]:
-    """The samples that go through a register together."""
-    size = register.n_samples
-    return (slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size))
+def _trainable_runs(stage: Stage, batched: bool) -> np.ndarray:
+    """Number, segment and wire of each trainable run."""
+    found = [
+        (run.number, i, run.wire)
+        for i, segment in enumerate(stage.segments)
+        for run in segment.runs
+        if run.is_trainable and run.is_batched == batched
+    ]
+    return np.array(found, dtype=int).reshape(-1, 3)

@@ -73,11 +73,9 @@ def on_qubits(element: Element, qubits: tuple[int, ...], matrix: np.ndarray) -> 
 
 def _join(element: Element, blocks: list[Block], pending: dict[int, list[Element]], latest: dict[int, Block]) -> None:
     """Put an element on several qubits into the block that is open on all of them, or into a new one."""
-    before = latest.get(element.qubits[0])
-    is_open = before is not None and set(before.qubits) == set(element.qubits)
-    if is_open and all(latest.get(qubit) is before for qubit in element.qubits):
-        block = before
-    else:
+    block = latest.get(element.qubits[0])
+    is_open = block is not None and all(latest.get(qubit) is block for qubit in element.qubits)
+    if block is None or not is_open or len(block.qubits) != len(element.qubits):
         block = Block(tuple(element.qubits), [])
         blocks.append(block)
         latest.update(dict.fromkeys(element.qubits, block))

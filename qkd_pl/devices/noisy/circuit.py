@@ -1,28 +1,19 @@
 """A tape's structure, compiled for a backend and made ready for simulation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from pennylane.measurements import MeasurementProcess, ProbabilityMP
 from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.causal_cone import causal_cone
-from qkd_pl.devices.ibm.compile.structure import (
-    Expectation,
-    angles,
-    circuit_key,
-    estimates,
-    expectations,
-    measured_wires,
-    parameterised_circuit,
-)
+from qkd_pl.devices.ibm.compile.structure import Expectation, estimates, expectations
 from qkd_pl.devices.ibm.compile.tapes import is_estimated
-from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.noisy import memory, transfer
 from qkd_pl.devices.noisy.blocks import blocks_of, light_cone
-from qkd_pl.devices.noisy.detectors import Detectors
-from qkd_pl.devices.noisy.elements import Noise, elements_of, remapped
 from qkd_pl.devices.noisy.evaluation import Evaluation
+from qkd_pl.devices.noisy.lowering import Lowering
 from qkd_pl.devices.noisy.preparation import Preparation, columns_of, split_preparation
 from qkd_pl.devices.noisy.program import Program
 from qkd_pl.devices.noisy.reading import Reading
@@ -32,23 +23,20 @@ from qkd_pl.devices.noisy.sweep import Geometry
 Word = tuple[str, tuple[int, ...], float]
 
 
-class Setup:
+class Setup(NamedTuple):
     """What all circuits of a device share.
 
-    Args:
-        transpiler: for the backend.
-        noise: of its gates and detectors.
+    Attributes:
+        lowering: compiles them, and knows the noise.
         n_wires: wires of the device.
         cone: whether to drop gates that nothing measured depends on.
         memory_limit: bytes; None for what is free.
     """
 
-    def __init__(
-        self, transpiler: Transpiler, noise: Noise, n_wires: int, cone: bool, memory_limit: int | None = None
-    ) -> None:
-        self.transpiler, self.noise, self.n_wires, self.cone = transpiler, noise, n_wires, cone
-        self.memory_limit = memory_limit
-        self.detectors = Detectors(noise, transpiler.backend)
+    lowering: Lowering
+    n_wires: int
+    cone: bool
+    memory_limit: int | None = None
 
 
 class NoisyCircuit:
@@ -59,8 +47,7 @@ class NoisyCircuit:
         setup: of the device.
 
     Attributes:
-        compiled: the circuit that would run on the backend.
-        n_qubits: of the backend.
+        lowered: the circuit that is simulated.
         measured: constants and operators of each estimated measurement.
         words: Pauli words of each operator, on physical qubits.
         inseparable: columns of angles that the inputs share but that act before an input enters.
@@ -71,22 +58,18 @@ class NoisyCircuit:
         tape = QuantumScript(list(reading.operations()), reading.tape.measurements)
         if setup.cone:
             (tape,), _ = causal_cone(tape)
-        columns = angles(tape)[0].astype(int)
-        circuit = parameterised_circuit(tape, setup.n_wires)
         estimated = [each for each in tape.measurements if is_estimated(each)]
         self.measured = tuple(expectations(each, setup.n_wires) for each in estimated)
-        structure = circuit_key(tape), circuit.num_clbits > 0
-        self.compiled = setup.transpiler.compile(structure, circuit, measured_wires(self.measured))
-        found = remapped(list(elements_of(self.compiled.circuit, setup.noise)), columns)
-        first, rest = split_preparation(found, reading.batched)
+        self.lowered = setup.lowering.lower(tape, setup.n_wires, self.measured)
+        first, rest = split_preparation(self.lowered.elements, reading.batched)
         self.inseparable = columns_of(first) - reading.batched
         self._preparation = Preparation(first)
         self._prepared_qubits = {qubit for element in first for qubit in element.qubits}
         self._n_columns = reading.n_columns
         self._blocks = blocks_of(rest)
         self._cones: dict[tuple[int, ...], tuple[Program, Geometry]] = {}
-        self.words = [_words(part, self.compiled.layout) for parts in self.measured for part in parts if part.operator]
-        self.n_qubits = self.compiled.circuit.num_qubits
+        final = self.lowered.final
+        self.words = [_words(part, final) for parts in self.measured for part in parts if part.operator]
         self._qubits = tuple(sorted({qubit for words in self.words for _, places, _ in words for qubit in places}))
         self._observables: np.ndarray | None = None
 
@@ -110,7 +93,7 @@ class NoisyCircuit:
             return None
         self._check_memory(len(self.words), reading.batch or 1, self._qubits, keep)
         if self._observables is None:
-            detectors = self._setup.detectors
+            detectors = self._setup.lowering.detectors
             self._observables = np.stack([detectors.observable(words, self._qubits) for words in self.words])
         return self._evaluation(reading, self._observables, self._qubits, keep)
 
@@ -129,20 +112,9 @@ class NoisyCircuit:
 
     def effects(self, letter: str, qubit: int) -> np.ndarray:
         """Observables ``(2, 4)`` whose expectation values are the probabilities to read 0 and 1."""
-        half = self._setup.detectors.letter(letter, qubit) / 2
+        half = self._setup.lowering.detectors.letter(letter, qubit) / 2
         identity = np.array([0.5, 0.0, 0.0, 0.0])
         return np.stack([identity + half, identity - half])
-
-    @property
-    def read_qubits(self) -> tuple[int, ...]:
-        """Physical qubit that is read for each wire, where bit strings are sampled."""
-        circuit = self.compiled.circuit
-        places = {
-            circuit.find_bit(each.clbits[0]).index: circuit.find_bit(each.qubits[0]).index
-            for each in circuit.data
-            if each.operation.name == "measure"
-        }
-        return tuple(places[wire] for wire in range(self._setup.n_wires))
 
     def _evaluation(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool) -> Evaluation:
         program, geometry = self._cone(qubits)
@@ -174,7 +146,7 @@ class NoisyCircuit:
         memory.check(memory.estimate(batch, [4**largest], False), largest, f"{batch} noisily prepared states", limit)
 
     def _wires(self, state: Any) -> tuple[int, ...]:
-        return tuple(self.compiled.initial_layout[wire] for wire in state.wires)
+        return tuple(self.lowered.initial[wire] for wire in state.wires)
 
 
 class Execution:
@@ -258,6 +230,11 @@ class Execution:
         for column, entry in self._reading.columns_of_parameter(parameter) or ():
             gradient[entry] += columns[column]
         return gradient.reshape(shape)
+
+
+def is_exact(measurement: MeasurementProcess) -> bool:
+    """Whether the device gives its value without shots."""
+    return is_estimated(measurement) or isinstance(measurement, ProbabilityMP)
 
 
 def measures_values(tape: QuantumScript) -> bool:

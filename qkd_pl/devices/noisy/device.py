@@ -19,8 +19,10 @@ from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.service.backends import open_backend
-from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, measures_values
+from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, is_exact, measures_values
+from qkd_pl.devices.noisy.lowering import BackendLowering, Lowering
 from qkd_pl.devices.noisy.noise import noise_of_backend, simulator_of
+from qkd_pl.devices.noisy.pennylane_noise import PennyLaneLowering
 from qkd_pl.devices.noisy.reading import Reading, read
 from qkd_pl.devices.noisy.sampling import sampled
 from qkd_pl.devices.noisy.state_gates import StateGates
@@ -48,8 +50,8 @@ class NoisyDevice(Device):
     Args:
         wires: number of wires, or their labels.
         backend: a name as for ``qkd.ibm`` (``"fake_…"``, or hardware, whose current calibration is read), a Qiskit
-            backend, a Qiskit Aer ``NoiseModel``, which has no couplings so that nothing is routed, or ``"aer"`` for no
-            noise.
+            backend, ``"aer"`` for no noise, a Qiskit Aer ``NoiseModel``, or a PennyLane one; noise models have no
+            couplings, so that nothing is routed, and PennyLane's follows the gates that templates decompose into.
         preparation: how states enter: ``"auto"``, ``"exact"`` or ``"staircase"``, by noisy gates as ``qkd.ibm``
             prepares them by these methods, or ``"ideal"``, from outside, without noise.
         preparation_layers: of ``"staircase"``; ``None`` for 2.
@@ -94,14 +96,17 @@ class NoisyDevice(Device):
         _check_options(token_env, optimization_level, transpile_attempts, memory_limit)
         if isinstance(backend, str):
             backend = open_backend(backend, len(self.wires), token_env, instance)
+        lowering: Lowering
+        if isinstance(backend, qml.NoiseModel):
+            lowering = PennyLaneLowering(backend)
         else:
             backend = simulator_of(backend, len(self.wires))
+            transpiler = Transpiler(backend, optimization_level, transpile_attempts, initial_layout, excluded_qubits)
+            lowering = BackendLowering(transpiler, noise_of_backend(backend))
         self.backend = backend
-        transpiler = Transpiler(backend, optimization_level, transpile_attempts, initial_layout, excluded_qubits)
         limit = None if memory_limit is None else int(memory_limit * _GIB)
-        noise = noise_of_backend(backend)
-        self._setup = Setup(transpiler, noise, len(self.wires), causal_cone, limit)
-        if preparation == "auto" and noise.is_noiseless:
+        self._setup = Setup(lowering, len(self.wires), causal_cone, limit)
+        if preparation == "auto" and lowering.is_noiseless:
             preparation = "exact"
         self._state_gates: StateGates | None = None
         if preparation != "ideal":
@@ -272,7 +277,7 @@ def _expand_unless_native(
     pipeline.add_transform(validate_device_wires, device.wires, name=device.name)
     pipeline.add_transform(
         validate_measurements,
-        analytic_measurements=preprocessing.is_estimated,
+        analytic_measurements=is_exact,
         sample_measurements=preprocessing.is_supported,
         name=device.name,
     )
@@ -293,11 +298,9 @@ def _expand_unless_native(
 
 @qml.transform
 def _check_shots(tape: QuantumScript) -> tuple[QuantumScriptBatch, PostprocessingFn]:
-    """Refuse several numbers of shots at once, and exact results that are no expectation values."""
+    """Refuse several numbers of shots at once."""
     if tape.shots.has_partitioned_shots:
         raise InvalidInputError(f"{tape.shots}: qkd.noisy takes one number of shots for a circuit")
-    if not tape.shots and not measures_values(tape):
-        raise InvalidInputError("shots=None: only expval and var are exact here; set shots for probs, counts, sample")
     return (tape,), _only
 
 

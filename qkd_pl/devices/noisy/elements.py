@@ -104,6 +104,9 @@ def _gate(operation: Any, qubits: tuple[int, ...]) -> Iterator[Element]:
         yield Fixed(qubits[::-1], transfer.of_kraus([matrix]))
     elif operation.name in _ROTATIONS:
         yield Rotation(qubits, _ROTATIONS[operation.name], _angle(expressions[0]))
+    elif operation.name == "u":
+        theta, phi, lam = operation.params
+        yield from (Rotation(qubits, word, _angle(each)) for word, each in zip("ZYZ", (lam, theta, phi), strict=True))
     elif (definition := operation.definition) is not None:
         for part in definition.data:
             inner = tuple(qubits[definition.find_bit(qubit).index] for qubit in part.qubits)
@@ -113,6 +116,8 @@ def _gate(operation: Any, qubits: tuple[int, ...]) -> Iterator[Element]:
 
 
 def _angle(expression: Any) -> Angle:
+    if not getattr(expression, "parameters", None):
+        return Angle((), (), float(expression))
     parameters = sorted(expression.parameters, key=lambda each: each.index)
     slopes = [expression.gradient(parameter) for parameter in parameters]
     if any(getattr(slope, "parameters", None) for slope in slopes):

@@ -95,5 +95,5 @@ def simulator_of(model: Any, n_wires: int) -> Any:
             raise InvalidInputError(f"backend {model.name!r} has {model.num_qubits} qubits, {n_wires} are asked for")
         return model
     raise InvalidInputError(
-        f"backend: a {type(model).__name__}; must be a name, a Qiskit backend or a Qiskit Aer NoiseModel"
+        f"backend: a {type(model).__name__}; must be a name, a Qiskit backend, or a noise model of Qiskit or PennyLane"
     )

@@ -89,7 +89,7 @@ def _run(elements: Sequence[Element], qubits: tuple[int, ...], table: np.ndarray
     batch = len(table)
     pending: dict[int, np.ndarray] = {}
     order = list(qubits)
-    vectors = np.broadcast_to(_zeros(len(qubits)), (batch, 4 ** len(qubits)))
+    vectors = np.broadcast_to(transfer.zero_state(len(qubits)), (batch, 4 ** len(qubits)))
     for element in elements:
         matrix = _matrix(element, table)
         if len(element.qubits) == 1:
@@ -138,13 +138,6 @@ def _ordered(vectors: np.ndarray, order: Sequence[int], wanted: Sequence[int]) -
     return vectors.reshape(len(vectors), *[4] * len(order)).transpose(axes).reshape(len(vectors), -1)
 
 
-def _zeros(count: int) -> np.ndarray:
-    vector = np.ones(1)
-    for _ in range(count):
-        vector = np.kron(vector, transfer.ZERO_STATE)
-    return vector
-
-
 def _parts(element: Element, batched: Collection[int]) -> list[Element]:
     """The dependence on inputs first."""
     if isinstance(element, Fixed):
@@ -154,10 +147,12 @@ def _parts(element: Element, batched: Collection[int]) -> list[Element]:
     shared = [term for term in terms if term[0] not in batched]
     if not inputs or not shared:
         return [element]
-    return [
-        Rotation(element.qubits, element.word, Angle(*map(tuple, zip(*inputs, strict=True)), 0.0)),
-        Rotation(element.qubits, element.word, Angle(*map(tuple, zip(*shared, strict=True)), element.angle.constant)),
-    ]
+    angles = _angle(inputs, 0.0), _angle(shared, element.angle.constant)
+    return [Rotation(element.qubits, element.word, angle) for angle in angles]
+
+
+def _angle(terms: Sequence[tuple[int, float]], constant: float) -> Angle:
+    return Angle(tuple(column for column, _ in terms), tuple(slope for _, slope in terms), constant)
 
 
 def _depends(element: Element, batched: Collection[int]) -> bool:

@@ -78,7 +78,8 @@ class Program:
             elif len(block.qubits) == 2:
                 self._pairs.append((index, list(range(len(pairs), len(pairs) + len(block.steps)))))
                 for step in block.steps:
-                    pairs.append(tuple(_entered(chain, chains) for chain in step.chains))
+                    first, second = (_entered(chain, chains) for chain in step.chains)
+                    pairs.append((first, second))
                     cores.append(_Core(step, block.qubits, self._angles))
             else:
                 self._wide.append((index, [_Core(step, block.qubits, self._angles) for step in block.steps]))

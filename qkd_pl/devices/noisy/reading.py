@@ -129,7 +129,7 @@ def read(tape: QuantumScript, state_gates: StateGates | None) -> Reading | None:
     parts: list[_Part] = []
     index: dict[int, _Part] = {}
     states: list[StatePrepBase] = []
-    keys: list[Hashable] = []
+    keys: list[tuple[Hashable, Any]] = []
     touched: set[Any] = set()
     first = 0
     for position, op in enumerate(tape.operations):

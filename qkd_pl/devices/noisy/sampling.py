@@ -28,7 +28,7 @@ class Basis(NamedTuple):
 
 
 def sampled(circuit: NoisyCircuit, reading: Reading, generator: np.random.Generator) -> Any:
-    """PennyLane's results of a tape with shots.
+    """PennyLane's results of a tape with shots, or exact probabilities.
 
     Args:
         circuit: of the tape's structure.
@@ -37,6 +37,8 @@ def sampled(circuit: NoisyCircuit, reading: Reading, generator: np.random.Genera
     """
     if measures_values(reading.tape):
         values = _estimated(circuit, reading, generator)
+    elif not reading.tape.shots:
+        values = _exact(circuit, reading)
     else:
         values = _bits(circuit, reading, generator)
     return values[0] if len(values) == 1 else tuple(values)
@@ -77,7 +79,7 @@ def _estimated(circuit: NoisyCircuit, reading: Reading, generator: np.random.Gen
     shots = reading.tape.shots.total_shots
     frequencies = {
         basis: generator.multinomial(shots, probabilities(circuit, reading, basis)) / shots
-        for basis in bases_of([word for words in circuit.words for word in words], circuit.n_qubits)
+        for basis in bases_of([word for words in circuit.words for word in words], circuit.lowered.n_qubits)
     }
     batch = reading.batch or 1
     values = np.zeros((len(circuit.words), batch))
@@ -89,10 +91,29 @@ def _estimated(circuit: NoisyCircuit, reading: Reading, generator: np.random.Gen
     return found if reading.batch is not None else [each[0] for each in found]
 
 
+def _exact(circuit: NoisyCircuit, reading: Reading) -> list[Any]:
+    """Exact probabilities of bit strings."""
+    qubits = circuit.lowered.final
+    joint = probabilities(circuit, reading, Basis(qubits, "Z" * len(qubits)))
+    values = []
+    for measurement in reading.tape.measurements:
+        wires = list(measurement.wires) or list(range(len(qubits)))
+        axes = [0, *(1 + wire for wire in wires)]
+        rest = [1 + wire for wire in range(len(qubits)) if wire not in wires]
+        found = (
+            joint.reshape(len(joint), *[2] * len(qubits))
+            .transpose([*axes, *rest])
+            .reshape(len(joint), 2 ** len(wires), -1)
+            .sum(axis=2)
+        )
+        values.append(found if reading.batch is not None else found[0])
+    return values
+
+
 def _bits(circuit: NoisyCircuit, reading: Reading, generator: np.random.Generator) -> list[Any]:
     """Probabilities, counts and samples from bit strings of all wires."""
     tape = reading.tape
-    basis = Basis(circuit.read_qubits, "Z" * len(circuit.read_qubits))
+    basis = Basis(circuit.lowered.final, "Z" * len(circuit.lowered.final))
     width = len(basis.qubits)
     outcomes = np.stack(
         [

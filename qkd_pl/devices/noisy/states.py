@@ -4,7 +4,6 @@ Qubits that a state does not name are in |0⟩; those that an observable does no
 """
 
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from typing import Protocol
 
 import numpy as np
@@ -75,7 +74,9 @@ class ProductStates:
 
     def _joined(self, parts: Sequence[tuple[tuple[int, ...], np.ndarray]]) -> tuple[tuple[int, ...], np.ndarray]:
         qubits = tuple(qubit for names, _ in parts for qubit in names)
-        vectors = reduce(_products, (vectors for _, vectors in parts), np.ones((1, 1)))
+        vectors = np.ones((1, 1))
+        for _, part in parts:
+            vectors = _products(vectors, part)
         return qubits, np.broadcast_to(vectors, (self.batch, vectors.shape[1]))
 
 
@@ -96,9 +97,7 @@ class PureStates:
         """See :class:`States`."""
         known = [qubit for qubit in self.qubits if qubit in qubits]
         rest = [qubit for qubit in qubits if qubit not in self.qubits]
-        inner = _split(observables, qubits, known, rest) @ reduce(
-            np.kron, [transfer.ZERO_STATE] * len(rest), np.ones(1)
-        )
+        inner = _split(observables, qubits, known, rest) @ transfer.zero_state(len(rest))
         matrices = transfer.to_matrices(inner)
         real, imaginary = self._parts(known)
         found = np.empty((self.batch, len(observables)))
@@ -124,7 +123,7 @@ class PureStates:
                 crossed = imaginary.T @ (spread * real)
                 matrices[k].imag = crossed - crossed.T
         inner = transfer.from_matrices(matrices)
-        zeros = reduce(np.kron, [transfer.ZERO_STATE] * len(rest), np.ones(1))
+        zeros = transfer.zero_state(len(rest))
         return _arrange((inner[:, :, None] * zeros).reshape(len(inner), -1), (*known, *rest), qubits)
 
     def vectors(self, qubits: Sequence[int]) -> np.ndarray:

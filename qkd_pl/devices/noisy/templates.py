@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -47,9 +46,10 @@ def gates_of(op: Operator) -> Gates | None:
 def structure_of(op: Operator) -> tuple[Any, ...] | None:
     """Type, wires, settings and shapes (without the batch) of an operation; None if they cannot be hashed."""
     leaves, metadata = op._flatten()
-    if len(leaves) != len(op.data) or not all(map(is_, leaves, op.data)):
+    inner = tuple(structure_of(leaf) for leaf in leaves if isinstance(leaf, Operator))
+    if None in inner or not (inner or len(leaves) == len(op.data)):
         return None
-    structure = type(op), metadata, shapes_of(op)
+    structure = type(op), metadata, shapes_of(op), inner
     try:
         hash(structure)
     except TypeError:

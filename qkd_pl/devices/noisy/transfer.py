@@ -66,6 +66,14 @@ def rotation(word: str) -> np.ndarray:
     return np.round([still, (turned[0] - turned[2]) / 2, turned[1] - still])
 
 
+def zero_state(n_qubits: int) -> np.ndarray:
+    """Pauli vector ``(4^n,)`` of |0…0⟩."""
+    vector = np.ones(1)
+    for _ in range(n_qubits):
+        vector = np.kron(vector, ZERO_STATE)
+    return vector
+
+
 def of_measurement(p01: float, p10: float) -> np.ndarray:
     """Z as a detector sees it: (p10 − p01) I + (1 − p01 − p10) Z, with p01 = P(read 1 | prepared 0)."""
     return np.array([p10 - p01, 0.0, 0.0, 1.0 - p01 - p10])

@@ -7,7 +7,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from qkd_pl.devices.ibm.payload import Payload, estimator_pub, sampler_pub
-from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service import primitives, results
 
 OBSERVABLES = [SparsePauliOp("IIZ"), SparsePauliOp(["XIZ", "ZII"], [0.5, -2.0])]
 
@@ -36,4 +36,4 @@ def payload(primitive, shots, **options):
 
 
 def run(job):
-    return primitives.values(primitives.send(job, AerSimulator()).result(), job)
+    return results.values(primitives.send(job, AerSimulator()).result(), job)

@@ -78,7 +78,32 @@ def entangling_embedding_circuit(inputs, weights, wires):
     ansatz(weights, wires)
 
 
+def scalar_circuit(inputs, weights, wires):
+    """Gates as a user writes them: scalars, some for two wires, data between and after the weights."""
+    first, second, third = wires
+    qml.AngleEmbedding(inputs[:, :3].real, wires=wires, rotation="X")
+    for block in weights:
+        for wire, (a, b, c) in zip(wires, block, strict=True):
+            qml.Rot(a, b, c, wires=wire)
+        qml.CRX(block[0, 0], [first, second])
+        qml.IsingXX(block[1, 1], [second, third])
+        qml.ControlledPhaseShift(block[2, 0], [third, first])
+        qml.RZ(inputs[:, 1].real, second)
+        qml.ctrl(qml.RY(block[0, 2], third), first)
+        qml.adjoint(qml.U2)(block[2, 1], 0.3, wires=second)
+        qml.MultiRZ(block[1, 2], [first, second, third])
+
+
+def broadcast_matrices_circuit(inputs, weights, wires):
+    ansatz(weights, wires)
+    qml.QubitUnitary(np.stack([np.diag([1, 1, 1j, np.exp(1j * x)]) for x in inputs[:, 0].real]), wires[:2])
+    ansatz(weights, wires)
+
+
 NATIVE = [
+    scalar_circuit,
+    reuploading_circuit,
+    entangling_embedding_circuit,
     state_circuit,
     reversed_state_circuit,
     angle_circuit,
@@ -86,7 +111,7 @@ NATIVE = [
     partly_broadcast_circuit,
     template_circuit,
 ]
-EXPANDED = [reuploading_circuit, entangling_embedding_circuit]
+EXPANDED = [broadcast_matrices_circuit]
 
 
 def logits(wires):

@@ -8,19 +8,33 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pennylane as qml
 import pytest
-from batched_circuits import assert_agrees, logits, random_states, state_circuit, template_circuit
+from batched_circuits import NATIVE, assert_agrees, logits, random_states
 from pennylane.devices import ExecutionConfig
 
-from qkd_pl.devices.lightning import BatchedLightning, batch
-from qkd_pl.devices.lightning.memory import Memory, SharedMemory
+from qkd_pl.devices.lightning import BatchedLightning
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**10, 2**12])
-@pytest.mark.parametrize("circuit", [state_circuit, template_circuit])
-def test_gradients_do_not_depend_on_how_many_states_are_kept(circuit, kept_bytes, monkeypatch):
-    monkeypatch.setattr(batch, "KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(batch, "PORTION", 2**4)
-    assert_agrees(circuit, logits, 7, 3, seed=1)
+@pytest.mark.parametrize("circuit", NATIVE)
+def test_gradients_do_not_depend_on_how_many_states_are_kept(circuit, kept_bytes):
+    assert_agrees(circuit, logits, 7, 3, seed=1, kept_bytes=kept_bytes)
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 2**22, 2**30])
+def test_a_batch_in_portions_is_the_sum_of_its_parts(kept_bytes):
+    device, whole = BatchedLightning(wires=9, kept_bytes=kept_bytes), deep_tape(1, batch_size=5000, n_wires=9)
+    parts = [
+        whole.copy(operations=[with_rows(whole.operations[0], rows), *whole.operations[1:]], trainable_params=[1])
+        for rows in (slice(0, 2500), slice(2500, 5000))
+    ]
+    values, (gradient,) = device.execute_and_compute_vjp((whole,), (np.ones(5000),))
+    results = [device.execute_and_compute_vjp((part,), (np.ones(2500),)) for part in parts]
+    np.testing.assert_allclose(values[0], np.concatenate([found[0][0] for found in results]), atol=1e-12)
+    np.testing.assert_allclose(gradient[0], sum(found[1][0][0] for found in results), atol=1e-9)
+
+
+def with_rows(preparation, rows):
+    return qml.StatePrep(preparation.data[0][rows], wires=preparation.wires)
 
 
 def deep_tape(n_layers, batch_size=8, n_wires=8):
@@ -31,7 +45,7 @@ def deep_tape(n_layers, batch_size=8, n_wires=8):
 
 
 def peak_of(n_layers):
-    device, tape = BatchedLightning(wires=8), deep_tape(n_layers, batch_size=128)
+    device, tape = BatchedLightning(wires=8, kept_bytes=0), deep_tape(n_layers, batch_size=128)
     tracemalloc.start()
     device.compute_vjp((tape,), (np.ones(128),))
     _, peak = tracemalloc.get_traced_memory()
@@ -39,15 +53,13 @@ def peak_of(n_layers):
     return peak
 
 
-def test_memory_is_bounded_however_deep_the_circuit(monkeypatch):
+def test_memory_is_bounded_however_deep_the_circuit():
     peak_of(1)
-    monkeypatch.setattr(batch, "KEPT_BYTES", 0)
     assert peak_of(120) < peak_of(40) + 10e6  # the states after 80 more layers take 42 MB
 
 
-def test_repeated_backward_sweeps_and_many_circuits_take_no_more_memory(monkeypatch):
-    monkeypatch.setattr(batch, "KEPT_BYTES", 0)
-    device, tape = BatchedLightning(wires=8), deep_tape(2, batch_size=256)
+def test_repeated_backward_sweeps_and_many_circuits_take_no_more_memory():
+    device, tape = BatchedLightning(wires=8, kept_bytes=0), deep_tape(2, batch_size=256)
     device.compute_vjp((tape,), (np.ones(256),))
     tracemalloc.start()
     for _ in range(10):
@@ -58,21 +70,21 @@ def test_repeated_backward_sweeps_and_many_circuits_take_no_more_memory(monkeypa
     assert remaining < 2 * 256 * 2**8 * 16
 
 
-@pytest.mark.parametrize("kind", [Memory, SharedMemory])
-def test_what_is_given_back_is_lent_again(kind):
-    memory = kind(np.complex128)
-    loan = memory.lend(10)
-    address, other = loan.array.ctypes.data, memory.lend(10)
-    assert other.array.ctypes.data != address
-    del loan
-    assert memory.lend(8).array.ctypes.data == address
+def test_registers_and_memory_stay_with_the_device():
+    device, tape = BatchedLightning(wires=8), deep_tape(20, batch_size=128)
+    for _ in range(2):
+        device.execute_and_compute_vjp((tape,), (np.ones(128),))
+    tracemalloc.start()
+    device.execute_and_compute_vjp((tape,), (np.ones(128),))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 128 * 2**8 * 16  # the states after all layers take five times as much
 
 
-def test_a_copy_of_a_used_device_works(monkeypatch):
-    monkeypatch.setattr(batch, "SPREAD_UPDATES", 0)
-    device, tape = BatchedLightning(wires=8, workers=2), deep_tape(2)
-    expected = device.execute((tape,))[0]
-    device.execute(())
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_copy_of_a_used_device_works(workers):
+    device, tape = BatchedLightning(wires=8, workers=workers, spread_from=0), deep_tape(2)
+    (expected,), _ = device.execute_and_compute_vjp((tape,), (np.ones(8),))
     np.testing.assert_array_equal(copy.deepcopy(device).execute((tape,))[0], expected)
 
 

@@ -8,7 +8,7 @@ import pennylane as qml
 import pytest
 
 from qkd_pl.devices.lightning import BatchedLightning
-from qkd_pl.devices.lightning.remembered import remembered
+from qkd_pl.devices.lightning.gates import remembered
 
 ANGLES = np.array([0.3, 0.7])
 BROADCAST_MATRICES = np.stack([np.eye(4), np.diag([1, -1, 1j, 1])])
@@ -61,7 +61,7 @@ def test_numbers_that_change_in_place_are_read_anew():
     [qml.QubitUnitary(BROADCAST_MATRICES, [0, 1]), qml.GlobalPhase(ANGLES), qml.IsingXX(ANGLES, [0, 1])],
     ids=["matrices", "global phases", "couplings"],
 )
-def test_broadcast_gates_on_other_than_one_wire_take_the_path_of_lightning(gate):
+def test_broadcast_gates_on_other_than_one_wire(gate):
     assert_equal(qml.RX(ANGLES, 0), gate, qml.RY(0.3, 1))
 
 
@@ -70,7 +70,7 @@ def test_an_embedding_of_one_wire_is_native(batch_size):
     embedding = qml.AngleEmbedding(np.ones((batch_size, 1)), wires=[0])
     tape = qml.tape.QuantumScript([embedding], [qml.expval(qml.Z(0))])
     device = BatchedLightning(wires=1)
-    assert device.recognise(tape, False)
+    assert device.runs_natively(tape, differentiable=False)
     np.testing.assert_allclose(qml.execute([tape], device)[0], np.full(batch_size, np.cos(1)))
 
 

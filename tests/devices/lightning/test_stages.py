@@ -7,8 +7,9 @@ from batched_circuits import NATIVE, OBSERVABLES, assert_agrees, outputs_and_gra
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkd_pl.devices.lightning import BatchedLightning, layout, stages
-from qkd_pl.devices.lightning.stages import entries
+from qkd_pl.devices.lightning import BatchedLightning
+from qkd_pl.devices.lightning.schedule import Price, entries
+from qkd_pl.errors import DeviceConfigError
 
 N_WIRES = 5
 KINDS = [qml.RX, qml.RZ, qml.PhaseShift, qml.Hadamard, qml.CZ, qml.CNOT, qml.CY, qml.ISWAP]
@@ -22,14 +23,6 @@ gates = st.lists(
     min_size=1,
     max_size=12,
 )
-
-
-@pytest.fixture(autouse=True)
-def _always_wait(monkeypatch):
-    """Let every group of wires enter as late as possible, however little that saves."""
-    monkeypatch.setattr(layout, "_layouts", {})
-    for price in ("_GATES", "_SHARE_OF_GATES", "_UPDATES"):
-        monkeypatch.setattr(stages, price, 0.0)
 
 
 # In default.qubit, autograd casts the derivative of a PhaseShift to real numbers.
@@ -56,7 +49,9 @@ def test_circuits_in_stages_agree_with_default_qubit(chosen, batch_size):
         return [qml.Z(0), qml.X(1) @ qml.Z(3)]
 
     arguments = (circuit, observables, inputs, weights, range(N_WIRES))
-    ours = outputs_and_gradient(BatchedLightning(wires=N_WIRES), "adjoint", *arguments, device_vjp=True)
+    ours = outputs_and_gradient(
+        BatchedLightning(wires=N_WIRES, stages="always"), "adjoint", *arguments, device_vjp=True
+    )
     exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
     for here, there in zip(ours, exact, strict=True):
         np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
@@ -66,26 +61,47 @@ def test_circuits_in_stages_agree_with_default_qubit(chosen, batch_size):
 @pytest.mark.parametrize("circuit", NATIVE)
 def test_every_form_of_circuit_can_run_in_stages(circuit, observables):
     for batch_size in (1, 6):
-        assert_agrees(circuit, observables, batch_size, None, 0)
+        assert_agrees(circuit, observables, batch_size, None, 0, stages="always")
 
 
-def ring(n_qubits, n_layers, entangler):
-    operations = [qml.RZ(np.zeros(64), wire) for wire in range(n_qubits)]
-    for layer in range(n_layers + 1):
-        operations += [kind(0.1, wire) for wire in range(n_qubits) for kind in (qml.RX, qml.RY, qml.RZ)]
-        if layer < n_layers:
-            operations += [entangler([wire, (wire + 1) % n_qubits]) for wire in range(n_qubits)]
-    trainable = list(range(n_qubits, n_qubits + 3 * n_qubits * (n_layers + 1)))
-    return qml.tape.QuantumScript(operations, [qml.expval(qml.Z(wire)) for wire in (0, 1)], trainable_params=trainable)
+def ring(n_qubits, n_layers, diagonal):
+    """Wires of the gates of layers of rotations and rings of entanglers, and whether they are diagonal."""
+    gates = []
+    for _ in range(n_layers):
+        gates += [((wire,), False) for wire in range(n_qubits)]
+        gates += [((wire, (wire + 1) % n_qubits), diagonal) for wire in range(n_qubits)]
+    return gates + [((wire,), False) for wire in range(n_qubits)]
 
 
-@pytest.mark.parametrize(("entangler", "share"), [(qml.CZ, 0.5), (qml.CNOT, 0.7)])
-def test_most_gates_of_a_ring_act_on_few_wires(entangler, share):
-    found = layout.layout_of(ring(12, 3, entangler), True, False).stages
-    whole = sum(len(stage.kernels.names) * 2**stage.kernels.n_wires for stage in found)
-    assert len(found) == 1
-    found = layout.layout_of(ring(12, 3, entangler), True, True).stages
-    assert sum(len(stage.kernels.names) * 2**stage.kernels.n_wires for stage in found) < share * whole
+@pytest.mark.parametrize(("diagonal", "share"), [(True, 0.7), (False, 0.8)])
+def test_many_gates_of_a_ring_act_on_few_wires(diagonal, share):
+    gates = ring(15, 3, diagonal)
+    found = entries(gates, [(wire,) for wire in range(15)], 64, Price())
+    assert sum(len(entry.gates) * 2**entry.n_wires for entry in found) < share * len(gates) * 2**15
+
+
+def test_results_do_not_depend_on_when_wires_enter():
+    """A circuit that is large enough for wires to enter late by themselves."""
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.uniform(0, 6, (64, 12)), rng.uniform(0, 6, (3, 12, 3))
+
+    def circuit(inputs, weights, wires):
+        qml.AngleEmbedding(inputs, wires=wires)
+        qml.StronglyEntanglingLayers(weights, wires=wires, ranges=(1, 1, 1), imprimitive=qml.CZ)
+        qml.RX(weights[0, 0, 0], 0)
+
+    arguments = (circuit, lambda wires: [qml.Z(0), qml.X(1)], inputs, weights, range(12))
+    late, never = (
+        outputs_and_gradient(BatchedLightning(wires=12, stages=stages), "adjoint", *arguments, device_vjp=True)
+        for stages in ("auto", "never")
+    )
+    for here, there in zip(late, never, strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
+
+
+def test_other_words_for_stages_are_refused():
+    with pytest.raises(DeviceConfigError, match="stages='late': must be one of"):
+        BatchedLightning(wires=2, stages="late")
 
 
 @given(
@@ -93,7 +109,7 @@ def test_most_gates_of_a_ring_act_on_few_wires(entangler, share):
     st.sampled_from([[(0,), (1,), (2,), (3,), (4,)], [(0, 3), (1,), (2, 4)], [(0, 1, 2, 3, 4)]]),
 )
 def test_each_gate_acts_once_on_wires_that_are_there(acting, groups):
-    found = entries(acting, groups, 8)
+    found = entries(acting, groups, 8, Price(0.0, 0.0, 0.0))
     assert sorted(gate for entry in found for gate in entry.gates) == list(range(len(acting)))
     assert sorted(group for entry in found for group in entry.groups) == list(range(len(groups)))
     there: set[int] = set()

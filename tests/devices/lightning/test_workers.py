@@ -3,15 +3,17 @@
 import os
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import numpy as np
 import pennylane as qml
 import pytest
-from batched_circuits import logits, mixture, outputs_and_gradient, random_states, state_circuit
+from batched_circuits import logits, mixture, outputs_and_gradient, random_states, reuploading_circuit, state_circuit
 from joblib.externals.loky import reusable_executor
+from threadpoolctl import ThreadpoolController
 
-from qkd_pl.devices.lightning import BatchedLightning, batch, sweep
+from qkd_pl.devices.lightning import BatchedLightning
 from qkd_pl.errors import DeviceConfigError, WorkerLostError
 
 
@@ -22,25 +24,19 @@ def _stop_workers():
         reusable_executor._executor.shutdown(wait=True)
 
 
-@pytest.fixture
-def always_spread(monkeypatch):
-    monkeypatch.setattr(batch, "SPREAD_UPDATES", 0)
-
-
 @pytest.mark.parametrize("batch_size", [1, 2, 17])
 @pytest.mark.parametrize("observables", [logits, mixture])
-@pytest.mark.parametrize("kept_bytes", [0, batch.KEPT_BYTES])
-def test_results_do_not_depend_on_the_number_of_workers(
-    always_spread, monkeypatch, batch_size, observables, kept_bytes
-):
-    monkeypatch.setattr(batch, "KEPT_BYTES", kept_bytes)
-    monkeypatch.setattr(sweep, "sample_wires", lambda n_wires, batch_size, c_dtype: 1)
+@pytest.mark.parametrize("kept_bytes", [0, 2**30])
+@pytest.mark.parametrize("circuit", [state_circuit, reuploading_circuit])
+def test_results_do_not_depend_on_the_number_of_workers(batch_size, observables, kept_bytes, circuit):
     rng = np.random.default_rng(0)
     inputs, weights = random_states(rng, batch_size), rng.uniform(0, 6, (2, 3, 3))
-    arguments = (state_circuit, observables, inputs, weights, range(3))
+    arguments = (circuit, observables, inputs, weights, range(3))
     exact, *spread = [
-        outputs_and_gradient(BatchedLightning(wires=3, workers=workers), "adjoint", *arguments, device_vjp=True)
-        for workers in (1, 2)
+        outputs_and_gradient(device, "adjoint", *arguments, device_vjp=True)
+        for device in (
+            BatchedLightning(wires=3, workers=workers, spread_from=0, kept_bytes=kept_bytes) for workers in (1, 2)
+        )
     ]
     for results in spread:
         for here, there in zip(results, exact, strict=True):
@@ -71,8 +67,8 @@ def kill_workers(enough):
             os.kill(next(iter(reusable_executor._executor._processes)), signal.SIGKILL)
 
 
-def test_a_worker_that_dies_is_reported_and_replaced(always_spread):
-    circuit = large_circuit(BatchedLightning(wires=14, workers=2))
+def test_a_worker_that_dies_is_reported_and_replaced():
+    circuit = large_circuit(BatchedLightning(wires=14, workers=2, spread_from=0))
     expected = circuit()
     enough = threading.Event()
     thread = threading.Thread(target=kill_workers, args=[enough])
@@ -86,14 +82,13 @@ def test_a_worker_that_dies_is_reported_and_replaced(always_spread):
     np.testing.assert_allclose(circuit(), expected)
 
 
-def test_temporary_files_vanish(always_spread, tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    device = BatchedLightning(wires=3, workers=2)
-    inputs, weights = random_states(np.random.default_rng(0), 4), np.ones((1, 3, 3))
-    outputs_and_gradient(device, "adjoint", state_circuit, logits, inputs, weights, range(3), device_vjp=True)
-    assert list(tmp_path.glob("qkd_pl-*"))
-    del device
-    assert not list(tmp_path.glob("qkd_pl-*"))
+def test_blas_gets_its_threads_back():
+    """Also when several threads sweep at once, and the first to begin is not the last to end."""
+    controller = ThreadpoolController().select(user_api="blas")
+    device, tape = BatchedLightning(wires=3), qml.tape.QuantumScript([qml.RX(np.ones(9), 0)], [qml.expval(qml.Z(0))])
+    with controller.limit(limits=2), ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: device.execute((tape,)), range(200)))
+        assert {library.get_num_threads() for library in controller.lib_controllers} == {2}
 
 
 @pytest.mark.parametrize("workers", [0, -1, 1.5, None])

@@ -115,7 +115,7 @@ class GroupedTapes:
         """PennyLane's results, one for each tape.
 
         Args:
-            values: for each job, the arrays of :func:`qkd_pl.devices.ibm.service.primitives.values`.
+            values: for each job, the arrays of :func:`qkd_pl.devices.ibm.service.results.values`.
         """
         arrays: dict[_Group, list[np.ndarray]] = {group: [] for group in self._groups}
         for owners, parts in zip(self._owners, values, strict=True):

@@ -10,6 +10,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import PauliList
 from qiskit.transpiler import Target
 
+from qkd_pl.devices.ibm.compile.durations import REPETITION_DELAY, shot_seconds
 from qkd_pl.devices.ibm.compile.transpile import estimated_fidelity, two_qubit_gates
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import executor
@@ -19,7 +20,6 @@ SECONDS_PER_JOB = 2.0
 SECONDS_PER_EXECUTION = 0.00035
 _DEFAULT_NOISE_FACTORS = (1, 3, 5)
 _DEFAULT_PEC_OVERHEAD = 100
-_DEFAULT_REPETITION_DELAY = 0.00025  # seconds, part of SECONDS_PER_EXECUTION
 # Learning the noise of a layer of two-qubit gates: measurement bases, and the client's defaults.
 _LEARNING_BASES, _LEARNING_DEPTHS, _LEARNING_RANDOMIZATIONS, _LEARNING_SHOTS, _LEARNING_LAYERS = 9, 6, 32, 128, 4
 
@@ -32,8 +32,12 @@ class Cost:
         jobs: number of jobs.
         circuits: bound circuits: rows of parameters × measurement bases × noise factors of the mitigation.
         shots: executions in all, circuits × shots; 0 for exact simulation.
-        qpu_seconds: see :func:`qpu_seconds`, with what error mitigation executes to learn the noise; what the same jobs
-            take on hardware, also where they are simulated.
+        qpu_seconds: what the jobs take on hardware, also where they are simulated, with what error mitigation executes
+            to learn the noise: the larger of the next two.
+        quick_seconds: by IBM's quick formula, see :func:`qpu_seconds`.
+        timed_seconds: by the durations of the compiled circuits, reset, read-out and repetition delay included, see
+            :func:`qkd_pl.devices.ibm.compile.durations.shot_seconds`, and 2 s for each job; None where the backend does
+            not tell its durations.
         depth: of the deepest circuit.
         two_qubit_gates: of the circuit that has most.
         estimated_fidelity: of the worst circuit, see :func:`qkd_pl.devices.ibm.compile.transpile.estimated_fidelity`.
@@ -43,6 +47,8 @@ class Cost:
     circuits: int
     shots: int
     qpu_seconds: float
+    quick_seconds: float
+    timed_seconds: float | None
     depth: int
     two_qubit_gates: int
     estimated_fidelity: float
@@ -50,9 +56,17 @@ class Cost:
     def __str__(self) -> str:
         return (
             f"{self.jobs} job{'s' * (self.jobs != 1)}, {self.circuits:,} circuits, {self.shots:,} shots, "
-            f"about {self.qpu_seconds:,.0f} QPU seconds; depth {self.depth}, {self.two_qubit_gates} two-qubit gates, "
-            f"estimated fidelity {self.estimated_fidelity:.3f}"
+            f"about {self.qpu_seconds:,.0f} QPU seconds{self._source}; depth {self.depth}, "
+            f"{self.two_qubit_gates} two-qubit gates, estimated fidelity {self.estimated_fidelity:.3f}"
         )
+
+    @property
+    def _source(self) -> str:
+        if self.timed_seconds is None or not self.jobs:
+            return ""
+        if self.timed_seconds > self.quick_seconds:
+            return f" by the circuits' durations ({self.quick_seconds:,.0f} by IBM's quick formula)"
+        return f" by IBM's quick formula ({self.timed_seconds:,.0f} by the circuits' durations)"
 
 
 def qpu_seconds(executions: Sequence[int], repetition_delay: float | None = None) -> float:
@@ -60,9 +74,9 @@ def qpu_seconds(executions: Sequence[int], repetition_delay: float | None = None
 
     2 + 0.00035 × executions for each job: the quick estimate in IBM's guide "Estimate job run time", which assumes
     short circuits and no error mitigation beyond the executions counted here; longer for a repetition delay, in
-    seconds, above the default of 0.00025.
+    seconds, above the default of 0.00025, which is part of the 0.00035.
     """
-    further_delay = max(0.0, (repetition_delay or 0.0) - _DEFAULT_REPETITION_DELAY)
+    further_delay = max(0.0, (repetition_delay or 0.0) - REPETITION_DELAY)
     return sum(SECONDS_PER_JOB + (SECONDS_PER_EXECUTION + further_delay) * each for each in executions)
 
 
@@ -70,20 +84,41 @@ def price(payloads: Sequence[Payload], target: Target) -> Cost:
     """Cost of running ``payloads`` on a backend with this target, whose error rates give the estimated fidelity."""
     circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
     shots = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
-    seconds = [
-        qpu_seconds([_executions(payload, count)], payload.options.get("execution", {}).get("rep_delay"))
-        for payload, count in zip(payloads, circuits, strict=True)
-    ]
+    executions = [_executions(payload, count) for payload, count in zip(payloads, circuits, strict=True)]
+    quick = sum(
+        qpu_seconds([count], payload.options.get("execution", {}).get("rep_delay"))
+        for payload, count in zip(payloads, executions, strict=True)
+    )
+    timed = _timed_seconds(payloads, executions, target)
     distinct = {id(pub.circuit): pub for payload in payloads for pub in payload.pubs}.values()
     return Cost(
         jobs=len(payloads),
         circuits=sum(circuits),
         shots=sum(shots),
-        qpu_seconds=sum(seconds),
+        qpu_seconds=max(quick, timed or 0.0),
+        quick_seconds=quick,
+        timed_seconds=timed,
         depth=max((pub.circuit.depth() for pub in distinct), default=0),
         two_qubit_gates=max((two_qubit_gates(pub.circuit) for pub in distinct), default=0),
         estimated_fidelity=min((_fidelity(pub, target) for pub in distinct), default=1.0),
     )
+
+
+def _timed_seconds(payloads: Sequence[Payload], executions: Sequence[int], target: Target) -> float | None:
+    """By the durations of the circuits; what is executed to learn the noise counts as the average circuit."""
+    seconds = 0.0
+    for payload, count in zip(payloads, executions, strict=True):
+        known: dict[int, float | None] = {}
+        total = circuits = 0.0
+        for pub in payload.pubs:
+            if id(pub.circuit) not in known:
+                known[id(pub.circuit)] = shot_seconds(pub.circuit, target, _measured(pub), payload.options)
+            if (shot := known[id(pub.circuit)]) is None:
+                return None
+            bound = _bound_circuits(pub)
+            total, circuits = total + bound * shot, circuits + bound
+        seconds += SECONDS_PER_JOB + count * total / circuits
+    return seconds
 
 
 def repetitions(options: Mapping[str, Any]) -> int:
@@ -154,9 +189,13 @@ def _bound_circuits(pub: EstimatorPub | SamplerPub) -> int:
 
 
 def _fidelity(pub: EstimatorPub | SamplerPub, target: Target) -> float:
+    return estimated_fidelity(pub.circuit, target, _measured(pub))
+
+
+def _measured(pub: EstimatorPub | SamplerPub) -> set[int]:
+    """Physical qubits that an Estimator PUB reads out; a Sampler's circuit says so itself."""
     if isinstance(pub, SamplerPub):
-        return estimated_fidelity(pub.circuit, target)
+        return set()
     words = {word for observable in pub.observables.ravel().tolist() for word in observable}
     # Qiskit writes qubit 0 last.
-    measured = {index for word in words for index, letter in enumerate(reversed(word)) if letter != "I"}
-    return estimated_fidelity(pub.circuit, target, measured)
+    return {index for word in words for index, letter in enumerate(reversed(word)) if letter != "I"}

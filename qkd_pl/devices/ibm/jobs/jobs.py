@@ -1,39 +1,23 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+import warnings
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
+from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
-from qkd_pl.devices.ibm.jobs import submission
-from qkd_pl.devices.ibm.jobs.ledger import Ledger, Part, Receipt
-from qkd_pl.devices.ibm.payload import Payload
-from qkd_pl.devices.ibm.service import polling, primitives
-from qkd_pl.devices.ibm.service.backends import open_backend
+from qkd_pl.devices.ibm.compile.reference import Reference
+from qkd_pl.devices.ibm.jobs.calibrated import calibration_of, wanted_outputs
+from qkd_pl.devices.ibm.jobs.ledger import Damaged, Ledger, Receipt
+from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
-from qkd_pl.devices.ibm.service.job_status import Stage, Status, combine
-from qkd_pl.devices.ibm.service.remote import Remote, open_remote
-from qkd_pl.errors import (
-    BackendError,
-    InvalidInputError,
-    JobCancelledError,
-    JobError,
-    JobFailedError,
-    JobResultError,
-    JobTimeoutError,
-    QKDError,
-)
-
-_UNSENT, _ON_ITS_WAY = "cancelled before it was sent", "cancelled while it was on its way to the service"
-_ENDLESS_SECONDS = 1e6
-_LOOK_SECONDS = 10.0
-_LATE_ARRIVAL = timedelta(days=1)
+from qkd_pl.devices.ibm.service.job_status import Status
+from qkd_pl.devices.ibm.service.remote import Remote
+from qkd_pl.errors import InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
 
 
 @dataclass(frozen=True)
@@ -49,6 +33,7 @@ class Job:
 
     id: str
     ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)
+    _connection: MutableMapping[str, Remote] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def receipt(self) -> Receipt:
@@ -68,16 +53,10 @@ class Job:
                 or doubled, and sending again is safe.
             JobError: another process is sending it just now.
         """
-        deadline = Deadline(timeout)
-        if not self._is_remote:
-            return
-        with self._working(deadline):
-            unsent = [part for part in self.receipt.parts if part.stage in (Stage.PREPARED, Stage.SENDING)]
-            if not unsent:
-                return
-            with self._naming_itself(), self._remote.batch(len(unsent), deadline) as batch:
-                for part in unsent:
-                    submission.send(part, self.ledger, self._remote, deadline, batch)
+        work = self._work(timeout)
+        if work.is_remote:
+            with self._naming_itself(), _unanswered():
+                work.send()
 
     def status(self, timeout: float = CALL_SECONDS) -> Status:
         """What has become of the job; asks the service unless the ledger knows the end of it.
@@ -88,12 +67,10 @@ class Job:
         Raises:
             ServiceError, CredentialsError: the service could not be asked within ``timeout`` seconds.
         """
-        deadline = Deadline(timeout)
-        status = combine([self._part_status(part, deadline) for part in self._current_parts(deadline)])
-        self._cancel_late_arrivals(deadline)
-        return status
+        with _unanswered():
+            return self._work(timeout).status()
 
-    def result(self, timeout: float | None = None) -> np.ndarray:
+    def result(self, timeout: float | None = None, calibrated: bool = True) -> np.ndarray:
         """Logits, float64 (n, K); waits until there are some.
 
         They are checked and stored, so that a second call needs no network.
@@ -101,6 +78,8 @@ class Job:
         Args:
             timeout: seconds; ``None`` waits as long as the service says that the job is under way. A simulator runs
                 here and now, and is not interrupted.
+            calibrated: whether to correct them where the job was planned with a calibration, or its model has one that
+                is valid here; with a warning where it is not. False for the raw expectation values.
 
         Raises:
             JobTimeoutError: the time is over; the job goes on and the call may be repeated.
@@ -108,22 +87,34 @@ class Job:
             JobError: the job was never sent, or by a QNode rather than :func:`submit`.
             ServiceError, CredentialsError, JobResultError: the service could not be asked, or sends damaged results.
         """
-        recombination = Recombination.from_arrays(self.ledger.arrays(self.id))
+        work = self._work(timeout)
+        arrays = work.ledger.arrays(self.id)
+        return wanted_outputs(self.receipt, arrays, self._outputs(work, arrays), calibrated)
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The calibration that :meth:`result` corrects by, None if there is none; waits for the result.
+
+        Raises:
+            CalibrationError: the inputs planned for it allow no correction.
+            Exception: as :meth:`result`.
+        """
+        work = self._work(None)
+        arrays = work.ledger.arrays(self.id)
+        reference = Reference.from_arrays(arrays)
+        outputs = self._outputs(work, arrays) if reference else np.empty(0)
+        return calibration_of(self.receipt, reference, outputs)
+
+    def _outputs(self, work: Work, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+        """The raw outputs of all samples."""
+        recombination = Recombination.from_arrays(arrays)
         if recombination is None:
             raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
-        return recombination.apply([array for arrays in self.values(timeout) for array in arrays])
+        return recombination.apply([array for part in _values(work) for array in part])
 
     def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
-        """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`primitives.values`)."""
-        deadline = Deadline(timeout)
-        if not self._is_remote:
-            self._run(deadline)
-        else:
-            self._fetch(deadline)
-        parts = self.receipt.parts
-        for part in parts:
-            self._refuse_ended(part)
-        return [self.ledger.result(part) or [] for part in parts]
+        """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`results.values`)."""
+        return _values(self._work(timeout))
 
     def cancel(self, timeout: float = CALL_SECONDS) -> Status:
         """Cancel what has not ended, and return the status after that.
@@ -133,148 +124,16 @@ class Job:
                 it did not refuse is cancelled.
             JobError: another process is still sending it.
         """
-        deadline = Deadline(timeout)
-        # Whoever is sending the job finishes first; what runs on a simulator is cancelled under its hands.
-        with self._working(deadline) if self._is_remote else nullcontext():
-            self._adopt_sent(deadline)
-            for part in self.receipt.parts:
-                if part.stage is not Stage.SUBMITTED:
-                    on_its_way = part.stage is Stage.SENDING
-                    self.ledger.advance(part, Stage.CANCELLED, message=_ON_ITS_WAY if on_its_way else _UNSENT)
-        problems = []
-        for part in self.receipt.parts:
-            if part.stage is Stage.SUBMITTED:
-                try:
-                    self._poll(lambda part=part: self._cancel_part(part, deadline), deadline)  # type: ignore[misc]
-                except (BackendError, JobTimeoutError) as error:
-                    problems.append(error)
-        if problems:
-            raise problems[0]
-        return self.status(timeout)
+        work = self._work(timeout)
+        with _unanswered():
+            # Whoever is sending the job finishes first; what runs on a simulator is cancelled under its hands.
+            with work.exclusive() if work.is_remote else nullcontext():
+                work.cancel_unsent()
+            work.cancel_sent()
+            return work.status()
 
-    @property
-    def _is_remote(self) -> bool:
-        return bool(self.receipt.target["remote"])
-
-    @cached_property
-    def _remote(self) -> Remote:
-        return open_remote(self.receipt.target)
-
-    def _current_parts(self, deadline: Deadline) -> tuple[Part, ...]:
-        """The parts, after asking the service about those that may have been sent without our knowing it."""
-        if self._is_remote and any(part.stage is Stage.SENDING for part in self.receipt.parts):
-            with self._working(deadline):
-                self._adopt_sent(deadline)
-        return self.receipt.parts
-
-    def _adopt_sent(self, deadline: Deadline) -> None:
-        for part in self.receipt.parts:
-            if part.stage is Stage.SENDING:
-                submission.adopt(part, self.ledger, self._remote, deadline)
-
-    def _part_status(self, part: Part, deadline: Deadline) -> Status:
-        if part.stage is Stage.SUBMITTED:
-            return self._poll(lambda: self._ask(part, deadline), deadline)
-        if part.stage.final:
-            return Status(part.stage.value)
-        return Status.UNSENT if self._is_remote else Status.QUEUED
-
-    def _ask(self, part: Part, deadline: Deadline) -> Status:
-        """Status from the service; an end without a result is recorded."""
-        status, reason = self._remote.status(str(part.service_id), deadline)
-        if status not in (Status.FAILED, Status.CANCELLED):
-            return status
-        # A request that was repeated may have left another job, which did not end like this.
-        with self._working(deadline):
-            submission.adopt(self.receipt.parts[part.index], self.ledger, self._remote, deadline)
-        current = self.receipt.parts[part.index]
-        if current.service_id != part.service_id:
-            return self._ask(current, deadline)
-        self.ledger.advance(part, Stage(status.value), message=reason)
-        return status
-
-    def _cancel_part(self, part: Part, deadline: Deadline) -> bool:
-        self._remote.cancel(str(part.service_id), deadline)
-        for other in self._remote.find(part.tag, deadline):
-            if other != part.service_id:
-                self._remote.cancel(other, deadline)
-        return True
-
-    def _cancel_late_arrivals(self, deadline: Deadline) -> None:
-        """A request that was on its way when its part was cancelled may have become a job since."""
-        receipt = self.receipt
-        if datetime.now(UTC) - datetime.fromisoformat(receipt.created) > _LATE_ARRIVAL:
-            return
-        soon = Deadline(deadline.cap(_LOOK_SECONDS))
-        for part in receipt.parts:
-            if part.stage is Stage.CANCELLED and part.message == _ON_ITS_WAY:
-                with suppress(BackendError):
-                    for service_id in self._remote.find(part.tag, soon):
-                        self._remote.cancel(service_id, soon)
-
-    def _fetch(self, deadline: Deadline) -> None:
-        """Store the results of all parts; where one has failed, those that there are by now: they are paid for."""
-        parts = self._current_parts(deadline)
-        if any(part.stage in (Stage.PREPARED, Stage.SENDING) for part in parts):
-            raise JobError(f"job {self.id} was never sent; Job.send() sends it, or `qkd-pl send {self.id}`")
-        has_failed = any(part.stage in (Stage.FAILED, Stage.CANCELLED) for part in parts)
-        for part in parts:
-            if part.stage is not Stage.SUBMITTED:
-                continue
-            self._settle(part, deadline)
-            try:
-                self._fetch_part(part.index, deadline, Deadline(0.0) if has_failed else deadline)
-            except (JobFailedError, JobCancelledError):
-                has_failed = True
-            except (BackendError, JobResultError, JobTimeoutError):
-                if not has_failed:
-                    raise
-
-    def _settle(self, part: Part, deadline: Deadline) -> None:
-        """Cancel doubles, unless another process is at it just now."""
-        with suppress(JobError), self.ledger.exclusive(self.id, deadline.cap(_LOOK_SECONDS)):
-            submission.settle(self.receipt.parts[part.index], self.ledger, self._remote, deadline)
-
-    def _fetch_part(self, index: int, deadline: Deadline, patience: Deadline) -> None:
-        payload = Payload.decode(self.ledger.payload(self.receipt.parts[index]))
-
-        def read() -> list[np.ndarray] | None:
-            status = self._ask(self.receipt.parts[index], deadline)
-            part = self.receipt.parts[index]
-            self._refuse_ended(part)
-            if status is not Status.DONE:
-                return None
-            return self._remote.values(str(part.service_id), payload, deadline)
-
-        values = self._poll(read, patience)
-        self.ledger.store(self.receipt.parts[index], values)
-
-    def _run(self, deadline: Deadline) -> None:
-        """Run the job on its simulator, here, unless it has been."""
-        # Another process that runs it may take as long as this one may wait.
-        with self.ledger.exclusive(self.id, deadline.cap(_ENDLESS_SECONDS)):
-            target = self.receipt.target
-            for part in self.receipt.parts:
-                self._refuse_ended(part)
-                if part.stage is not Stage.DONE:
-                    payload = Payload.decode(self.ledger.payload(part))
-                    backend = open_backend(target["backend"], payload.pubs[0].circuit.num_qubits)
-                    finished = primitives.send(payload, backend).result()
-                    self.ledger.store(part, primitives.values(finished, payload))
-
-    def _refuse_ended(self, part: Part) -> None:
-        if part.stage is Stage.FAILED:
-            raise JobFailedError(f"job {self.id} ({part.service_id}) failed: {part.message}")
-        if part.stage is Stage.CANCELLED:
-            raise JobCancelledError(f"job {self.id} ({part.service_id or 'never sent'}) was cancelled")
-
-    def _poll(self, read: Callable[[], Any], deadline: Deadline) -> Any:
-        return polling.poll(read, deadline, f"job {self.id}")
-
-    @contextmanager
-    def _working(self, deadline: Deadline) -> Iterator[None]:
-        with self.ledger.exclusive(self.id, deadline.cap(CALL_SECONDS)):
-            yield
+    def _work(self, timeout: float | None) -> Work:
+        return Work(self.id, self.ledger, Deadline(timeout), self._connection)
 
     @contextmanager
     def _naming_itself(self) -> Iterator[None]:
@@ -284,6 +143,23 @@ class Job:
         except QKDError as error:
             error.add_note(f"The receipt is kept: attach({self.id!r}).send() sends the job if the service lacks it.")
             raise
+
+
+def _values(work: Work) -> list[list[np.ndarray]]:
+    if work.is_remote:
+        work.fetch()
+    else:
+        work.run()
+    return work.values()
+
+
+@contextmanager
+def _unanswered() -> Iterator[None]:
+    """Where the time for asking is over, the service has not answered."""
+    try:
+        yield
+    except JobTimeoutError as error:
+        raise ServiceError(str(error)) from None
 
 
 def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECONDS) -> Job:
@@ -313,11 +189,16 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         (4, 2)
     """
     plan.check_limit()
-    ledger = ledger or Ledger()
-    payloads = [payload.encode() for payload in plan.payloads]
-    job = Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays()).id, ledger)
+    Deadline(timeout)  # one that makes no sense is refused before there is a receipt
+    job = record(plan, ledger or Ledger())
     job.send(timeout)
     return job
+
+
+def record(plan: Plan, ledger: Ledger, fingerprint: str | None = None) -> Job:
+    """Write the plan's receipt; sends nothing."""
+    payloads = [payload.encode() for payload in plan.payloads]
+    return Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays(), fingerprint).id, ledger)
 
 
 def attach(job: str, ledger: Ledger | None = None) -> Job:
@@ -351,6 +232,12 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
 
 
 def jobs(ledger: Ledger | None = None) -> list[Job]:
-    """All jobs in the ledger, newest first; asks no service."""
+    """All jobs in the ledger, newest first; asks no service, and leaves damaged receipts out with a warning."""
     ledger = ledger or Ledger()
-    return [Job(receipt.id, ledger) for receipt in ledger.receipts()]
+    found = []
+    for receipt in ledger.receipts():
+        if isinstance(receipt, Damaged):
+            warnings.warn(f"left out: {receipt.reason}", stacklevel=2)
+        else:
+            found.append(Job(receipt.id, ledger))
+    return found

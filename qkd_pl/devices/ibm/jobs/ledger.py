@@ -1,85 +1,73 @@
 """Receipts of jobs in a local SQLite database: written before anything is sent, safe under kills and many processes.
 
-The database lies in the user's data directory, or where ``$QKD_PL_LEDGER`` says. It holds no credentials: a receipt
-names the environment variable or account that has them.
+The database lies in the user's data directory, or where ``$QKD_PL_LEDGER`` says, and nobody else can read it: circuits,
+inputs and labels are in it. It holds no credentials: a receipt names the environment variable or account that has them.
 """
 
 import io
 import json
 import os
+import re
 import secrets
 import sqlite3
-import time
-import warnings
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import platformdirs
 
+from qkd_pl.bounded import read_npz
+from qkd_pl.devices.ibm.jobs import locks
+from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, read_receipt
+from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
-from qkd_pl.errors import FileFormatError, JobError, UnknownJobError
+from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
 
-_VERSION = 1
+__all__ = ["Damaged", "Ledger", "Part", "Receipt"]
+
+#: Bytes of one job's arrays, results included, and of one encoded payload.
+MOST_ARRAYS, MOST_PAYLOAD = 1 << 28, 1 << 28
+_VERSION = 2
 _BUSY_SECONDS = 30.0
+_LEAST_SECONDS = 0.5  # others hold it for milliseconds; a deadline that is over does not make that a failure
 _SCHEMA = """
 CREATE TABLE jobs (
-    id TEXT PRIMARY KEY, created TEXT NOT NULL, target TEXT NOT NULL, cost TEXT NOT NULL, arrays BLOB NOT NULL
+    id TEXT PRIMARY KEY, created TEXT NOT NULL, target TEXT NOT NULL, cost TEXT NOT NULL, arrays BLOB NOT NULL,
+    fingerprint TEXT, is_read INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE parts (
     job TEXT NOT NULL REFERENCES jobs(id), part INTEGER NOT NULL, tag TEXT NOT NULL UNIQUE, payload TEXT NOT NULL,
     stage TEXT NOT NULL, service_id TEXT, message TEXT, updated TEXT NOT NULL, result BLOB, PRIMARY KEY (job, part)
 ) STRICT;
 """
+_FROM_VERSION_1 = (
+    "ALTER TABLE jobs ADD COLUMN fingerprint TEXT",
+    "ALTER TABLE jobs ADD COLUMN is_read INTEGER NOT NULL DEFAULT 0",
+)
 _FINAL = tuple(stage.value for stage in Stage if stage.final)
-
-
-@dataclass(frozen=True)
-class Part:
-    """One service job of a receipt.
-
-    Attributes:
-        tag: unique; the service finds the job by it, whatever happened to the answer.
-        service_id: the service's own id, once known.
-        message: why it failed.
-    """
-
-    job: str
-    index: int
-    tag: str
-    stage: Stage
-    service_id: str | None
-    message: str | None
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """Everything about a job but its payloads and arrays.
-
-    Attributes:
-        created: ISO 8601, UTC.
-        target: JSON-able; the device's entry and the backend it was resolved to.
-        cost: JSON-able; what the plan said.
-    """
-
-    id: str
-    created: str
-    target: dict[str, Any]
-    cost: dict[str, Any]
-    parts: tuple[Part, ...]
+_ID = re.compile(r"[0-9a-f]{16}")
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Ledger:
-    """The ledger at ``path``; every method is one transaction on a connection of its own."""
+    """The ledger at ``path``; every method is one transaction on a connection of its own.
+
+    All raise :class:`FileFormatError` if the file is no ledger or damaged, and :class:`LedgerBusyError` if another
+    process holds it for longer than 30 seconds, or than the deadline of :meth:`until`.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = Path(path or os.environ.get("QKD_PL_LEDGER") or _default_path())
+        self._deadline = Deadline(None)
+
+    def until(self, deadline: Deadline) -> "Ledger":
+        """The same ledger, which waits for others no longer than until then."""
+        limited = Ledger(self.path)
+        limited._deadline = deadline
+        return limited
 
     def add(
         self,
@@ -87,16 +75,22 @@ class Ledger:
         target: Mapping[str, Any],
         cost: Mapping[str, Any],
         arrays: Mapping[str, np.ndarray],
+        fingerprint: str | None = None,
     ) -> Receipt:
-        """Write the receipt of a new job with one part for each encoded payload."""
+        """Write the receipt of a new job with one part for each encoded payload.
+
+        Args:
+            fingerprint: by which :meth:`unread` finds the job.
+        """
         job, now = secrets.token_hex(8), _now()
-        head = (job, now, json.dumps(target), json.dumps(cost), _pack(arrays))
+        head = (job, now, json.dumps(target), json.dumps(cost), _pack(arrays), fingerprint)
         parts = [
             (job, index, f"qkd-pl-{job}-{index}", payload, Stage.PREPARED.value, now)
             for index, payload in enumerate(payloads)
         ]
         with self._transaction() as database:
-            database.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?)", head)
+            locks.sweep(self._locks)
+            database.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, 0)", head)
             database.executemany(
                 "INSERT INTO parts (job, part, tag, payload, stage, updated) VALUES (?, ?, ?, ?, ?, ?)", parts
             )
@@ -108,37 +102,52 @@ class Ledger:
         Raises:
             UnknownJobError: there is none of this id.
         """
-        found = self._read("WHERE id = ?", job)
-        if not found:
-            raise UnknownJobError(f"no job {job!r} in the ledger {self.path}")
-        return self._receipt(*found[0])
+        with self._transaction() as database:
+            found = _rows(database, "id", job) if _ID.fullmatch(job) else None
+        if found is None:
+            raise UnknownJobError(f"no job {job!r:.100} in the ledger {self.path}")
+        return self._receipt(*found)
 
-    def receipts(self) -> list[Receipt]:
-        """All receipts, newest first; one that is damaged is left out, with a warning."""
-        readable = []
-        for row in self._read(""):
-            try:
-                readable.append(self._receipt(*row))
-            except FileFormatError as error:
-                warnings.warn(str(error), stacklevel=2)
-        return readable
+    def receipts(self) -> list[Receipt | Damaged]:
+        """All receipts, newest first; in place of one that cannot be read, its id and the reason."""
+        with self._transaction() as database:
+            numbers = database.execute("SELECT rowid FROM jobs ORDER BY created DESC, rowid DESC").fetchall()
+            found = [self._rows_or_reason(database, number) for (number,) in numbers]
+        return [self._readable(each) for each in found]
+
+    def unread(self, fingerprint: str) -> list[str]:
+        """Ids of the jobs with this fingerprint whose values nobody has read, oldest first."""
+        query = "SELECT id FROM jobs WHERE fingerprint = ? AND is_read = 0 ORDER BY created, rowid"
+        with self._transaction() as database:
+            return [job.decode(errors="replace") for (job,) in database.execute(query, (fingerprint,)).fetchall()]
+
+    def mark_read(self, job: str) -> None:
+        """Record that somebody has the values of a job."""
+        with self._transaction() as database:
+            database.execute("UPDATE jobs SET is_read = 1 WHERE id = ?", (job,))
 
     def payload(self, part: Part) -> str:
         """The encoded payload of a part."""
-        return str(self._column("SELECT payload FROM parts WHERE job = ? AND part = ?", part.job, part.index))
+        stored = self._column("payload FROM parts WHERE job = ? AND part = ?", part.job, part.index)
+        if len(stored) > MOST_PAYLOAD:
+            raise FileFormatError(f"{self.path}: the payload of job {part.job} has {len(stored):,} bytes")
+        try:
+            return str(stored.decode())
+        except UnicodeDecodeError:
+            raise FileFormatError(f"{self.path}: the payload of job {part.job} is damaged (not UTF-8)") from None
 
     def arrays(self, job: str) -> dict[str, np.ndarray]:
         """The arrays that were stored with the receipt."""
-        return self._unpack(job, self._column("SELECT arrays FROM jobs WHERE id = ?", job))
+        return self._unpack(job, self._column("arrays FROM jobs WHERE id = ?", job))
 
     def result(self, part: Part) -> list[np.ndarray] | None:
         """The stored values of a part, one array for each PUB; ``None`` while there are none."""
-        stored = self._column("SELECT result FROM parts WHERE job = ? AND part = ?", part.job, part.index)
+        stored = self._column("result FROM parts WHERE job = ? AND part = ?", part.job, part.index)
         return None if stored is None else [array for _, array in sorted(self._unpack(part.job, stored).items())]
 
     def advance(self, part: Part, stage: Stage, service_id: str | None = None, message: str | None = None) -> None:
         """Record that a part has reached ``stage``; one that has ended stays as it is."""
-        change = (stage.value, service_id, message, _now(), part.job, part.index, *_FINAL)
+        change = (stage.value, service_id, message and message[:10_000], _now(), part.job, part.index, *_FINAL)
         with self._transaction() as database:
             database.execute(
                 "UPDATE parts SET stage = ?, service_id = coalesce(?, service_id), message = ?, updated = ?"
@@ -161,56 +170,79 @@ class Ledger:
     def exclusive(self, job: str, seconds: float) -> Iterator[None]:
         """Be the only process, and thread, that sends or runs ``job``.
 
-        The lock is a transaction on an empty database, because the system releases it however the process ends.
-
         Raises:
             JobError: another one still holds it after ``seconds``.
             FileFormatError: there cannot be a lock beside the ledger.
         """
-        path, end = self.path.with_name(self.path.name + "-locks") / job, time.monotonic() + seconds
-        # SQLite waits without listening to Ctrl-C, hence a second at a time.
-        with closing(_opened(path, min(seconds, 1.0))) as lock:
-            while not _locked(lock, path):
-                if time.monotonic() >= end:
-                    raise JobError(f"job {job}: another process is working on it; try again later")
+        with self.held(job, seconds) as lock:
+            if lock is None:
+                raise JobError(f"job {job}: another process is working on it; try again later")
             yield
 
-    def _read(self, where: str, *values: str) -> list[tuple[tuple, list[tuple]]]:
-        """Rows of jobs, each with those of its parts."""
-        with self._transaction() as database:
-            heads = database.execute(
-                f"SELECT id, created, target, cost FROM jobs {where} ORDER BY created DESC, rowid DESC", values
-            ).fetchall()
-            query = "SELECT job, part, tag, stage, service_id, message FROM parts WHERE job = ? ORDER BY part"
-            return [(head, database.execute(query, head[:1]).fetchall()) for head in heads]
+    @contextmanager
+    def held(self, name: str, seconds: float) -> Iterator[locks.Lock | None]:
+        """The lock of this name, or ``None`` if another process or thread still holds it after ``seconds``."""
+        lock = self.acquire(name, seconds)
+        try:
+            yield lock
+        finally:
+            if lock is not None:
+                lock.release()
+
+    def acquire(self, name: str, seconds: float = 0.0) -> locks.Lock | None:
+        """As :meth:`held`, until it is released or this process ends."""
+        return locks.acquire(self._locks / name, Deadline(self._deadline.cap(seconds)), self._transaction)
+
+    @property
+    def _locks(self) -> Path:
+        return self.path.with_name(self.path.name + "-locks")
+
+    def _rows_or_reason(self, database: sqlite3.Connection, number: int) -> Any:
+        try:
+            return _rows(database, "rowid", number)
+        except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+                raise
+            return Damaged(f"row {number}", f"{self.path}: row {number} cannot be read ({error})")
+
+    def _readable(self, found: Any) -> Receipt | Damaged:
+        if isinstance(found, Damaged):
+            return found
+        try:
+            return self._receipt(*found)
+        except FileFormatError as error:
+            return Damaged(_printable(found[0][0]), str(error))
 
     def _receipt(self, head: tuple, parts: Sequence[tuple]) -> Receipt:
-        job, created, target, cost = head
         try:
-            read = tuple(Part(job, index, tag, Stage(stage), *rest) for job, index, tag, stage, *rest in parts)
-            return Receipt(job, created, json.loads(target), json.loads(cost), read)
-        except ValueError as error:
-            raise FileFormatError(f"{self.path}: the receipt of job {job} is damaged ({error})") from error
+            return read_receipt(head, parts)
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"{self.path}: the receipt of job {_printable(head[0])} is damaged ({error})"
+            ) from None
 
-    def _unpack(self, job: str, stored: bytes) -> dict[str, np.ndarray]:
+    def _unpack(self, job: str, stored: Any) -> dict[str, np.ndarray]:
         try:
-            with np.load(io.BytesIO(stored), allow_pickle=False) as loaded:
-                return dict(loaded)
-        except (BadZipFile, zlib.error, ValueError, TypeError, KeyError, EOFError, OSError, RuntimeError) as error:
-            raise FileFormatError(f"{self.path}: the arrays of job {job} are damaged ({error})") from error
+            return read_npz(stored, MOST_ARRAYS, "arrays")
+        except FileFormatError as error:
+            raise FileFormatError(f"{self.path}: the arrays of job {job} are damaged ({error})") from None
 
     def _column(self, query: str, *values: Any) -> Any:
         with self._transaction() as database:
-            found = database.execute(query, values).fetchone()
+            found = database.execute(f"SELECT {query}", values).fetchone()
         if found is None:
-            raise UnknownJobError(f"no job {values[0]!r} in the ledger {self.path}")
+            raise UnknownJobError(f"no job {values[0]!r:.100} in the ledger {self.path}")
         return found[0]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        seconds = max(_LEAST_SECONDS, self._deadline.cap(_BUSY_SECONDS))
         try:
-            with closing(_opened(self.path, _BUSY_SECONDS)) as database:
-                database.execute("PRAGMA journal_mode = WAL")
+            with closing(locks.opened(self.path, seconds)) as database:
+                # Texts are decoded one by one, so that a damaged one hides no other.
+                database.text_factory = bytes
+                # No write-ahead log: it needs shared memory, which a home on a network file system does not have.
+                database.execute("PRAGMA journal_mode = DELETE")
                 # A receipt has to outlive a power cut, too.
                 database.execute("PRAGMA synchronous = FULL")
                 with database:
@@ -218,36 +250,37 @@ class Ledger:
                     self._prepare(database)
                     yield database
         except sqlite3.DatabaseError as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+                raise LedgerBusyError(
+                    f"{self.path}: another process has held the ledger for {seconds:.3g} seconds; try again later"
+                ) from error
             raise FileFormatError(f"{self.path}: the ledger cannot be used ({error})") from error
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {_VERSION}")
-        elif version != _VERSION:
-            raise FileFormatError(f"{self.path}: a ledger of version {version}; this package reads {_VERSION}")
+        if version not in (0, 1, _VERSION):
+            raise FileFormatError(f"{self.path}: a ledger of version {version}; this package reads up to {_VERSION}")
+        if version == _VERSION:
+            return
+        if version == 1:  # of qkd_pl 0.1; it holds jobs that were paid for
+            locks.copy_private(self.path, self.path.with_name(self.path.name + ".version-1"))
+        for statement in _FROM_VERSION_1 if version == 1 else _SCHEMA.split(";"):
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {_VERSION}")
 
 
-def _opened(path: Path, seconds: float) -> sqlite3.Connection:
-    """The database in a file, which is made if it is missing; it waits for others for so long."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return sqlite3.connect(path, timeout=seconds, isolation_level=None)
-    except (OSError, sqlite3.OperationalError) as error:
-        raise FileFormatError(f"{path}: the ledger cannot be kept there ({error}); see $QKD_PL_LEDGER") from error
+def _rows(database: sqlite3.Connection, key: str, value: Any) -> tuple[tuple, list[tuple]] | None:
+    """The row of a job and those of its parts."""
+    head = database.execute(f"SELECT id, created, target, cost FROM jobs WHERE {key} = ?", (value,)).fetchone()
+    query = (
+        "SELECT job, part, tag, stage, service_id, message FROM parts"
+        f" WHERE job = (SELECT id FROM jobs WHERE {key} = ?) ORDER BY part"
+    )
+    return None if head is None else (head, database.execute(query, (value,)).fetchall())
 
 
-def _locked(lock: sqlite3.Connection, path: Path) -> bool:
-    """Whether the lock is ours now."""
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
-            return False
-        raise FileFormatError(f"{path}: the lock of the job cannot be used ({error})") from error
-    return True
+def _printable(value: Any) -> str:
+    return re.sub(r"[^ -~]", "?", value.decode(errors="replace") if isinstance(value, bytes) else str(value))[:100]
 
 
 def _default_path() -> Path:

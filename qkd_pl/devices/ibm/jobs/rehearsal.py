@@ -35,7 +35,7 @@ def rehearse(plan: Plan, timeout: float = CALL_SECONDS) -> float:
     if not runtime.can_rehearse():
         raise InvalidInputError("a rehearsal needs qiskit-ibm-runtime 0.50 or later: see docs/ibm-clients.md")
     deadline = Deadline(timeout)
-    remote = open_remote(plan.target)
+    remote = polling.poll(lambda: open_remote(plan.target, deadline), deadline, "rehearsal")
     return sum(_estimate(payload, remote, deadline) for payload in plan.payloads)
 
 
@@ -44,7 +44,7 @@ def _estimate(payload: Payload, remote: Remote, deadline: Deadline) -> float:
     service_id = remote.send(payload, [tag], deadline, rehearsal=True)
 
     def read() -> float | None:
-        answer = remote.job(service_id, deadline)
+        answer = remote.job(service_id, tag, deadline)
         status, reason = status_of(answer)
         if status in (Status.FAILED, Status.CANCELLED):
             raise JobFailedError(f"IBM's rehearsal {service_id} ended as {status}: {reason or 'no reason given'}")

@@ -18,6 +18,7 @@ from qkd_pl.devices.ibm.service.remote import Remote
 from qkd_pl.errors import BackendError, JobTimeoutError, ServiceError
 
 ATTEMPTS = 3
+NOT_FOUND = 404
 _PREFERENCE = (Status.DONE, Status.RUNNING, Status.QUEUED, Status.FAILED, Status.CANCELLED)
 
 
@@ -52,32 +53,32 @@ def send(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline, batch: 
 def adopt(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> bool:
     """Ask the service for jobs with the part's tag; keep one, cancel any others; False if there are none.
 
-    The one that has come furthest is kept, of equals the oldest. A job that the ledger knows counts, listed or not. The
-    caller holds :meth:`Ledger.exclusive`, so that no other process keeps another one, and ``part`` is as the ledger has
-    it.
+    The one that has come furthest is kept, of equals the oldest. A job that the ledger knows counts, listed or not;
+    none counts that is gone, or that does not say itself that it carries the tag. The caller holds
+    :meth:`Ledger.exclusive`, so that no other process keeps another one, and ``part`` is as the ledger has it.
     """
     what = "looking for the job by its tag"
     found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, what)
-    candidates = list(dict.fromkeys([*found, *([part.service_id] if part.service_id else [])]))
-    if len(candidates) > 1:
-        candidates = _best_first(candidates, remote, deadline)
-    if candidates and candidates[0] != part.service_id:
-        ledger.advance(part, Stage.SUBMITTED, candidates[0])
-    return bool(candidates)
-
-
-def _best_first(candidates: list[str], remote: Remote, deadline: Deadline) -> list[str]:
-    """Sorted by how far they have come; all but the first are cancelled, unless they have ended."""
-
-    def status(service_id: str) -> Status:
-        return polling.poll(lambda: remote.status(service_id, deadline)[0], deadline, f"status of {service_id}")
-
-    statuses = {candidate: status(candidate) for candidate in candidates}
-    best_first = sorted(candidates, key=lambda candidate: _PREFERENCE.index(statuses[candidate]))
+    candidates = dict.fromkeys([*found, *([part.service_id] if part.service_id else [])])
+    asked = {each: _status(each, part.tag, remote, deadline) for each in candidates}
+    statuses = {each: status for each, status in asked.items() if status is not None}
+    best_first = sorted(statuses, key=lambda each: _PREFERENCE.index(statuses[each]))
     for other in best_first[1:]:
         if statuses[other] in (Status.RUNNING, Status.QUEUED):
-            remote.cancel(other, deadline)
-    return best_first
+            remote.cancel(other, part.tag, deadline)
+    if best_first and best_first[0] != part.service_id:
+        ledger.advance(part, Stage.SUBMITTED, best_first[0])
+    return bool(best_first)
+
+
+def _status(service_id: str, tag: str, remote: Remote, deadline: Deadline) -> Status | None:
+    """``None`` for a job that is gone or not ours."""
+    try:
+        return polling.poll(lambda: remote.status(service_id, tag, deadline)[0], deadline, f"status of {service_id}")
+    except ServiceError as error:
+        if error.status == NOT_FOUND:
+            return None
+        raise
 
 
 def settle(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> None:

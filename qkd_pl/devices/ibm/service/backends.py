@@ -7,7 +7,9 @@ from functools import cache
 from typing import Any
 
 from qkd_pl.devices.ibm.service import deadline
-from qkd_pl.devices.ibm.service.connection import SafeService, translate
+from qkd_pl.devices.ibm.service.connection import SafeService
+from qkd_pl.devices.ibm.service.deadline import Deadline
+from qkd_pl.devices.ibm.service.failures import redacted, translate
 from qkd_pl.errors import BackendError, CredentialsError, ServiceError
 
 _HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
@@ -48,28 +50,26 @@ def open_backend(name: str, n_wires: int, token_env: str | None = None, instance
     return backend
 
 
-def connect(token_env: str | None = None, instance: str | None = None) -> Any:
+def connect(token_env: str | None = None, instance: str | None = None, limit: Deadline | None = None) -> Any:
     """IBM's runtime service, with the API key in the variable ``token_env`` or else the saved Qiskit account.
 
     Raises:
         CredentialsError: neither exists, or the service refuses the key. The key itself is in no message.
-        BackendError: the service cannot be reached.
+        ServiceError: the service cannot be reached, within ``limit`` if there is one; the message says what failed.
     """
-
     token = os.environ.get(token_env) if token_env else None
     channel = "ibm_quantum_platform" if token else None
     failure: BackendError
     # Raised after the except block, so that the client's own message, which may quote the key, is not attached.
     try:
         service = deadline.within(
-            deadline.CALL_SECONDS,
+            (limit or Deadline(None)).cap(deadline.CALL_SECONDS),
             lambda: SafeService(channel=channel, token=token, instance=instance),
             "connecting to IBM Quantum",
         )
     except Exception as error:
         failure = _connection_error(error, token, token_env)
     else:
-        service.secure_all()
         return service
     raise failure
 
@@ -137,21 +137,16 @@ def _connection_error(error: Exception, token: str | None, token_env: str | None
         missing = f"{token_env} is not set and there is" if token_env else "there is"
         return CredentialsError(f"{missing} no saved Qiskit account: {variable}, or save one with {_HOW_TO_SAVE}")
     source = f"the key in {token_env}" if token else "the saved Qiskit account"
-    problem = translate(error, "connecting")
+    problem = translate(error, "connecting", [token or "", *_saved_tokens()])
     if isinstance(problem, CredentialsError):
         return CredentialsError(f"IBM Quantum refuses {source}: {variable}, or save another with {_HOW_TO_SAVE}")
-    message = f"cannot connect to IBM Quantum with {source}: {_redacted(error, token)}"
     if isinstance(problem, ServiceError):
-        return ServiceError(message, problem.status, problem.retry_after)
-    return BackendError(message)
+        return ServiceError(f"cannot connect to IBM Quantum: {problem}", problem.status, problem.retry_after)
+    return BackendError(f"cannot connect to IBM Quantum with {source}: {_redacted(error, token)}")
 
 
 def _redacted(error: Exception, token: str | None) -> str:
-    text = f"{type(error).__name__}: {error}"
-    secrets = [token, *_saved_tokens()]
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "***")
-    return text
+    return redacted(f"{type(error).__name__}: {error}", [token or "", *_saved_tokens()])
 
 
 def _saved_tokens() -> list[str]:

@@ -49,6 +49,18 @@ def combine(parts: Sequence[T]) -> T:
     return min(parts, key=_PRECEDENCE.index)
 
 
+def known(stages: Sequence[Stage], remote: bool) -> Status:
+    """Status of a job by what the ledger knows of its parts, without asking the service.
+
+    Example:
+        >>> known([Stage.PREPARED], remote=False).value, known([Stage.PREPARED], remote=True).value
+        ('queued', 'unsent')
+    """
+    waiting = Status.UNSENT if remote else Status.QUEUED
+    words = {Stage.PREPARED: waiting, Stage.SENDING: waiting, Stage.SUBMITTED: Status.QUEUED}
+    return combine([words.get(stage) or Status(stage.value) for stage in stages])
+
+
 def status_of(job: Mapping[str, Any]) -> tuple[Status, str | None]:
     """Status in the service's description of a job, and the reason if it failed.
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 from qiskit.converters import circuit_to_dag, dag_to_circuit
-from qiskit.primitives import BackendEstimatorV2, BitArray, PrimitiveResult
+from qiskit.primitives import BackendEstimatorV2
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerSimulator
@@ -15,8 +14,8 @@ from qiskit_aer.primitives import EstimatorV2 as ExactEstimator
 from qiskit_aer.primitives import SamplerV2 as AerSampler
 from qiskit_ibm_runtime import Batch
 
-from qkd_pl.devices.ibm.payload import OUR_OPTIONS, REGISTER, Payload, replaced
-from qkd_pl.errors import InvalidInputError, JobResultError
+from qkd_pl.devices.ibm.payload import OUR_OPTIONS, Payload, replaced
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.runtime import Generation, Primitive
 
@@ -70,46 +69,6 @@ def open_batch(backend: Any, n_jobs: int) -> Iterator[Any]:
         return
     with Batch(backend=backend) as batch:
         yield batch
-
-
-def values(result: Any, payload: Payload) -> list[np.ndarray]:
-    """Numbers of a job's ``result``, one array for each PUB, checked against what ``payload`` asked for.
-
-    Returns:
-        Estimator: float64 of shape (observables, rows). Sampler: uint8 of shape (rows, shots, bits), bit i of wire i.
-
-    Raises:
-        JobResultError: a part is missing, of another type or shape, or not finite. A result that was cut on its way
-            can arrive as a plain string.
-    """
-    if not isinstance(result, PrimitiveResult):
-        raise JobResultError(f"the result is a {type(result).__name__}, not a PrimitiveResult: incomplete download?")
-    if len(result) != len(payload.pubs):
-        raise JobResultError(f"the result holds {len(result)} PUBs, the job asked for {len(payload.pubs)}")
-    read = _read_estimates if payload.primitive == "estimator" else _read_bits
-    return [read(part, pub, index) for index, (part, pub) in enumerate(zip(result, payload.pubs, strict=True))]
-
-
-def _read_estimates(part: Any, pub: EstimatorPub, index: int) -> np.ndarray:
-    evs = getattr(getattr(part, "data", None), "evs", None)
-    if not isinstance(evs, np.ndarray) or evs.shape != pub.shape or not np.issubdtype(evs.dtype, np.number):
-        found = f"{type(evs).__name__} of shape {getattr(evs, 'shape', None)}"
-        raise JobResultError(f"PUB {index}: expectation values are a {found}, expected a real array {pub.shape}")
-    estimates = np.real(evs).astype(np.float64)
-    if not np.isfinite(estimates).all():
-        raise JobResultError(f"PUB {index}: {np.sum(~np.isfinite(estimates))} expectation values are not finite")
-    return estimates
-
-
-def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
-    measured = getattr(getattr(part, "data", None), REGISTER, None)
-    expected = (*pub.shape, pub.shots, pub.circuit.num_clbits)
-    if not isinstance(measured, BitArray):
-        raise JobResultError(f"PUB {index}: measurements are a {type(measured).__name__}, expected a BitArray")
-    if (found := (*measured.shape, measured.num_shots, measured.num_bits)) != expected:
-        raise JobResultError(f"PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}")
-    # Bytes are big-endian: clbit 0 is the last bit of the last byte.
-    return np.unpackbits(measured.array, axis=-1)[..., ::-1][..., : measured.num_bits]
 
 
 def _client_options(primitive: Primitive, options: Mapping[str, Any], tags: Sequence[str]) -> Any:

@@ -1,21 +1,26 @@
 """The service as the job path needs it: few calls, each of which ends and raises errors of ours."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+from qkd_pl.checks import cut
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import deadline as time_limits
-from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service import primitives, results
 from qkd_pl.devices.ibm.service.backends import connect
-from qkd_pl.devices.ibm.service.connection import SafeService, translate
+from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import Deadline, within
+from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.devices.ibm.service.job_status import Status, status_of
-from qkd_pl.errors import BackendError, JobResultError, ServiceError
-from qkd_pl.upstream.runtime import Connections, decode_result
+from qkd_pl.errors import BackendError, ServiceError
+from qkd_pl.upstream.runtime import Connections
 
 CLOSE_SECONDS = 10.0
 DOWNLOAD_SECONDS = 3600.0  # a download that stalls ends sooner, by the connection's own limit
+_MOST_LISTED = 1000  # jobs with one tag
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _REASON_LENGTH = 2000  # characters
 T = TypeVar("T")
 
@@ -41,10 +46,13 @@ class Remote:
     ) -> str:
         """Submit once and return the service's job id; a failure leaves it open whether there is a job."""
 
-        def call() -> str:
-            return str(primitives.send(payload, self._resolve(), tags, batch, rehearsal).job_id())
+        def call() -> Any:
+            return primitives.send(payload, self._resolve(), tags, batch, rehearsal).job_id()
 
-        return self._call(call, "submitting the job", deadline)
+        service_id = self._call(call, "submitting the job", deadline)
+        if not is_id(service_id):
+            raise ServiceError(f"submitting the job: the answer holds no id of a job: {cut(service_id)}")
+        return service_id
 
     @contextmanager
     def batch(self, n_jobs: int, deadline: Deadline) -> Iterator[Any]:
@@ -59,24 +67,32 @@ class Remote:
                 self._call(lambda: manager.__exit__(None, None, None), "closing the batch", Deadline(CLOSE_SECONDS))
 
     def find(self, tag: str, deadline: Deadline) -> list[str]:
-        """Ids of all jobs with this tag, oldest first."""
+        """Ids of the jobs that the service lists and that carry this tag, oldest first; it may list others, too."""
+        what = "looking for the job by its tag"
+        listed = self._call(lambda: self._requests.jobs(tag, most=_MOST_LISTED), what, deadline)
+        return [job["id"] for job in listed if _carries(job, tag) and is_id(job.get("id"))]
 
-        def call() -> list[str]:
-            return [str(job["id"]) for job in self._requests.jobs(tag, most=1000)]
+    def status(self, service_id: str, tag: str, deadline: Deadline) -> tuple[Status, str | None]:
+        """Status of our job, and the reason if it failed.
 
-        return self._call(call, "looking for the job by its tag", deadline)
-
-    def status(self, service_id: str, deadline: Deadline) -> tuple[Status, str | None]:
-        """Status of a job, and the reason if it failed."""
-        status, reason = status_of(self.job(service_id, deadline))
+        Raises:
+            ServiceError: with status 404 if the service has no such job, or it is another's: it carries another tag.
+        """
+        status, reason = status_of(self.job(service_id, tag, deadline))
         if status is Status.FAILED and not reason:
             with suppress(BackendError):  # where the reason is not with the job, its result says why
                 reason = self._call(lambda: self._requests.result(service_id), "reading the reason", deadline)
         return status, reason and reason[-_REASON_LENGTH:]
 
-    def job(self, service_id: str, deadline: Deadline) -> Mapping[str, Any]:
-        """What the service says about a job."""
-        return self._call(lambda: self._requests.job(service_id), f"asking for the status of {service_id}", deadline)
+    def job(self, service_id: str, tag: str, deadline: Deadline) -> Mapping[str, Any]:
+        """What the service says about our job; errors as in :meth:`status`."""
+        what = f"asking for the status of {cut(service_id)}"
+        if not is_id(service_id):
+            raise ServiceError(f"{what}: that is no id of a job", 404)
+        answer = self._call(lambda: self._requests.job(service_id), what, deadline)
+        if answer.get("id", service_id) != service_id or not _carries(answer, tag):
+            raise ServiceError(f"{what}: the answer is about another job, without the tag {tag}", 404)
+        return answer
 
     def values(self, service_id: str, payload: Payload, deadline: Deadline) -> list[Any]:
         """Checked numbers of a finished job, one array for each PUB.
@@ -85,18 +101,14 @@ class Remote:
             JobResultError: the download is incomplete or not what was asked for.
         """
         what = f"reading the result of {service_id}"
-        text = self._call(lambda: self._requests.result(service_id), what, deadline, DOWNLOAD_SECONDS)
-        try:
-            result = decode_result(text)
-        except BackendError:
-            raise
-        except Exception as error:  # the client's decoders raise whatever they stumble over
-            raise JobResultError(f"the result of {service_id} is damaged ({type(error).__name__}: {error})") from None
-        return primitives.values(result, payload)
+        most = results.most_bytes(payload)
+        text = self._call(lambda: self._requests.result(service_id), what, deadline, DOWNLOAD_SECONDS, most)
+        return results.read(text, payload)
 
-    def cancel(self, service_id: str, deadline: Deadline) -> None:
-        """Cancel a job; one that has ended already, or was deleted, stays as it is."""
+    def cancel(self, service_id: str, tag: str, deadline: Deadline) -> None:
+        """Cancel our job; one that has ended already, was deleted, or is another's stays as it is."""
         try:
+            self.job(service_id, tag, deadline)
             self._call(lambda: self._requests.cancel(service_id), f"cancelling {service_id}", deadline)
         except ServiceError as error:
             if error.status not in (404, 409):
@@ -108,9 +120,16 @@ class Remote:
             self._service.secure_all()  # this may have opened a connection to another instance
         return self._backend
 
-    def _call(self, call: Callable[[], T], what: str, deadline: Deadline, seconds: float | None = None) -> T:
+    def _call(
+        self,
+        call: Callable[[], T],
+        what: str,
+        deadline: Deadline,
+        seconds: float | None = None,
+        most: int | None = None,
+    ) -> T:
         try:
-            return within(deadline.cap(seconds or time_limits.CALL_SECONDS), call, what)
+            return within(deadline.cap(seconds or time_limits.CALL_SECONDS), call, what, most)
         except Exception as error:
             problem = translate(error, what, self._secrets)
             if problem is error:
@@ -118,11 +137,23 @@ class Remote:
             raise problem from None
 
 
-def open_remote(target: Mapping[str, Any]) -> Remote:
+def is_id(value: Any) -> bool:
+    """Whether this can be the service's id of a job."""
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
+
+
+def _carries(job: Any, tag: str) -> bool:
+    """Whether the service's description of a job has exactly this tag among its own."""
+    tags = job.get("tags") if isinstance(job, dict) else None
+    return isinstance(tags, list) and tag in tags
+
+
+def open_remote(target: Mapping[str, Any], deadline: Deadline) -> Remote:
     """The service that a receipt's target names.
 
     Raises:
         CredentialsError: there is no account, or IBM refuses it.
         BackendError: the service cannot be reached.
     """
-    return Remote(connect(target["token_env"], target["instance"]), target["backend"], target["instance"])
+    instance = target.get("instance")
+    return Remote(connect(target.get("token_env"), instance, deadline), target["backend"], instance)

@@ -9,6 +9,7 @@ from qkd_pl.devices.ibm.compile import batching
 from qkd_pl.devices.ibm.compile.batching import group_tapes
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service.results import values
 from qkd_pl.errors import InvalidInputError
 
 Z0, X1 = qml.expval(qml.PauliZ(0)), qml.expval(qml.PauliX(1))
@@ -25,7 +26,7 @@ def plan(tapes, **options):
 
 def run(made):
     jobs = [primitives.send(payload, AerSimulator()) for payload in made.payloads]
-    return made.results([primitives.values(job.result(), each) for job, each in zip(jobs, made.payloads, strict=True)])
+    return made.results([values(job.result(), each) for job, each in zip(jobs, made.payloads, strict=True)])
 
 
 def exact(tapes):

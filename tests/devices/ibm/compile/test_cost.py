@@ -183,8 +183,29 @@ def test_cost_reports_circuit_and_calibration():
     assert found.two_qubit_gates == 1
     assert 3 <= found.depth <= 12
     assert 0.9 < found.estimated_fidelity < 1.0
-    assert str(found).startswith("1 job, 10 circuits, 1,000 shots, about 2 QPU seconds; depth ")
+    assert str(found).startswith("1 job, 10 circuits, 1,000 shots, about 2 QPU seconds by IBM's quick formula (")
 
 
 def test_no_jobs_cost_nothing():
-    assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 1.0)
+    assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 0, 0, 1.0)
+
+
+def test_the_larger_of_two_prices_counts():
+    """One shot on manila lasts a few microseconds, and the pause between two 250."""
+    short = cost([qml.expval(qml.Z(0))], shots=100, backend="fake_manila")
+    assert short.quick_seconds == short.qpu_seconds == pytest.approx(2.35)
+    assert 2 + 1000 * 0.00025 < short.timed_seconds < 2 + 1000 * 0.00027
+    assert "by IBM's quick formula (2 by the circuits' durations)" in str(short)
+    unknown = cost([qml.expval(qml.Z(0))], shots=100, backend="aer")
+    assert unknown.timed_seconds is None
+    assert unknown.qpu_seconds == unknown.quick_seconds
+
+
+def test_long_circuits_are_priced_by_their_durations():
+    gates = [qml.CNOT([0, 1]), qml.RY(0.3, 1)] * 400
+    tape = qml.tape.QuantumScript(gates, [qml.expval(qml.Z(0))], shots=1000)
+    device = IBMDevice(2, "fake_manila", transpile_attempts=1, warn_below_fidelity=0)
+    found = device.plan([tape]).cost()
+    cnot = min(each.duration for each in device.backend.target["cx"].values())
+    assert found.qpu_seconds == found.timed_seconds > 2 + 1000 * (0.00025 + 400 * cnot) > found.quick_seconds
+    assert "by the circuits' durations" in str(found)

@@ -14,7 +14,7 @@ from plans import LOGITS, TOLERANCE, FlatCost, make_plan
 
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
-from qkd_pl.devices.ibm.service import polling, primitives
+from qkd_pl.devices.ibm.service import polling, results
 from qkd_pl.devices.ibm.service.job_status import Stage, Status
 from qkd_pl.errors import (
     CostLimitError,
@@ -219,13 +219,13 @@ def test_cancelling_waits_for_whoever_is_sending(direct: Server) -> None:
 
 
 def test_a_job_cancelled_while_its_simulator_runs_stays_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
-    job, values = submit(make_plan(remote=False)), primitives.values
+    job, values = submit(make_plan(remote=False)), results.values
 
     def cancelled_meanwhile(*arguments: Any) -> Any:
         assert attach(job.id).cancel() is Status.CANCELLED
         return values(*arguments)
 
-    monkeypatch.setattr(primitives, "values", cancelled_meanwhile)
+    monkeypatch.setattr(results, "values", cancelled_meanwhile)
     with pytest.raises(JobCancelledError, match=job.id):
         job.result(timeout=30)
     assert job.status() is Status.CANCELLED

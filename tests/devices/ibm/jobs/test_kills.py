@@ -1,22 +1,19 @@
 """SIGKILL at every moment of a submission, then another process: exactly one job, and its result."""
 
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from multiprocessing import forkserver
-from multiprocessing.context import ForkServerProcess
 
 import numpy as np
 import pytest
 from children import send, submit_and_linger
 from loopback import Server, hang
 from plans import LOGITS, TOLERANCE
+from processes import start, wait_for_stage
 
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs
 from qkd_pl.devices.ibm.service.job_status import Stage, Status
@@ -26,30 +23,6 @@ import json, sys
 from qkd_pl.devices.ibm.jobs.jobs import attach
 print(json.dumps(attach(sys.argv[1]).result(timeout=60).tolist()))
 """
-processes = multiprocessing.get_context("forkserver")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def fork_server() -> None:
-    """Children start at once, because the server that they are forked from has imported everything."""
-    with pytest.MonkeyPatch.context() as patch:
-        # The fork server looks for modules to preload on its own path only.
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-        processes.set_forkserver_preload(["children"])
-        forkserver.ensure_running()
-
-
-def start(target: Callable[..., None], *arguments: str) -> ForkServerProcess:
-    child = processes.Process(target=target, args=(dict(os.environ), *arguments), daemon=True)
-    child.start()
-    return child
-
-
-def wait_for_stage(stage: Stage) -> None:
-    deadline = time.monotonic() + 60
-    while not any(part.stage is stage for job in jobs() for part in job.receipt.parts):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @contextmanager

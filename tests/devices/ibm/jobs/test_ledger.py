@@ -14,7 +14,8 @@ import numpy as np
 import platformdirs
 import pytest
 
-from qkd_pl.devices.ibm.jobs.ledger import Ledger
+from qkd_pl.devices.ibm.jobs.jobs import jobs
+from qkd_pl.devices.ibm.jobs.ledger import Damaged, Ledger
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import FileFormatError, JobError, UnknownJobError
 
@@ -105,8 +106,12 @@ def test_a_damaged_receipt_is_named_and_leaves_the_others(ledger: Ledger, change
     alter(ledger, f"UPDATE {change} WHERE {'id' if change.startswith('jobs') else 'job'} = '{bad}'")
     with pytest.raises(FileFormatError, match=f"{ledger.path}: the receipt of job {bad} is damaged"):
         ledger.receipt(bad)
+    damaged, readable = ledger.receipts()
+    assert isinstance(damaged, Damaged)
+    assert bad in damaged.reason
+    assert readable.id == good
     with pytest.warns(UserWarning, match=bad):
-        assert [receipt.id for receipt in ledger.receipts()] == [good]
+        assert [job.id for job in jobs()] == [good]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +167,7 @@ _HOLD = """
 import sys, time
 from qkd_pl.devices.ibm.jobs.ledger import Ledger
 ledger = Ledger()
-print(ledger.add(["payload"], {}, {}, {}).id, flush=True)
+print(ledger.add(["payload"], {"device": {"name": "test"}, "backend": "aer", "remote": False}, {}, {}).id, flush=True)
 with ledger.exclusive(sys.argv[1], 5):
     print("held", flush=True)
     time.sleep(60)

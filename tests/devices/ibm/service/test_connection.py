@@ -10,8 +10,9 @@ from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedEr
 
 from qkd_pl.devices.ibm.service import connection
 from qkd_pl.devices.ibm.service.backends import connect
-from qkd_pl.devices.ibm.service.connection import SafeService, translate
+from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import within
+from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.errors import BackendError, CredentialsError, InvalidInputError, ServiceError
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpYXQiOjF9.c2lnbmF0dXJl"

@@ -35,6 +35,6 @@ def test_caps_what_is_left() -> None:
     assert Deadline(None).cap(3) == 3
     assert not Deadline(None).passed
     assert Deadline(0).passed
-    assert Deadline(-1).cap(3) == 0
+    assert Deadline(0).cap(3) == 0
     assert Deadline(100).cap(3) == 3
     assert 1 < Deadline(2).cap(3) <= 2

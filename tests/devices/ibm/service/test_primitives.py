@@ -8,7 +8,7 @@ from example_payloads import payload, run
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, PubResult
 from qiskit_aer import AerSimulator
 
-from qkd_pl.devices.ibm.service import primitives
+from qkd_pl.devices.ibm.service import primitives, results
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, JobResultError
 from qkd_pl.upstream import runtime
@@ -54,7 +54,7 @@ def test_bits_are_in_wire_order():
 )
 def test_wrong_estimates_are_refused(result):
     with pytest.raises(JobResultError, match=r"result|PUB"):
-        primitives.values(result, payload("estimator", 10))
+        results.values(result, payload("estimator", 10))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_wrong_estimates_are_refused(result):
 )
 def test_wrong_bits_are_refused(result):
     with pytest.raises(JobResultError, match="PUB 0"):
-        primitives.values(result, payload("sampler", 10))
+        results.values(result, payload("sampler", 10))
 
 
 @pytest.mark.parametrize(

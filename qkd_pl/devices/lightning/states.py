@@ -1,0 +1,145 @@
+"""Single-qubit matrices and the product states that a circuit starts from, for all samples at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qkd_pl.devices.lightning.gates import Gate
+
+_IDENTITY = np.eye(2, dtype=np.complex128)
+
+
+class Runs:
+    """Runs of single-qubit gates as products of factors exp(-iθP/2)·A, A constant, aligned step by step.
+
+    Constant gates disappear into A of the rotation that follows them and, behind the last one, into P and A. Shorter
+    runs are padded with identities. Entry 0 of what sets the angles is zero, so that constants are no special case.
+
+    Args:
+        runs: the gates of each run, in the order in which they act.
+    """
+
+    def __init__(self, runs: Sequence[Sequence[Gate]]):
+        factors = [_absorbed(run) for run in runs]
+        depth, n = max(map(len, factors), default=1), len(runs)
+        self.entries = np.zeros((depth, n), dtype=int)
+        self.are_trainable = np.zeros((depth, n), dtype=bool)
+        self._scales, self._offsets = np.zeros((depth, n, 1)), np.zeros((depth, n, 1))
+        self._paulis, self._constants = np.zeros((depth, n, 1, 2, 2), complex), np.zeros((depth, n, 1, 2, 2), complex)
+        self._constants[:] = _IDENTITY
+        for i, run in enumerate(factors):
+            for step, (gate, pauli, constant) in enumerate(run):
+                self.entries[step, i], self.are_trainable[step, i] = gate.entry, gate.trainable
+                self._scales[step, i], self._offsets[step, i] = gate.scale, gate.offset
+                self._paulis[step, i], self._constants[step, i] = pauli, constant
+        self._sines = -1j * self._paulis @ self._constants
+
+    def __len__(self) -> int:
+        return self.entries.shape[1]
+
+    def factors(self, entries: np.ndarray) -> np.ndarray:
+        """Matrices of all factors, shape ``(depth, n_runs, b, 2, 2)`` complex128.
+
+        Args:
+            entries: what sets the angles, shape ``(n_entries, b)`` float64, b being 1 or the number of samples.
+        """
+        half = (0.5 * (self._scales * entries[self.entries] + self._offsets))[..., None, None]
+        return np.cos(half) * self._constants + np.sin(half) * self._sines
+
+    def gradient(self, factors: np.ndarray, runs: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of some runs.
+
+        With C = Tr_others |state⟩⟨cotangent| after a run, and V what acts in it after a rotation exp(-iθP/2), the
+        derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(P V† C V).
+
+        Args:
+            factors: see :meth:`factors`.
+            runs: which ones.
+            crosses: C for each of them, shape ``(len(runs), b, 2, 2)``.
+
+        Returns:
+            the entries of all their trainable factors, which may repeat, and the derivatives, float64 with axis b.
+        """
+        found = np.empty((len(factors), *crosses.shape[:2]), complex)
+        for step in reversed(range(len(factors))):
+            np.einsum("rij,rbji->rb", self._paulis[step, runs, 0], crosses, out=found[step])
+            if step:
+                factor = factors[step, runs]
+                crosses = factor.conj().swapaxes(-2, -1) @ crosses @ factor
+        chosen = self.are_trainable[:, runs]
+        return self.entries[:, runs][chosen], (found.imag * self._scales[:, runs])[chosen]
+
+
+def merged(factors: np.ndarray) -> np.ndarray:
+    """The matrix of each run, shape ``(n_runs, b, 2, 2)``, from those of its factors."""
+    product = factors[0]
+    for factor in factors[1:]:
+        product = factor @ product
+    return product
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring wires that are prepared together.
+
+    Attributes:
+        wires: labels.
+        state: which of the given states they start from; None for ``|0⟩``.
+        run: number of the run of gates that follows, on a group of one wire; None for none.
+        batched: whether that run is.
+    """
+
+    wires: tuple[Any, ...]
+    state: int | None = None
+    run: int | None = None
+    batched: bool = False
+
+    def amplitudes(self, states: Sequence[np.ndarray], shared: np.ndarray, batched: np.ndarray | None) -> np.ndarray:
+        """Shape ``(2**n_wires, b)``, b being 1 or the number of samples; a view where that is possible.
+
+        Args:
+            states: each ``(b, 2**n_wires)``.
+            shared, batched: matrices of the runs, see :func:`merged`.
+        """
+        if self.run is None:
+            return np.eye(2 ** len(self.wires), 1, dtype=complex) if self.state is None else states[self.state].T
+        matrices = (batched if self.batched else shared)[self.run]  # type: ignore[index]
+        if self.state is None:
+            return matrices[:, :, 0].T
+        return (matrices @ states[self.state][:, :, None])[:, :, 0].T
+
+
+def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
+    """Tensor products of amplitudes ``(2**k, b)``, shape ``(2**n, b)``; none are a register without wires."""
+    *others, state = factors or [np.ones((1, 1))]
+    for factor in reversed(others):
+        state = factor[:, None, :] * state
+        state = state.reshape(-1, state.shape[2]) if state.size else np.empty((len(factor) * state.shape[1], 0))
+    return state.astype(dtype, copy=False)
+
+
+def padded(amplitudes: np.ndarray, n_samples: int) -> np.ndarray:
+    """With further samples, of amplitudes zero, unless all samples share them; shape ``(..., b)``."""
+    missing = n_samples - amplitudes.shape[-1]
+    if missing == 0 or amplitudes.shape[-1] == 1:
+        return amplitudes
+    return np.pad(amplitudes, [(0, 0)] * (amplitudes.ndim - 1) + [(0, missing)])
+
+
+def _absorbed(run: Sequence[Gate]) -> list[tuple[Gate, np.ndarray, np.ndarray]]:
+    """Rotations of a run with their P and A; a run without rotations is one that turns by nothing."""
+    found: list[tuple[Gate, np.ndarray, np.ndarray]] = []
+    constant = _IDENTITY
+    for gate in run:
+        if gate.pauli is None:
+            constant = gate.matrix @ constant
+        else:
+            found.append((gate, gate.pauli, constant))
+            constant = _IDENTITY
+    if not found:
+        return [(Gate(()), np.zeros((2, 2)), constant)]
+    gate, pauli, before = found[-1]
+    found[-1] = gate, constant @ pauli @ constant.conj().T, constant @ before
+    return found
