@@ -48,6 +48,7 @@ class Table1Settings:
         teacher_candidates: teachers trained, to choose the best from by training accuracy.
         teachers: so many of the best teachers are averaged.
         qae_layers: layers of the autoencoder.
+        qae_batch_size: samples per update of the autoencoder.
         qae_iterations: iterations of the autoencoder.
         qae_learning_rate: Adam's step size for the autoencoder, in radians.
         qae_lr_step: after so many iterations that step size is multiplied by the next option.
@@ -71,12 +72,13 @@ class Table1Settings:
     teacher_iterations: int = 50
     teacher_candidates: int = 20
     teachers: int = 1
-    qae_layers: int = 6
+    qae_layers: int = 12
     qae_iterations: int = 600
+    qae_batch_size: int = 16
     qae_learning_rate: float = 0.1
     qae_lr_step: int = 100
     qae_lr_decay: float = 0.8
-    qae_candidates: int = 5
+    qae_candidates: int = 3
     device: str = "lightning"
 
     def __post_init__(self) -> None:
@@ -227,6 +229,7 @@ def _qae_units(settings: Table1Settings, data: dict, folder: str) -> list[Unit]:
     }
     trainer = {
         "iterations": settings.qae_iterations,
+        "batch_size": settings.qae_batch_size,
         "learning_rate": settings.qae_learning_rate,
         "lr_step": settings.qae_lr_step,
         "lr_decay": settings.qae_lr_decay,

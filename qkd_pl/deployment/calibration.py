@@ -5,13 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.deployment.planning import plan
+from qkd_pl.deployment.planning import observable_names, plan
 from qkd_pl.devices.calibration import Calibration, Place, fit_calibration
 from qkd_pl.devices.ibm.jobs.jobs import submit
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.files import observable_names
 from qkd_pl.networks.models import TrainedNetwork
 
 
@@ -52,7 +51,7 @@ def calibrate(model: TrainedNetwork, inputs: np.ndarray, device: AnyDevice) -> C
         assert found is not None  # planned so
         return found
     exact, measured = (model.outputs(inputs, each) for each in (EXACT, spec))
-    place = Place.of(_backend_name(spec), (), tuple(observable_names(model.network)))
+    place = Place.of(_backend_name(spec), (), observable_names(model, inputs))
     return fit_calibration(exact, measured, place, shots=spec.shots, created=datetime.now(UTC).isoformat())
 
 

@@ -17,14 +17,13 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.compile.reference import Reference
-from qkd_pl.devices.ibm.compile.structure import expectations
+from qkd_pl.devices.ibm.compile.structure import Expectation, expectations
 from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.networks.checking import quantum_function
-from qkd_pl.networks.files import observable_names
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
 # Inputs by which a job calibrates itself unless told otherwise; inputs that tell how large outputs are.
@@ -76,16 +75,13 @@ def plan(
     spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
-    if labels is not None:
-        if not isinstance(model, TrainedQNN):
-            raise InvalidInputError("labels: the model is no classifier")
-        labels = checked_labels(labels, len(inputs), model.n_classes)
+    labels = None if labels is None else _labels(model, labels, len(inputs))
     extra, reference = _reference(model, inputs, calibrate)
     batch = model.encode(inputs if extra is None else np.concatenate([inputs, extra]))
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     tapes, preparations = _tapes(model, rows, spec, quantum_device)
-    constants, measured = _constants(tapes[0], len(model.network.wires))
+    parts = _measured(tapes[0], len(model.network.wires))
     calibrated = reference is not None or getattr(model, "calibration", None) is not None
     jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
     if len(jobs.compiled) > 1:
@@ -95,11 +91,15 @@ def plan(
         target=quantum_device.target(_written(spec)),
         cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
-        recombination=Recombination.of(batch.weights, constants, measured),
+        recombination=Recombination.of(
+            batch.weights,
+            np.array([part.constant for part in parts]),
+            np.array([part.operator is not None for part in parts]),
+        ),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
         preparations=tuple(preparations),
-        observables=tuple(observable_names(model.network)),
+        observables=observable_names(model, inputs),
         reference=reference,
         absorption=absorption,
         calibration=getattr(model, "calibration", None),
@@ -140,13 +140,25 @@ def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device:
     return [tape.copy(shots=fewer) for tape in tapes]
 
 
-def _constants(tape: QuantumScript, n_wires: int) -> tuple[np.ndarray, np.ndarray]:
-    """The multiple of the identity in each observable, and whether there is more to it, which is measured."""
-    parts = [expectations(measurement, n_wires)[0] for measurement in tape.measurements]
-    measured = np.array([part.operator is not None for part in parts])
-    if not measured.any():
+def observable_names(model: TrainedNetwork, inputs: np.ndarray) -> tuple[str, ...]:
+    """Names of what a model's circuit measures, in the order of its outputs."""
+    rows = model.encode(inputs[:1]).circuit_inputs[:1]
+    tape = qml.tape.make_qscript(quantum_function(model.network, rows.shape[-1]))(rows, model.weights)
+    return tuple(str(measurement.obs) for measurement in tape.measurements)
+
+
+def _labels(model: Any, labels: np.ndarray, count: int) -> np.ndarray:
+    if not isinstance(model, TrainedQNN):
+        raise InvalidInputError("labels: the model is no classifier")
+    return checked_labels(labels, count, model.n_classes)
+
+
+def _measured(tape: QuantumScript, n_wires: int) -> list[Expectation]:
+    """What the job measures for each output, and the constant that is added to it."""
+    parts = [expectations(each, n_wires)[0] for each in tape.measurements]
+    if all(part.operator is None for part in parts):
         raise InvalidInputError("all observables are multiples of the identity: there is nothing to measure")
-    return np.array([part.constant for part in parts]), measured
+    return parts
 
 
 def _reference(

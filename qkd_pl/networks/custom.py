@@ -90,6 +90,10 @@ class CircuitNetwork:
             raise InvalidInputError(f"n_outputs={n_outputs}: the circuit returns {found} expectation values")
         object.__setattr__(self, "n_outputs", found)
 
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__name__", type(self.function).__name__)
+        return f"CircuitNetwork({name}, wires={self.wires!r}, weights_shape={self.weights_shape})"
+
     def encode(self, inputs: Any) -> Preparations:
         """Check inputs and turn them into preparations for :meth:`circuit`.
 

@@ -35,7 +35,7 @@ def write_model(model: Any, path: Path) -> None:
         "training": dict(model.training),
         "history": list(model.history),
         "wire_order": [str(wire) for wire in network.wires],
-        "observables": observable_names(network),
+        "observables": _observables(network),
         "preprocessing": steps,
         "versions": {package: version(package) for package in _PACKAGES},
     }
@@ -65,7 +65,7 @@ def read_model(path: Path, network: Network | None) -> tuple[str, Network, np.nd
     except InvalidInputError as error:
         raise FileFormatError(f"{path}: {error}") from error
     order = [str(wire) for wire in found.wires]
-    if manifest["observables"] != observable_names(found) or manifest["wire_order"] != order:
+    if manifest["observables"] != _observables(found) or manifest["wire_order"] != order:
         raise FileFormatError(f"{path}: wire order or observables differ from those that {found} measures")
     if "probe.inputs" in tensors:
         _check_probes(path, found, weights, tensors)
@@ -102,6 +102,6 @@ def _weights(tensors: Mapping[str, np.ndarray], network: Network) -> np.ndarray:
     return joined_weights(named if isinstance(shape, Mapping) else tensors.get(_WEIGHTS), shape)
 
 
-def observable_names(network: Network) -> list[str]:
-    """Names of what a network measures, in the order of the outputs."""
+def _observables(network: Network) -> list[str]:
+    """Names of the measured observables, in the order of the outputs."""
     return [str(measurement.obs) for measurement in probe(network).tape.measurements]

@@ -148,15 +148,15 @@ class QAE(_Layered):
         InvalidInputError: a setting is outside its range.
 
     Example:
-        >>> QAE(n_qubits=7, n_latent=2, n_layers=6).weights_shape
-        (7, 7, 3)
+        >>> QAE(n_qubits=7, n_latent=2, n_layers=12).weights_shape
+        (13, 7, 3)
     """
 
     n_qubits: int
     n_latent: int
     n_layers: int
     rotations: str = "XYZ"
-    entangler: str = "cnot"
+    entangler: str = "cz"
     topology: str = "ring"
     closing_rotations: bool = True
 

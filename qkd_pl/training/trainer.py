@@ -13,13 +13,13 @@ from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
 from qkd_pl.networks.manifest import fingerprint
-from qkd_pl.networks.models import Model, TrainedNetwork, TrainedQAE, TrainedQNN
+from qkd_pl.networks.models import Model, TrainedQAE, TrainedQNN
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.networks.protocol import Network
-from qkd_pl.networks.weights import checked_shape, inner_shape, joined_weights
 from qkd_pl.storage import checksum
 from qkd_pl.training.callbacks.base import Callback, check_callbacks, watching
 from qkd_pl.training.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
+from qkd_pl.training.initial import default_initial, describe_initial, initial_weights
 from qkd_pl.training.losses.base import describe_loss, probability_scale
 from qkd_pl.training.losses.targets import Targets
 from qkd_pl.training.optimizers import make_optimizer
@@ -87,7 +87,7 @@ class KDTrainer:
         checkpoint_every: int = 10,
         initial: Any = None,
     ) -> Model:
-        """Train from random weights, uniform in [0, 2π), or from ``initial``.
+        """Train from random weights, by default uniform in [0, 2π), for a QAE normal with standard deviation 0.3.
 
         Args:
             network: a QNN, QAE, CircuitNetwork, or anything that has what a
@@ -106,8 +106,8 @@ class KDTrainer:
             checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
                 checkpoint of a finished run serves for one with more iterations, too.
             checkpoint_every: iterations between writes of that file.
-            initial: a model, or weights in radians of shape ``network.weights_shape`` or a dictionary of the named
-                arrays, to start from.
+            initial: a model, weights in radians of shape ``network.weights_shape`` or a dictionary of the named arrays,
+                or a distribution of :mod:`qkd_pl.training.initial` to draw them from.
 
         Raises:
             InvalidInputError: a setting, the data, the loss, the teacher, a callback or the checkpoint's path does not
@@ -148,11 +148,8 @@ class KDTrainer:
         # One stream for each use, so that with equal seeds batches agree whatever the network or the device draws.
         streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(len(_STREAMS)))
         random = dict(zip(_STREAMS, streams, strict=True))
-        weights = random.pop("weights").uniform(
-            0.0, 2.0 * np.pi, inner_shape(checked_shape(problem.network.weights_shape))
-        )
-        if initial is not None:
-            weights = _initial_weights(initial, problem.network)
+        initial = default_initial(problem.network) if initial is None else initial
+        weights = initial_weights(initial, problem.network, random.pop("weights"))
         device = resolve_device(self.device)
         settings: dict[str, Any] = {
             "iterations": int(self.iterations),
@@ -171,7 +168,7 @@ class KDTrainer:
             data |= _arrays(validation.data, "validation_")
         network = fingerprint(problem.network)
         determined = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
-        told = {**settings, "loss": loss, "task": problem.task}
+        told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
         if problem.task == "classification":
             told["logit_scale"] = probability_scale(problem.loss, self.iterations - 1)
         if problem.scaling is not None:
@@ -223,11 +220,6 @@ def _check_train(train: Any, positional: tuple) -> None:
         raise InvalidInputError("train: give inputs and labels as one pair, fit(network, (inputs, labels))")
     if not isinstance(train, tuple | list) or len(train) != 2:
         raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
-
-
-def _initial_weights(initial: Any, network: Network) -> np.ndarray:
-    weights = initial.weights if isinstance(initial, TrainedNetwork) else initial
-    return joined_weights(weights, checked_shape(network.weights_shape), "initial weights")
 
 
 def _arrays(problem: Problem, prefix: str) -> dict[str, np.ndarray]:
