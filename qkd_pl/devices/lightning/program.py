@@ -204,11 +204,11 @@ def program_of(
         trainable: numbers of the parameters whose gradients will be asked for.
         options: of the device.
     """
-    sizes = {leaf.form.batch_size for leaf in stack[0]} - {None}
+    sizes = {leaf.form.batch_size for leaf in stack[0] if leaf.form.batch_size is not None}
     if len(sizes) > 1 or (sizes and len(stack) > 1):
         return None
     is_batched = _varying(stack) if len(stack) > 1 else [_broadcast(leaf) for leaf in stack[0]]
-    n_samples = len(stack) if not sizes else next(iter(sizes))
+    n_samples = min(sizes, default=len(stack))
     key = structure_key(stack[0], tape)
     if key is None:
         return None
@@ -276,7 +276,7 @@ def _states(preparations: Sequence[Operator]) -> np.ndarray:
     if len(preparations) > 1:
         return np.concatenate([_states([op]) for op in preparations])
     (op,) = preparations
-    state = op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel()  # type: ignore[attr-defined]
+    state = op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel()
     return np.atleast_2d(np.asarray(state))
 
 

@@ -134,6 +134,7 @@ def _absorbed(run: Sequence[Gate]) -> list[tuple[Gate, np.ndarray, np.ndarray]]:
     constant = _IDENTITY
     for gate in run:
         if gate.pauli is None:
+            assert gate.matrix is not None, "a gate on one wire is a rotation or a matrix"
             constant = gate.matrix @ constant
         else:
             found.append((gate, gate.pauli, constant))

@@ -94,7 +94,6 @@ class Register:
     def __init__(self, stage: Stage, n_sample_wires: int, c_dtype: np.dtype):
         self.stage, self.n_samples = stage, 2**n_sample_wires
         self.block = np.empty((2**stage.n_wires, self.n_samples), dtype=c_dtype)
-        self._flat = self.block.reshape(-1)
         vector = state_vector(stage.n_wires + n_sample_wires, c_dtype)
         self._update, self._get, self._apply = vector.updateData, vector.getState, vector.applyMatrix
         self._entanglers = []
