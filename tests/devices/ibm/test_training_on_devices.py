@@ -5,7 +5,7 @@ import pennylane as qml
 import pytest
 from loopback import Server
 
-from qkd_pl import QNN, KDTrainer
+from qkd_pl import QNN, CrossEntropy, KDTrainer
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import jobs
 from qkd_pl.devices.spec import DeviceSpec
