@@ -273,3 +273,10 @@ def test_observables_with_constants(network, rng):
     model = trained(network, rng.uniform(0, 6, network.weights_shape))
     states = np.eye(2**network.n_qubits)
     np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
+
+
+def test_only_plans_are_submitted(ledger_path):
+    for something in (make_model(2), "a plan", None):
+        with pytest.raises(InvalidInputError, match=r"plan is a \w+; submit takes what kd.plan"):
+            submit(something)
+    assert not ledger_path.exists()
