@@ -274,7 +274,14 @@ def test_observables_with_constants(network, rng):
     np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
 
 
-def test_constants_alone_are_no_job():
+def test_only_plans_are_submitted(ledger_path):
+    for something in (make_model(2), "a plan", None):
+        with pytest.raises(InvalidInputError, match=r"plan is a \w+; submit takes what kd.plan"):
+            submit(something)
+    assert not ledger_path.exists()
+
+
+def test_constants_alone_are_nothing_to_measure(rng):
     network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
     with pytest.raises(InvalidInputError, match="nothing to measure"):
-        plan(trained(network, np.zeros(network.weights_shape)), np.eye(2), EXACT)
+        plan(trained(network, rng.uniform(0, 6, network.weights_shape)), np.eye(2), EXACT)
