@@ -83,7 +83,9 @@ class SearchSpace:
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < float("inf"):
             raise InvalidInputError(f"scale={self.scale!r}: must be the lowest and the highest factor, both above 0")
 
-    def distributions(self, widths: Sequence[int], n_classes: int | None, scale: float) -> "dict[str, BaseDistribution]":
+    def distributions(
+        self, widths: Sequence[int], n_classes: int | None, scale: float
+    ) -> "dict[str, BaseDistribution]":
         """What Optuna draws from.
 
         Args:
