@@ -18,10 +18,18 @@ from qkd_pl.gradients import evaluate
 from qkd_pl.networks.checking import quantum_function
 
 #: Options that decide which circuit is sent, and that qkd.noisy therefore shares with qkd.ibm.
-_SHARED = (
-    "backend token_env instance optimization_level transpile_attempts initial_layout excluded_qubits "
-    "preparation preparation_layers preparation_fidelity"
-).split()
+_SHARED = [
+    "backend",
+    "token_env",
+    "instance",
+    "optimization_level",
+    "transpile_attempts",
+    "initial_layout",
+    "excluded_qubits",
+    "preparation",
+    "preparation_layers",
+    "preparation_fidelity",
+]
 # Inputs by which a circuit is compiled and priced: its structure does not depend on them.
 _PRICED_BY = 16
 
