@@ -51,6 +51,7 @@ html_css_files = ["site.css"]
 html_theme_options = {"top_of_page_buttons": []}
 
 add_module_names = False
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

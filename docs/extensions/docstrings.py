@@ -5,7 +5,7 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-_SCIKIT_LEARN = r"set_\w+_request"
+_SCIKIT_LEARN = r"set_\w+_request|get_metadata_routing"
 
 
 def escape_kets(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
