@@ -29,6 +29,7 @@ def is_reachable(address: str) -> bool:
 
 project = "qkd_pl"
 author = "The qkd_pl developers"
+project_copyright = f"{author}, Apache 2.0"
 version = release = installed_version("qkd-pl")
 
 extensions = [

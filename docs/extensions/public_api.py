@@ -90,11 +90,11 @@ def _internals(package: str, modules: list[str]) -> str:
     places = public_places()
     parts = [_title(package)]
     for module in modules:
+        if module in places.values():  # a public function has this name, and is all that the module holds
+            continue
         hidden = [place.rpartition(".")[2] for place in places if place.rpartition(".")[0] == module]
         exclude = f"   :exclude-members: {', '.join(hidden)}\n" if hidden else ""
         exclude += "   :ignore-module-all:\n"
-        if module in places.values():  # a public function has this name, too
-            exclude += "   :no-index:\n"
         name = module.removeprefix(f"{package}.")
         parts.append(f"{name}\n{'-' * len(name)}\n\n.. automodule:: {module}\n   :members:\n{exclude}")
     return "\n".join(parts)
