@@ -59,7 +59,7 @@ autodoc_preserve_defaults = True
 maximum_signature_line_length = 80
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
 intersphinx_mapping = {name: (place, None) for name, place in INVENTORIES.items() if is_reachable(place)}

@@ -14,7 +14,12 @@ from qkd_pl.cli.app import app as command_line
 def write_page(app: Sphinx) -> None:
     """Write the page from the commands and the help texts of their options."""
     command: Any = typer.main.get_command(command_line)
-    parts = ["# Command line", _code("qkd-pl [OPTIONS] COMMAND …"), _sentences(command.help), *_options(command, "qkd-pl")]
+    parts = [
+        "# Command line",
+        _code("qkd-pl [OPTIONS] COMMAND …"),
+        _sentences(command.help),
+        *_options(command, "qkd-pl"),
+    ]
     for name, each in sorted(command.commands.items()):
         parts += [f"## qkd-pl {name}", _code(_usage(each, f"qkd-pl {name}")), _sentences(each.help)]
         parts += _options(each, f"qkd-pl {name}")
@@ -34,7 +39,10 @@ def _sentences(text: str | None) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("--", "\\-\\-").replace("<", "\\<").replace("|", "\\|")
+    """Text as Markdown, with names of options as code."""
+    parts = text.split("`")
+    parts[::2] = [re.sub(r"(?<!\w)--[a-z][a-z-]*", r"`\g<0>`", part.replace("<", "\\<")) for part in parts[::2]]
+    return "".join(f"`{part}`" if index % 2 else part for index, part in enumerate(parts))
 
 
 def _usage(command: click.Command, name: str) -> str:
