@@ -127,7 +127,7 @@ class KDTrainer:
             )
         states = restore_checkpoint(run, path, watchers) if path is not None and path.is_file() else []
         qnode = run.device.qnode(problem.circuit, network.wires, run.random["device"])
-        with watching(watchers, run, states):
+        with watching(watchers, run, states, path):
             while run.iteration < run.iterations and not run.stopped:
                 self._step(run, qnode, problem)
                 for callback in watchers:
