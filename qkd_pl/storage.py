@@ -98,7 +98,7 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, np.ndarray], mani
         manifest: JSON-able description, returned unchanged by :func:`read_tensors`.
     """
     # safetensors stores an array's raw buffer, so that a transposed view would come back scrambled.
-    contiguous = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    contiguous = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     text = json.dumps({"kind": kind, **manifest}, sort_keys=True, default=_plain)
     metadata = {_MANIFEST_KEY: text, _CHECKSUM_KEY: checksum(contiguous, text)}
     with atomic_path(path) as temporary:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.checks import check_number
-from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedNetwork
-from qkd_pl.networks.networks import QAE, Network
+from qkd_pl.networks.networks import QAE
+from qkd_pl.networks.protocol import Network
+from qkd_pl.networks.weights import checked_shape, inner_shape, joined_weights
 
 #: From a generator and a shape to weights in radians.
 Distribution = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -69,7 +70,8 @@ def describe_initial(initial: Any) -> dict[str, Any] | None:
 
 
 def initial_weights(initial: Any, network: Network, rng: np.random.Generator) -> np.ndarray:
-    """The weights of a network before its first iteration: a float64 copy, of shape ``network.weights_shape``.
+    """The weights of a network before its first iteration: a float64 copy, of shape ``network.weights_shape``,
+    or one flat vector for named arrays.
 
     Args:
         initial: a model, weights in radians, or a :data:`Distribution`.
@@ -79,16 +81,9 @@ def initial_weights(initial: Any, network: Network, rng: np.random.Generator) ->
     Raises:
         InvalidInputError: the weights do not have the network's shape, or are not finite numbers.
     """
+    shape = checked_shape(network.weights_shape)
     if isinstance(initial, TrainedNetwork):
         given = initial.weights
     else:
-        given = initial(rng, network.weights_shape) if callable(initial) else initial
-    try:
-        weights = np.array(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"initial={initial!r}: must be a model, weights, or a distribution of them") from error
-    if weights.shape != network.weights_shape:
-        raise InvalidInputError(f"initial weights have shape {weights.shape}; {network} needs {network.weights_shape}")
-    if not np.isfinite(weights).all():
-        raise InvalidInputError("initial weights: all must be finite numbers")
-    return weights
+        given = initial(rng, inner_shape(shape)) if callable(initial) else initial
+    return joined_weights(given, shape, "initial weights")

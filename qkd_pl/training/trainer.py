@@ -12,8 +12,10 @@ from qkd_pl.checks import check_count, check_number
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
+from qkd_pl.networks.manifest import fingerprint
 from qkd_pl.networks.models import Model, TrainedQAE, TrainedQNN
-from qkd_pl.networks.networks import QAE, QNN, Network, to_manifest
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.networks.protocol import Network
 from qkd_pl.storage import checksum
 from qkd_pl.training.callbacks.base import Callback, check_callbacks, watching
 from qkd_pl.training.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
@@ -68,6 +70,8 @@ class KDTrainer:
     def fit(self, network: QNN, train: Any, **settings: Any) -> TrainedQNN: ...
     @overload
     def fit(self, network: QAE, train: Any, **settings: Any) -> TrainedQAE: ...
+    @overload
+    def fit(self, network: Network, train: Any, **settings: Any) -> Any: ...
     def fit(  # type: ignore[misc]
         self,
         network: Network,
@@ -86,7 +90,8 @@ class KDTrainer:
         """Train from random weights, by default uniform in [0, 2π), for a QAE normal with standard deviation 0.3.
 
         Args:
-            network: a :class:`QNN` or :class:`QAE`.
+            network: a QNN, QAE, CircuitNetwork, or anything that has what a
+                :class:`~qkd_pl.networks.protocol.Network` needs; it is checked before the training starts.
             train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none; numbers
                 in regression, NaN where there is none; None where the loss uses none.
             teacher: what :func:`qkd_pl.teachers.teacher_logits` takes, for regression
@@ -101,8 +106,8 @@ class KDTrainer:
             checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
                 checkpoint of a finished run serves for one with more iterations, too.
             checkpoint_every: iterations between writes of that file.
-            initial: a model, weights in radians of shape ``network.weights_shape``, or a distribution of
-                :mod:`qkd_pl.training.initial` to draw them from.
+            initial: a model, weights in radians of shape ``network.weights_shape`` or a dictionary of the named arrays,
+                or a distribution of :mod:`qkd_pl.training.initial` to draw them from.
 
         Raises:
             InvalidInputError: a setting, the data, the loss, the teacher, a callback or the checkpoint's path does not
@@ -161,15 +166,15 @@ class KDTrainer:
         data = {"initial_weights": weights, **_arrays(problem, "")}
         if validation is not None:
             data |= _arrays(validation.data, "validation_")
-        network = to_manifest(problem.network)
-        fingerprint = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
+        network = fingerprint(problem.network)
+        determined = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
         told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
         if problem.task == "classification":
             told["logit_scale"] = probability_scale(problem.loss, self.iterations - 1)
         if problem.scaling is not None:
             told |= {"target_scale": list(problem.scaling.scale), "target_offset": list(problem.scaling.offset)}
         optimizer = make_optimizer(self.optimizer)
-        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, fingerprint)
+        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, determined)
 
     def _step(self, run: Run, qnode: qml.QNode, problem: Problem) -> None:
         n_samples = len(problem.batch)

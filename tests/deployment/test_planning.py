@@ -14,6 +14,7 @@ from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
+from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.training.schedules import Step
@@ -222,3 +223,52 @@ def test_the_causal_cone_reaches_into_the_preparation() -> None:
     whole = plan(model, states, device.changed(causal_cone=False))
     assert whole.cost.two_qubit_gates >= 15 + 4
     assert cone.cost.two_qubit_gates <= 15
+
+
+def test_rows_of_one_structure_are_one_circuit(rng):
+    """A circuit for single rows, whose rows have the same gates: one transpilation, one job, the exact outputs."""
+
+    def uploaded_again(inputs, weights):
+        for layer in range(2):
+            qml.RX(weights[layer] * inputs[0], wires=0)
+            qml.RY(inputs[1], wires=1)
+            qml.CZ([0, 1])
+        return [qml.expval(qml.X(0)), qml.expval(qml.Z(1))]
+
+    network = CircuitNetwork(uploaded_again, wires=2, weights_shape=2)
+    model, inputs = trained(network, rng.uniform(0, 6, 2)), rng.uniform(0, 3, (5, 2))
+    planned = plan(model, inputs, EXACT)
+    assert (len(planned.payloads), len(planned.layouts)) == (1, 1)
+    np.testing.assert_allclose(submit(planned).result(), model.outputs(inputs), atol=1e-9)
+
+
+def test_rows_of_several_structures_are_refused():
+    """A job's result is one table; the device itself runs them."""
+
+    def following_the_data(inputs, weights):
+        qml.RY(weights[0], wires=0)
+        if inputs[0] > 1.5:
+            qml.RX(inputs[0], wires=0)
+        return qml.expval(qml.Z(0))
+
+    model = trained(CircuitNetwork(following_the_data, wires=1, weights_shape=1), [0.4])
+    inputs = np.array([[0.3], [2.0], [0.6], [2.5]])
+    with pytest.raises(InvalidInputError, match="gates depend on its inputs"):
+        plan(model, inputs, EXACT)
+    np.testing.assert_allclose(model.outputs(inputs, EXACT), model.outputs(inputs), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        QNN(2, 1, n_classes=4),
+        QNN(2, 1, observables=[qml.Z(0) + 0.5 * qml.Identity(1), qml.Identity(0), 2.0 * qml.X(1)]),
+        QNN(1, 1, observables=[0.25 * qml.Identity(0)]),
+    ],
+    ids=["projectors", "constants", "only a constant"],
+)
+def test_observables_with_constants(network, rng):
+    """The service measures no multiples of the identity; the results have them."""
+    model = trained(network, rng.uniform(0, 6, network.weights_shape))
+    states = np.eye(2**network.n_qubits)
+    np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
