@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
@@ -171,7 +171,7 @@ def _header(start: bytes, size: int, what: str) -> Header:
 def _filled(file: IO[bytes], header: Header, what: str) -> np.ndarray:
     """The numbers that follow, to the end of the file."""
     flat = np.empty(math.prod(header.shape), header.dtype)
-    view: Any = memoryview(flat.view(np.uint8)) if flat.size else memoryview(bytearray())
+    view = flat.view(np.uint8).data
     done = 0
     while chunk := file.read(_CHUNK):  # to the end, where a zip file's checksum is compared
         if done + len(chunk) > header.size:

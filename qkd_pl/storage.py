@@ -161,6 +161,11 @@ def checked_tensor(
     return array
 
 
+def plain_json(value: Any) -> Any:
+    """A value as it comes back from a file: lists for tuples, texts for keys, Python's numbers for NumPy's."""
+    return json.loads(json.dumps(value, default=_plain))
+
+
 def _check_size(path: Path, most: int) -> None:
     """Refuse large files, and headers that say they are, before either is read."""
     with path.open("rb") as file:
