@@ -136,7 +136,7 @@ def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device:
     shots = tapes[0].shots.total_shots
     if shots is None:
         return tapes
-    fewer = max(1, shots * direct.cost().circuits // circuits)
+    fewer = max(1, shots * direct.cost().circuits // max(1, circuits))
     return [tape.copy(shots=fewer) for tape in tapes]
 
 

@@ -80,7 +80,7 @@ def _checked(values: Any, shape: tuple[int, ...], source: str) -> np.ndarray:
     if array.shape != shape:
         raise InvalidInputError(f"{source} have shape {array.shape}; the network needs {shape}")
     if not np.isfinite(array).all():
-        raise InvalidInputError(f"{source} contain NaN or infinity")
+        raise InvalidInputError(f"{source} contain NaN or infinity; they must be finite")
     return array
 
 

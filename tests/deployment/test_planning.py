@@ -17,6 +17,7 @@ from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.training.losses import CrossEntropy
 from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from qkd_pl.upstream.runtime import Generation
@@ -167,9 +168,9 @@ def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
     train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
     settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
     qae = KDTrainer(iterations=40, learning_rate=Step(0.1), **settings).fit(QAE(5, 2, 2), train)
-    student = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings).fit(
-        QNN(2, 2), Dataset(qae.compress(train.inputs), train.labels)
-    )
+    compressed_train = Dataset(qae.compress(train.inputs), train.labels)
+    trainer = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings)
+    student = trainer.fit(QNN(2, 2), compressed_train, loss=CrossEntropy(logit_scale=10.0))
     compressed = qae.compress(test.inputs)
     exact = student.score(compressed, test.labels)
     logits = submit(plan(student, compressed, "manila", test.labels)).result()
@@ -263,12 +264,24 @@ def test_rows_of_several_structures_are_refused():
     [
         QNN(2, 1, n_classes=4),
         QNN(2, 1, observables=[qml.Z(0) + 0.5 * qml.Identity(1), qml.Identity(0), 2.0 * qml.X(1)]),
-        QNN(1, 1, observables=[0.25 * qml.Identity(0)]),
     ],
-    ids=["projectors", "constants", "only a constant"],
+    ids=["projectors", "constants"],
 )
 def test_observables_with_constants(network, rng):
     """The service measures no multiples of the identity; the results have them."""
     model = trained(network, rng.uniform(0, 6, network.weights_shape))
     states = np.eye(2**network.n_qubits)
     np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
+
+
+def test_only_plans_are_submitted(ledger_path):
+    for something in (make_model(2), "a plan", None):
+        with pytest.raises(InvalidInputError, match=r"plan is a \w+; submit takes what kd.plan"):
+            submit(something)
+    assert not ledger_path.exists()
+
+
+def test_constants_alone_are_nothing_to_measure(rng):
+    network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
+    with pytest.raises(InvalidInputError, match="nothing to measure"):
+        plan(trained(network, rng.uniform(0, 6, network.weights_shape)), np.eye(2), EXACT)

@@ -54,7 +54,9 @@ def test_inputs_are_parameters_of_the_qiskit_circuit(network, rng):
     np.testing.assert_allclose(found, model.outputs(inputs), atol=1e-9)
 
 
-@pytest.mark.parametrize("network", [*LINEAR, *STATES, own_network("data re-uploading")], ids=str)
+@pytest.mark.parametrize(
+    "network", [*LINEAR, *STATES, own_network("data re-uploading")], ids=lambda network: type(network).__name__
+)
 def test_filled_in_circuits_and_openqasm(network, rng):
     model = made(network)
     inputs = inputs_for(model, rng)
