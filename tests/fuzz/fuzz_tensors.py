@@ -9,7 +9,15 @@ from fuzz_values import as_text, damaged_bytes, damaged_tree
 
 from qkd_pl.storage import checksum
 
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "|u1", "BOOL": "|b1", "U64": "<u8"}
+_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 _NAMES = {np.dtype(each).str: name for name, each in _TYPES.items()}
 _FOREIGN = ("BF16", "F8_E4M3", "F8_E5M2", "C64", "I16", "F4", "nothing")
 _SHAPES = ((), (0,), (1,), (2, 0), (0, 2**40), (1,) * 40, (2, 3), (2, 2, 3))

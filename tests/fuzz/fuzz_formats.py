@@ -1,0 +1,145 @@
+"""The formats: sound files of each, how they are damaged, and how they are read."""
+
+import random
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fuzz_archives import damaged_archive
+from fuzz_tensors import damaged_tensors, foreign_types
+from fuzz_texts import damaged_lines, damaged_yaml
+
+import qkd_pl as kd
+from qkd_pl.cli.data_files import read_samples
+from qkd_pl.datasets import cache, mnist_file
+from qkd_pl.devices.registry import load_devices
+from qkd_pl.errors import QKDError
+from reproduction.experiments import EXPERIMENTS, stored_run
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes:
+        sound: from an empty folder to sound files, by name.
+        damage: from the content of one to that of a damaged one.
+        read: all that a user can ask of a file, given its path and which of the sound ones it was made of; raises our
+            errors.
+    """
+
+    sound: Callable[[Path], Mapping[str, bytes]]
+    damage: Callable[[bytes, random.Random], bytes]
+    read: Callable[[Path, str], None]
+
+
+def _tensors(content: bytes, rng: random.Random) -> bytes:
+    return foreign_types(content, rng) if rng.random() < 0.05 else damaged_tensors(content, rng)
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
+
+
+def _archives(folder: Path, *members: Mapping[str, np.ndarray]) -> dict[str, bytes]:
+    for number, arrays in enumerate(members):
+        np.savez_compressed(folder / f"{number}.npz", **arrays)
+        np.savez(folder / f"{number}-plain.npz", **arrays)
+    return _contents(folder)
+
+
+_INPUTS = np.linspace(0, 3, 6).reshape(3, 2)
+
+
+def _sound_samples(folder: Path) -> Mapping[str, bytes]:
+    return _archives(folder, {"inputs": _INPUTS, "labels": np.array([0, 1, 0])}, {"inputs": np.eye(4, dtype=complex)})
+
+
+def _read_samples(path: Path, source: str) -> None:
+    inputs, _ = read_samples(path)
+    kd.QNN(2, 1, embedding="angle").encode(inputs)
+
+
+_FEW = {"N_TRAIN": 30, "N_TEST": 20}
+
+
+def _sound_mnist(folder: Path) -> Mapping[str, bytes]:
+    """A few images; the file that is looked for has as many, and its checksum."""
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in (("train", 30), ("test", 20)):
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        arrays[f"y_{split}"] = rng.integers(0, 10, count).astype(np.uint8)
+    mnist_file.N_TRAIN, mnist_file.N_TEST = 30, 20
+    mnist_file.SHA256 = mnist_file.checksum(arrays)
+    return _archives(folder, arrays)
+
+
+def _read_mnist(path: Path, source: str) -> None:
+    mnist_file._read(path)
+
+
+def _compute() -> dict[str, np.ndarray]:
+    return {"states": np.ones((3, 4))}
+
+
+def _cached(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # that it is damaged, and is made again
+        return cache.cached("fuzzed", {"n": 3}, _compute, {"states": (3, 4)}, path)["states"]
+
+
+def _sound_cache(folder: Path) -> Mapping[str, bytes]:
+    _cached(folder / "it.safetensors")
+    return _contents(folder)
+
+
+def _read_cache(path: Path, source: str) -> None:
+    assert _cached(path).shape == (3, 4)
+
+
+def _sound_devices(folder: Path) -> Mapping[str, bytes]:
+    return {"devices.yaml": (ROOT / "devices.yaml").read_bytes()}
+
+
+def _read_devices(path: Path, source: str) -> None:
+    registry = load_devices(path)
+    for name in registry:
+        with suppress(QKDError):
+            _ = registry[name].runs_on_hardware
+
+
+_RUNS = ("figure5-mlp", "figure6-short", "dark-knowledge-figure6", "figure4")
+
+
+def _sound_results(folder: Path) -> Mapping[str, bytes]:
+    return {name: (ROOT / "results" / f"{name}.jsonl").read_bytes() for name in _RUNS}
+
+
+def _read_results(path: Path, source: str) -> None:
+    run = stored_run(path)
+    EXPERIMENTS[run.experiment].describe(run.summary)
+
+
+def _formats() -> dict[str, Format]:
+    from fuzz_training import read_checkpoint, read_model, sound_checkpoints, sound_models
+
+    return {
+        "models": Format(sound_models, _tensors, read_model),
+        "checkpoints": Format(sound_checkpoints, _tensors, read_checkpoint),
+        "devices": Format(_sound_devices, damaged_yaml, _read_devices),
+        "mnist": Format(_sound_mnist, damaged_archive, _read_mnist),
+        "data": Format(_sound_samples, damaged_archive, _read_samples),
+        "cache": Format(_sound_cache, _tensors, _read_cache),
+        "results": Format(_sound_results, damaged_lines, _read_results),
+    }
+
+
+FORMATS: Mapping[str, Format] = _formats()
+NAMES: Sequence[str] = tuple(FORMATS)
+_: Any = None
