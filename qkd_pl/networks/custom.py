@@ -14,6 +14,7 @@ from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.probes import probe
 from qkd_pl.networks.weights import checked_shape
+from qkd_pl.upstream.pennylane import has_transforms
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class CircuitNetwork:
         n_features: int | None = None,
     ) -> None:
         if isinstance(circuit, qml.QNode):
-            if len(circuit.compile_pipeline):
+            if has_transforms(circuit):
                 raise InvalidInputError("circuit is a QNode with transforms, which would be lost; give its function")
             circuit = circuit.func
         if not callable(circuit):
