@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -27,7 +28,7 @@ _CHUNK = 1 << 20
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, ValueError, TypeError, KeyError, IndexError, EOFError, OSError),
-    *(RuntimeError, NotImplementedError, MemoryError, SyntaxError, OverflowError),
+    *(RuntimeError, NotImplementedError, MemoryError, SyntaxError, OverflowError, TokenError),
 )
 
 

@@ -1,23 +1,29 @@
 """The formats: sound files of each, how they are damaged, and how they are read."""
 
+import os
 import random
+import tempfile
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import test_ledger_fuzz
 from fuzz_archives import damaged_archive
 from fuzz_tensors import damaged_tensors, foreign_types
 from fuzz_texts import damaged_lines, damaged_yaml
+from fuzz_training import read_checkpoint, read_model, sound_checkpoints, sound_models
 
 import qkd_pl as kd
 from qkd_pl.cli.data_files import read_samples
-from qkd_pl.datasets import cache, mnist_file
+from qkd_pl.datasets import mnist_file
+from qkd_pl.datasets.cache import cached
 from qkd_pl.devices.registry import load_devices
-from qkd_pl.errors import QKDError
+from qkd_pl.errors import FileFormatError, QKDError
+from qkd_pl.storage import checksum
 from reproduction.experiments import EXPERIMENTS, stored_run
 
 ROOT = Path(__file__).parents[2]
@@ -54,53 +60,58 @@ def _archives(folder: Path, *members: Mapping[str, np.ndarray]) -> dict[str, byt
     return _contents(folder)
 
 
-_INPUTS = np.linspace(0, 3, 6).reshape(3, 2)
+_INPUTS = np.eye(4)[:3]
 
 
 def _sound_samples(folder: Path) -> Mapping[str, bytes]:
-    return _archives(folder, {"inputs": _INPUTS, "labels": np.array([0, 1, 0])}, {"inputs": np.eye(4, dtype=complex)})
+    return _archives(folder, {"inputs": _INPUTS, "labels": np.array([0, 1, 0])}, {"inputs": np.eye(4)[:3] * 1j})
 
 
 def _read_samples(path: Path, source: str) -> None:
     inputs, _ = read_samples(path)
-    kd.QNN(2, 1, embedding="angle").encode(inputs)
+    kd.QNN(2, 1).encode(inputs)
 
 
-_FEW = {"N_TRAIN": 30, "N_TEST": 20}
+def _images() -> dict[str, np.ndarray]:
+    rng, arrays = np.random.default_rng(0), {}
+    for split, count in _FEW.items():
+        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
+        arrays[f"y_{split}"] = rng.integers(0, 10, count).astype(np.uint8)
+    return arrays
+
+
+_FEW = {"train": 30, "test": 20}
+_SIZES = {"N_TRAIN": 30, "N_TEST": 20, "SHA256": checksum(_images())}
 
 
 def _sound_mnist(folder: Path) -> Mapping[str, bytes]:
-    """A few images; the file that is looked for has as many, and its checksum."""
-    rng, arrays = np.random.default_rng(0), {}
-    for split, count in (("train", 30), ("test", 20)):
-        arrays[f"x_{split}"] = rng.integers(0, 256, (count, 28, 28)).astype(np.uint8)
-        arrays[f"y_{split}"] = rng.integers(0, 10, count).astype(np.uint8)
-    mnist_file.N_TRAIN, mnist_file.N_TEST = 30, 20
-    mnist_file.SHA256 = mnist_file.checksum(arrays)
-    return _archives(folder, arrays)
+    return _archives(folder, _images())
 
 
 def _read_mnist(path: Path, source: str) -> None:
-    mnist_file._read(path)
+    with patch.multiple(mnist_file, **_SIZES):  # as of a MNIST of fifty images
+        mnist_file._read(path)
 
 
-def _compute() -> dict[str, np.ndarray]:
-    return {"states": np.ones((3, 4))}
-
-
-def _cached(path: Path) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # that it is damaged, and is made again
-        return cache.cached("fuzzed", {"n": 3}, _compute, {"states": (3, 4)}, path)["states"]
+def _cached(folder: Path) -> np.ndarray:
+    with patch.dict(os.environ, QKD_PL_CACHE=str(folder)), warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)  # that it is damaged, and is made again
+        return cached("fuzzed", {"n": 3}, lambda: {"states": np.ones((3, 4))}, {"states": (3, 4)})["states"]
 
 
 def _sound_cache(folder: Path) -> Mapping[str, bytes]:
-    _cached(folder / "it.safetensors")
+    _cached(folder)
     return _contents(folder)
 
 
 def _read_cache(path: Path, source: str) -> None:
-    assert _cached(path).shape == (3, 4)
+    folder = path.with_name("cache")
+    folder.mkdir(exist_ok=True)
+    path.replace(folder / source)
+    try:
+        assert _cached(folder).shape == (3, 4)
+    except RuntimeWarning as warning:
+        raise FileFormatError(str(warning)) from None
 
 
 def _sound_devices(folder: Path) -> Mapping[str, bytes]:
@@ -122,24 +133,35 @@ def _sound_results(folder: Path) -> Mapping[str, bytes]:
 
 
 def _read_results(path: Path, source: str) -> None:
-    run = stored_run(path)
+    renamed = path.replace(path.with_name("it.jsonl"))
+    run = stored_run(renamed)
     EXPERIMENTS[run.experiment].describe(run.summary)
 
 
-def _formats() -> dict[str, Format]:
-    from fuzz_training import read_checkpoint, read_model, sound_checkpoints, sound_models
-
-    return {
-        "models": Format(sound_models, _tensors, read_model),
-        "checkpoints": Format(sound_checkpoints, _tensors, read_checkpoint),
-        "devices": Format(_sound_devices, damaged_yaml, _read_devices),
-        "mnist": Format(_sound_mnist, damaged_archive, _read_mnist),
-        "data": Format(_sound_samples, damaged_archive, _read_samples),
-        "cache": Format(_sound_cache, _tensors, _read_cache),
-        "results": Format(_sound_results, damaged_lines, _read_results),
-    }
+def _ledger_damage(content: bytes, rng: random.Random) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        path.write_bytes(content)
+        rng.choice(test_ledger_fuzz.KINDS)(path, rng)
+        return path.read_bytes()
 
 
-FORMATS: Mapping[str, Format] = _formats()
-NAMES: Sequence[str] = tuple(FORMATS)
-_: Any = None
+def _sound_ledger(folder: Path) -> Mapping[str, bytes]:
+    return {"ledger": test_ledger_fuzz.whole(folder).read_bytes()}
+
+
+def _read_ledger(path: Path, source: str) -> None:
+    if test_ledger_fuzz.read_everything(path):
+        raise FileFormatError("a part of the ledger was refused")
+
+
+FORMATS: Mapping[str, Format] = {
+    "models": Format(sound_models, _tensors, read_model),
+    "checkpoints": Format(sound_checkpoints, _tensors, read_checkpoint),
+    "devices": Format(_sound_devices, damaged_yaml, _read_devices),
+    "mnist": Format(_sound_mnist, damaged_archive, _read_mnist),
+    "data": Format(_sound_samples, damaged_archive, _read_samples),
+    "cache": Format(_sound_cache, _tensors, _read_cache),
+    "results": Format(_sound_results, damaged_lines, _read_results),
+    "ledger": Format(_sound_ledger, _ledger_damage, _read_ledger),
+}

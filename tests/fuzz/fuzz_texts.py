@@ -7,10 +7,11 @@ import yaml
 from fuzz_values import as_text, damaged_bytes, damaged_tree
 
 _SNIPPETS = (
-    *("x: &a [1]\ny: *a", "<<: {shots: 1}", "shots: !!int ''", "shots: !!python/object:os.system x", "shots: 1_0", "? [a]"),
-    *("seed: 0x" + "f" * 6000, "seed: " + "9" * 5000, "seed: 1:" + "59:" * 3000 + "1", "shots: 2001-13-41", "shots: 0b_"),
-    *("[" * 3000, "{" * 3000, "- " * 3000, "x: " + "[" * 25 + "]" * 25, "\t", "%YAML 1.1", "---", "...", "shots: .inf"),
-    *("options: {backend: 5}", "backend: [a]", "token_env: sesame", "max_qpu_seconds: .nan", "gradient_options: 1", "''"),
+    *("x: &a [1]\ny: *a", "<<: {shots: 1}", "shots: !!int ''", "shots: !!python/object:os.system x", "shots: 1_0"),
+    *("seed: 0x" + "f" * 6000, "seed: " + "9" * 5000, "seed: 1:" + "59:" * 3000 + "1", "shots: 2001-13-41"),
+    *("[" * 3000, "{" * 3000, "- " * 3000, "x: " + "[" * 25 + "]" * 25, "\t", "%YAML 1.1", "---", "...", "shots: 0b_"),
+    *("options: {backend: 5}", "backend: [a]", "token_env: sesame", "max_qpu_seconds: .nan", "gradient_options: 1"),
+    *("shots: .inf", "? [a]", "''", "shots: !", "? : :", "seed: -1", "plugin: qkd.ibm"),
 )
 
 
