@@ -64,7 +64,8 @@ _INPUTS = np.eye(4)[:3]
 
 
 def _sound_samples(folder: Path) -> Mapping[str, bytes]:
-    return _archives(folder, {"inputs": _INPUTS, "labels": np.array([0, 1, 0])}, {"inputs": np.eye(4)[:3] * 1j})
+    mixed = {"inputs": np.stack([np.diag([0.5, 0.5, 0.0, 0.0]), np.eye(4) / 4])}
+    return _archives(folder, {"inputs": _INPUTS, "labels": np.array([0, 1, 0])}, {"inputs": np.eye(4)[:3] * 1j}, mixed)
 
 
 def _read_samples(path: Path, source: str) -> None:

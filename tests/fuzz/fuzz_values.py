@@ -63,6 +63,8 @@ def damaged_tree(tree: Any, rng: random.Random) -> Any:
     """The same data with one or a few places changed, removed, renamed, repeated or exchanged."""
     root = {"": json.loads(json.dumps(tree))}
     for _ in range(rng.choice((1, 1, 1, 2, 4))):
+        if not root:
+            return None
         container, key = rng.choice(_places(root))
         if container is root and rng.random() < 0.9:
             continue
