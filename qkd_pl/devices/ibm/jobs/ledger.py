@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from qkd_pl.bounded import read_npz
 from qkd_pl.devices.ibm.jobs import locks
 from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
+from qkd_pl.npz import read_npz
 
 __all__ = ["Damaged", "Ledger", "Part", "Receipt"]
 
