@@ -3,6 +3,7 @@
 import tracemalloc
 
 import numpy as np
+import pennylane as qml
 import pytest
 from own_circuits import own_network
 
