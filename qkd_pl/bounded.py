@@ -21,7 +21,7 @@ def parse_json(text: str | bytes, most: int, what: str) -> Any:
     """The JSON value in ``text`` of at most so many bytes.
 
     Raises:
-        FileFormatError: it is longer, is no JSON, is nested too deeply, or has a number of thousands of digits.
+        FileFormatError: it is longer, is not JSON, is nested too deeply, or has a number of thousands of digits.
 
     Example:
         >>> parse_json('{"a": [1, 2]}', most=100, what="example")

@@ -83,7 +83,7 @@ def check_number(name: str, value: Any, low: float, high: float = float("inf"), 
     """
     is_finite = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     if not is_finite or not low <= value <= high or (above and value == low):
-        allowed = f"above {low}" if above else f"from {low} on" if high == float("inf") else f"from {low} to {high}"
+        allowed = f"above {low}" if above else f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
         raise InvalidInputError(f"{name}={cut(value)}: must be a finite number {allowed}")
 
 
@@ -141,7 +141,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
 
     Raises:
-        InvalidInputError: it is none of them, or its rows have different lengths; the message names ``name``.
+        InvalidInputError: it is not numbers, or its rows have different lengths; the message names ``name``.
 
     Example:
         >>> as_array("inputs", [[1, 2], [3, 4]]).shape
@@ -149,7 +149,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
         >>> as_array("inputs", [[1, 2], [3]])
         Traceback (most recent call last):
         ...
-        qkd_pl.errors.InvalidInputError: inputs is a list that is no array of numbers
+        qkd_pl.errors.InvalidInputError: inputs is a list that is not an array of numbers
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
         value = value.detach().cpu()
@@ -158,5 +158,5 @@ def as_array(name: str, value: Any) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError):
         array = np.asarray(None)
     if array.dtype.kind not in "biufc":
-        raise InvalidInputError(f"{name} is a {type(value).__name__} that is no array of numbers")
+        raise InvalidInputError(f"{name} is a {type(value).__name__} that is not an array of numbers")
     return array

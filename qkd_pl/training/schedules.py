@@ -100,7 +100,7 @@ def value_at(schedule: Schedule, iteration: int) -> float:
 def check_schedule(
     name: str, schedule: Any, low: float, high: float = float("inf"), *, above: bool = False, iterations: int = 0
 ) -> None:
-    """Refuse what is no schedule, or leaves its range in one of the first ``iterations``.
+    """Refuse a value that is not a schedule, or leaves its range in one of the first ``iterations``.
 
     Raises:
         InvalidInputError: names the setting, the iteration, the value and what is allowed.

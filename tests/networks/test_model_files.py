@@ -156,7 +156,7 @@ def test_settings_of_tasks(arguments, message):
         ({"observables": [qml.Z(2)]}, "acts on wire 2; the wires are 0 to 1"),
         ({"observables": [1j * qml.Z(0)]}, "not Hermitian"),
         ({"observables": ["Z"]}, "observables"),
-        ({"observables": [qml.Z(0)], "n_classes": 3}, "1 observables tell 2 classes apart"),
+        ({"observables": [qml.Z(0)], "n_classes": 3}, "must be 2, with 1 in observables"),
     ],
 )
 def test_wrong_readouts_are_named(arguments, message):
