@@ -4,9 +4,11 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import qkd_pl as kd
 from qkd_pl.cli.app import app
 
 GUIDE = Path(__file__).parents[1] / "docs" / "guide"
@@ -100,3 +102,10 @@ def test_devices():
     names = run("devices")
     assert {name: spec.shots for name, spec in names["registry"].items()} == {"mixed": None, "torino": 2048}
     assert names["registry"]["torino"].runs_on_hardware
+
+
+def test_an_embedding_of_ones_own():
+    names = run("../extending")
+    angles = np.array([[0.3, 0.0, 1.0]])
+    model = kd.trained(names["network"], np.zeros(names["network"].weights_shape))
+    np.testing.assert_allclose(model.outputs(angles), np.cos(angles[:, :2]), atol=1e-12)  # <Z> behind RY

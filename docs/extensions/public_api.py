@@ -17,6 +17,16 @@ import qkd_pl
 
 #: Base classes whose own members are documented elsewhere.
 _OTHERS = "BaseModel, BaseEstimator, ClassifierMixin, RegressorMixin"
+#: What public functions return: not imported by name, but used by everybody.
+RETURNED = (
+    "qkd_pl.networks.classification.TrainedQNN",
+    "qkd_pl.networks.regression.TrainedRegressor",
+    "qkd_pl.networks.compression.TrainedQAE",
+    "qkd_pl.devices.ibm.compile.plan.Plan",
+    "qkd_pl.devices.ibm.compile.cost.Cost",
+    "qkd_pl.devices.ibm.jobs.jobs.Job",
+    "qkd_pl.devices.calibration.Calibration",
+)
 _NO_PAGE = ("qkd_pl.cli", "qkd_pl.upstream", "qkd_pl.__main__")
 
 
@@ -36,19 +46,24 @@ def public_places() -> dict[str, str]:
                     places[f"{member.__module__}.{key}"] = f"{value.__name__}.{key}"
         else:
             places[f"{value.__module__}.{name}"] = f"qkd_pl.{name}"
-    return places
+    return places | {name: name for name in RETURNED}
 
 
 def write_pages(app: Sphinx) -> None:
     """Write the pages from ``qkd_pl.__all__`` and from the modules that there are."""
     folder = Path(app.srcdir, "generated", "api")
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows, returned = [], []
     for name, value in public_objects().items():
         _write(folder / f"{name}.rst", _page(name, value))
-        summary = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
-        rows.append(f"   * - :doc:`kd.{name} <{name}>`\n     - {summary.replace('|', chr(92) + '|')}")
-    _write(folder / "index.rst", _INDEX.format(rows="\n".join(rows), names="\n   ".join(qkd_pl.__all__)))
+        rows.append(_row(f"kd.{name}", name, value))
+    for path in RETURNED:
+        module, _, name = path.rpartition(".")
+        _write(folder / f"{name}.rst", f"{_title(name)}\n{_class(path)}")
+        returned.append(_row(name, name, getattr(import_module(module), name)))
+    names = [*qkd_pl.__all__, *(path.rpartition(".")[2] for path in RETURNED)]
+    tables = {"rows": "\n".join(rows), "returned": "\n".join(returned), "names": "\n   ".join(names)}
+    _write(folder / "index.rst", _INDEX.format(**tables))
     packages = _internal_modules()
     for package, modules in packages.items():
         _write(folder / f"{package}.rst", _internals(package, modules))
@@ -65,12 +80,21 @@ def _title(text: str) -> str:
     return f"{text}\n{'=' * len(text)}\n"
 
 
+def _row(title: str, page: str, value: Any) -> str:
+    summary = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
+    return f"   * - :doc:`{title} <{page}>`\n     - {summary.replace('|', chr(92) + '|')}"
+
+
+def _class(path: str) -> str:
+    return f".. autoclass:: {path}\n   :members:\n   :inherited-members: {_OTHERS}\n"
+
+
 def _page(name: str, value: Any) -> str:
     if isinstance(value, ModuleType):
         imported = "   :imported-members:\n" if hasattr(value, "__path__") else ""
         directive = f".. automodule:: {value.__name__}\n   :members:\n{imported}   :exclude-members: ttest_1samp\n"
     elif inspect.isclass(value):
-        directive = f".. autoclass:: qkd_pl.{name}\n   :members:\n   :inherited-members: {_OTHERS}\n"
+        directive = _class(f"qkd_pl.{name}")
     else:
         directive = f".. autofunction:: qkd_pl.{name}\n"
     return f"{_title(f'kd.{name}')}\n{directive}"
@@ -164,6 +188,15 @@ errors and, mostly, an example.
    :class: names
 
 {rows}
+
+What they return
+----------------
+
+.. list-table::
+   :widths: 30 70
+   :class: names
+
+{returned}
 
 .. toctree::
    :hidden:

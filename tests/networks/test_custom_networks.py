@@ -233,7 +233,7 @@ def test_what_cannot_work_is_refused_before_training(circuit, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_outputs": 4}, "n_outputs=4: the circuit returns 1"),
+        ({"n_outputs": 4}, "n_outputs=4: must be 1"),
         ({"wires": 0}, "wires=0"),
         ({"wires": ["a", "a"]}, "different labels"),
         ({"weights_shape": (2, 0)}, "weights_shape=0"),
