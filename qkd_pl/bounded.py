@@ -65,14 +65,10 @@ def _integer(digits: str) -> int:
 
 
 def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MOST_DEPTH + 1):
-        level = [
-            inner
-            for each in level
-            if isinstance(each, dict | list)
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
+    level = [value] if isinstance(value, dict | list) else []
+    for _ in range(_MOST_DEPTH):
+        parts = (part for each in level for part in (each.values() if isinstance(each, dict) else each))
+        level = [part for part in parts if isinstance(part, dict | list)]
         if not level:
             return False
     return True

@@ -13,7 +13,7 @@ from qkd_pl.datasets import mnist_images
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 from qkd_pl.teachers import ClassifierTeacher, Ensemble
 from reproduction.arms import data_unit, fit_and_save, load_data, trainer_and_losses, training_unit
 from reproduction.results import Results
@@ -109,7 +109,8 @@ def prepare_teacher(recipe: TeacherRecipe, results: Results, workers: int, folde
 
 def stored_logits(directory: Path) -> np.ndarray:
     """What the unit ``Teacher.logits`` stored in its folder: logits of the training data, shape ``(n, K)``."""
-    return read_tensors(directory / _LOGITS, _LOGITS_KIND)[0]["teacher_logits"]
+    path = directory / _LOGITS
+    return checked_tensor(read_tensors(path, _LOGITS_KIND)[0], "teacher_logits", None, path)
 
 
 def teacher_model(seed: int) -> str:

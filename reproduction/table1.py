@@ -16,7 +16,7 @@ import numpy as np
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import format_arms, summarise_arms
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, training_unit, values_of
 from reproduction.candidates import best_candidates, check_training, load_teachers, teacher_units
 from reproduction.results import Results
@@ -26,6 +26,7 @@ from reproduction.sweep import Unit, run_units
 STUDENTS = ("few_qubits", "few_layers")
 _PREPARED = "prepared.safetensors"
 _PREPARED_KIND = "table1-inputs"
+_TENSORS = ("teacher_logits", "train_real", "train_imag", "test_real", "test_imag")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +195,9 @@ def train_student(
 ) -> Accuracies:
     """Train one student in one arm and store its model."""
     train, test, _ = load_data(sources["data"])
-    tensors = read_tensors(directory / _PREPARED, _PREPARED_KIND)[0] if compressed or distil else {}
+    path = directory / _PREPARED
+    stored = read_tensors(path, _PREPARED_KIND)[0] if compressed or distil else {}
+    tensors = {name: checked_tensor(stored, name, None, path) for name in _TENSORS} if stored else {}
     if compressed:
         train, test = (
             split._replace(inputs=tensors[f"{name}_real"] + 1j * tensors[f"{name}_imag"])

@@ -13,7 +13,7 @@ from qkd_pl.schema import Closed, Count, Number, Record, Short
 MOST_QUBITS, MOST_STATE_QUBITS = 1000, 24
 #: A QAE measures 2·4**n_latent observables.
 MOST_LATENT = 5
-MOST_LAYERS, MOST_OUTPUTS, MOST_WORDS = 10_000, 1024, 8192
+MOST_LAYERS, MOST_OUTPUTS, MOST_WORDS = 10_000, 1024, 4096
 FORMAT_VERSION = 2
 
 _OF_STATES = ("state", "amplitude")
@@ -25,6 +25,7 @@ Outputs = Annotated[int, Field(ge=1, le=MOST_OUTPUTS)]
 Word = Annotated[str, StringConstraints(max_length=5000, pattern=r"^([XYZ][0-9]{1,4}( [XYZ][0-9]{1,4})*)?$")]
 #: Letters and wires of a Pauli word, and its coefficient; a list in JSON.
 Term = Annotated[tuple[Word, Number], Strict(strict=False)]
+Sum = Annotated[list[Term], Field(min_length=1)]
 Shape = Annotated[list[Count], Field(max_length=32)]
 
 
@@ -43,7 +44,7 @@ class QNNManifest(_Layered):
     type: Literal["QNN"]
     n_classes: Outputs
     embedding: Literal["state", "amplitude", "phase", "angle", "basis"]
-    observables: Annotated[list[list[Term]], Field(min_length=1, max_length=MOST_OUTPUTS)] | None
+    observables: Annotated[list[Sum], Field(min_length=1, max_length=MOST_OUTPUTS)] | None
 
     @model_validator(mode="after")
     def _check_sizes(self) -> "QNNManifest":

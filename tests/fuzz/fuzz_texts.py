@@ -46,6 +46,6 @@ def damaged_lines(content: bytes, rng: random.Random) -> bytes:
             case _:
                 try:
                     lines[position] = as_text(damaged_tree(json.loads(lines[position]), rng))
-                except ValueError:  # damaged already
+                except (ValueError, RecursionError):  # damaged already
                     continue
     return "\n".join([*lines, ""]).encode(errors="replace")

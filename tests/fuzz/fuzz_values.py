@@ -120,5 +120,5 @@ def _similar(value: Any, rng: random.Random) -> Any:
     if isinstance(value, float):
         return rng.choice((-value, value * 1e300, int(value) if abs(value) < 1e300 else 0, str(value), [value]))
     if isinstance(value, str):
-        return rng.choice((value + "x", value[:-1], value.upper(), value * 1000, [value], value.encode().hex()))
+        return rng.choice((value + "x", value[:-1], value.upper(), value * 1000, [value], value[::-1]))
     return rng.choice(([value], {"": value}, list(value), str(value)[:1000]))
