@@ -88,6 +88,31 @@ class Step(Closed):
     parameters: dict[Short, bool | int | Number | Short | None]
 
 
+class PlaceManifest(Closed):
+    """Of a :class:`~qkd_pl.devices.calibration.Place`."""
+
+    backend: Short
+    layouts: Annotated[list[Annotated[list[Count], Field(max_length=MOST_QUBITS)]], Field(max_length=1000)]
+    observables: Annotated[list[str], Field(max_length=MOST_OUTPUTS)]
+
+
+Numbers = Annotated[list[Number], Field(min_length=1, max_length=MOST_OUTPUTS)]
+
+
+class CalibrationManifest(Closed):
+    """Of a :class:`~qkd_pl.devices.calibration.Calibration`."""
+
+    slope: Numbers
+    intercept: Numbers
+    interval: Numbers
+    residual: Numbers
+    misfit: Numbers
+    n_inputs: Count
+    shots: Count | None
+    created: Short
+    place: PlaceManifest
+
+
 class ModelManifest(Closed):
     """All of a model but its tensors."""
 
@@ -103,6 +128,7 @@ class ModelManifest(Closed):
     wire_order: Annotated[list[Short], Field(max_length=MOST_QUBITS)]
     observables: Annotated[list[str], Field(max_length=2 * 4**MOST_LATENT)]
     preprocessing: Annotated[list[Step], Field(min_length=1, max_length=100)] | None
+    calibration: CalibrationManifest | None = None
     versions: dict[Short, Short]
 
     @model_validator(mode="after")
