@@ -88,7 +88,9 @@ class CircuitNetwork:
             object.__setattr__(self, name, value)
         found = len(probe(self).tape.measurements)
         if n_outputs not in (None, found):
-            raise InvalidInputError(f"n_outputs={n_outputs}: the circuit returns {found} expectation values")
+            raise InvalidInputError(
+                f"n_outputs={n_outputs}: must be {found}, the number of expectation values that the circuit returns"
+            )
         object.__setattr__(self, "n_outputs", found)
 
     def __repr__(self) -> str:
@@ -125,7 +127,7 @@ class CircuitNetwork:
             InvalidInputError: there is no embedding: the circuit loads its inputs itself.
         """
         if self.embedding is None:
-            raise InvalidInputError("the circuit loads its inputs itself, and so has no part behind an embedding")
+            raise InvalidInputError("the circuit loads its inputs itself: it has no part behind an embedding")
         return self.function(weights)
 
 

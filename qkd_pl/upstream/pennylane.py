@@ -28,6 +28,13 @@ def optimizer_state(optimizer: qml.GradientDescentOptimizer) -> dict[str, np.nda
     }
 
 
+def optimizer_memory(optimizer: Any) -> tuple[str, ...]:
+    """Names of what :func:`optimizer_state` finds in an optimizer of this kind after a step."""
+    if isinstance(optimizer, qml.AdamOptimizer):
+        return ("first_moment", "second_moment", "steps")
+    return () if type(optimizer) is qml.GradientDescentOptimizer else ("accumulation",)
+
+
 def restore_optimizer(optimizer: Any, state: Mapping[str, np.ndarray]) -> None:
     """Set an optimizer to what :func:`optimizer_state` found."""
     if "first_moment" in state:

@@ -9,6 +9,7 @@ import pytest
 from qkd_pl.upstream.pennylane import (
     execution_keywords,
     has_transforms,
+    optimizer_memory,
     optimizer_state,
     restore_optimizer,
     run_differentiably,
@@ -96,3 +97,11 @@ def test_results_are_differentiated_by_the_products_given():
     angles = np.array([0.3, 0.7])
     expected = -2 * angles * np.sin(angles**2) * [2.0, 3.0]
     np.testing.assert_allclose(autograd.grad(total)(angles), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_optimizer_remembers_what_is_said_of_its_kind(kind):
+    optimizer = kind()
+    weights = qml.numpy.ones(3, requires_grad=True)
+    optimizer.apply_grad((np.ones(3),), (weights,))
+    assert set(optimizer_state(optimizer)) == set(optimizer_memory(optimizer))
