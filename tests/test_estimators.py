@@ -185,7 +185,7 @@ def test_seeds(blobs):
         ({"n_qubits": 1}, "n_qubits=1: 2 features need at least 2 qubits"),
         ({"embedding": "state"}, "embedding='state': must be one of .*KDTrainer"),
         ({"iterations": 0}, "iterations=0"),
-        ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and so n_layers must not be"),
+        ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and has its own n_layers"),
         ({"network": "QNN", "n_layers": 2}, "network is a str"),
         ({"loss": SquaredError()}, "labels have shape"),
         ({"teacher": "a friend"}, r"teacher is a str; it needs logits\(X\)"),

@@ -55,7 +55,7 @@ def test_losses_know_no_circuit_and_the_trainer_no_device():
         assert others <= {"qkd_pl.circuits.readout", "qkd_pl.storage"}, path
         assert "pennylane" not in imports_of(path)
     assert internal("errors.py") == set()
-    assert internal("storage.py") == {"qkd_pl.errors"}
+    assert internal("storage.py") == {"qkd_pl.bounded", "qkd_pl.errors"}
     assert not {module for module in internal("training/trainer.py") if "lightning" in module or "ibm" in module}
     for path in (ROOT / "devices" / "ibm").rglob("*.py"):
         assert "qkd_pl.training.trainer" not in imports_of(path)

@@ -67,7 +67,7 @@ def parameterised(
     slopes = table[1:-1] - table[0]
     constants = table[0] - start @ slopes
     if not np.allclose(constants + confirmation @ slopes, table[-1], rtol=0.0, atol=_TOLERANCE):
-        raise InvalidInputError("an angle is no linear function of the inputs; give one sample: to_qiskit(inputs)")
+        raise InvalidInputError("an angle is not a linear function of the inputs; give one sample: to_qiskit(inputs)")
     slopes[np.abs(slopes) < _TOLERANCE] = 0.0
     features = ParameterVector("inputs", n)
     values = [

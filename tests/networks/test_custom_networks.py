@@ -214,7 +214,7 @@ def through_python(inputs, weights):
         (returning(lambda: qml.expval(qml.Z(5))), "uses wire 5"),
         (measuring_in_between, "mid-circuit"),
         (through_an_observable, "an observable depends on the weights"),
-        (through_an_exponent, "setting that is no parameter"),
+        (through_an_exponent, "setting that is not a parameter"),
         (through_numpy, "pennylane.numpy or qml.math"),
         (through_python, "pennylane.numpy or qml.math"),
         (lambda inputs, weights: 1 / 0, "cannot be run.*ZeroDivisionError"),
@@ -233,7 +233,7 @@ def test_what_cannot_work_is_refused_before_training(circuit, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_outputs": 4}, "n_outputs=4: the circuit returns 1"),
+        ({"n_outputs": 4}, "n_outputs=4: must be 1"),
         ({"wires": 0}, "wires=0"),
         ({"wires": ["a", "a"]}, "different labels"),
         ({"weights_shape": (2, 0)}, "weights_shape=0"),

@@ -74,7 +74,7 @@ def test_filled_in_circuits_and_openqasm(network, rng):
 def test_what_has_no_parameters_for_its_inputs_is_refused(rng):
     with pytest.raises(InvalidInputError, match="prepares a state"):
         made(STATES[0]).to_qiskit()
-    with pytest.raises(InvalidInputError, match="no linear function"):
+    with pytest.raises(InvalidInputError, match="not a linear function"):
         made(own_network("data re-uploading")).to_qiskit()  # RZ(x²)
     with pytest.raises(InvalidInputError, match="mixed states"):
         made(kd.QNN(1, 1)).to_openqasm(np.eye(2)[None] / 2)
