@@ -89,28 +89,25 @@ class Step(Closed):
 
 
 class PlaceManifest(Closed):
-    """Of a :class:`~qkd_pl.devices.calibration.Place`."""
+    """Where a calibration is valid."""
 
     backend: Short
-    layouts: Annotated[list[Annotated[list[Count], Field(max_length=MOST_QUBITS)]], Field(max_length=1000)]
+    layouts: Annotated[list[list[Annotated[int, Field(ge=0, lt=10_000)]]], Field(max_length=1000)]
     observables: Annotated[list[str], Field(max_length=MOST_OUTPUTS)]
 
 
-Numbers = Annotated[list[Number], Field(min_length=1, max_length=MOST_OUTPUTS)]
-
-
 class CalibrationManifest(Closed):
-    """Of a :class:`~qkd_pl.devices.calibration.Calibration`."""
+    """A device's calibration; that it has the network's number of outputs is checked with the network."""
 
-    slope: Numbers
-    intercept: Numbers
-    interval: Numbers
-    residual: Numbers
-    misfit: Numbers
-    n_inputs: Count
-    shots: Count | None
-    created: Short
+    slope: Annotated[list[Annotated[Number, Field(gt=0)]], Field(max_length=MOST_OUTPUTS)]
+    intercept: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    interval: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    residual: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    misfit: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    n_inputs: Annotated[int, Field(ge=1, lt=2**53)]
+    shots: Annotated[int, Field(ge=1, lt=2**53)] | None
     place: PlaceManifest
+    created: Short
 
 
 class ModelManifest(Closed):

@@ -179,6 +179,19 @@ class IBMDevice(RemoteDevice):
         """Whether the backend can give exact values, for ``shots=None``."""
         return client.is_simulator(self.backend) and self.backend.options.noise_model is None
 
+    @property
+    def _session(self) -> Any:
+        """What the plugin's ``qiskit_session`` reads before it opens a session, which our jobs would ignore."""
+        raise InvalidInputError(
+            "qiskit_session: qkd.ibm sends each call as one job, with a receipt that outlives this process, and takes "
+            "no session; the Open Plan has none, and several jobs of one call are one batch by themselves"
+        )
+
+    @_session.setter
+    def _session(self, session: Any) -> None:
+        if session is not None:
+            raise InvalidInputError("session: qkd.ibm takes none; each call is one job, or one batch of jobs")
+
     def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
         """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
         _, config = super().preprocess(execution_config)
