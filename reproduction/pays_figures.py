@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
+from reproduction.regression import REGRESSION_ARMS
 
 _COLOURS = {"ce": "tab:orange", "same": "tab:cyan", "pool": "tab:blue", "both": "tab:green", "weak": "tab:gray"}
 _PANELS = {"accuracy": "test accuracy", "r2": "R² of the teacher's logits"}
@@ -38,6 +39,29 @@ def plot_few_labels(summary: Mapping[str, Any]) -> Figure:
         axes.set_xlabel("labelled samples m")
         axes.set_ylabel(f"{title} (mean, 95 % interval)")
     axes.set_ylim(bottom=max(-1.0, axes.get_ylim()[0]))
+    axes.legend(fontsize="x-small")
+    return figure
+
+
+def plot_regression(summary: Mapping[str, Any]) -> Figure:
+    """Test error against the number of states with targets, with 95 % intervals.
+
+    Args:
+        summary: what :func:`reproduction.regression.run_regression` returned.
+    """
+    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    axes = figure.subplots()
+    counts = [int(m) for m in summary["labels"]]
+    for arm, colour in zip(REGRESSION_ARMS, ("tab:orange", "tab:cyan", "tab:blue", "tab:gray"), strict=True):
+        found = [Estimate.from_json(each["arms"][arm]["rmse"]) for each in summary["labels"].values()]
+        means = [value.mean for value in found]
+        errors = [value.half_width for value in found]
+        axes.errorbar(counts, means, errors, marker="o", capsize=3, color=colour, label=REGRESSION_ARMS[arm])
+    axes.set_xscale("log")
+    axes.set_xticks(counts, [str(count) for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel("states with targets")
+    axes.set_ylabel(f"test RMSE of the {summary['settings']['target']}")
     axes.legend(fontsize="x-small")
     return figure
 
