@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
+from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, WAYS, Row, adjusted, verdict
 from reproduction.regression import REGRESSION_ARMS
 
 _COLOURS = {"ce": "tab:orange", "same": "tab:cyan", "pool": "tab:blue", "both": "tab:green", "weak": "tab:gray"}
+_VERDICT_COLOURS = {PAYS: "tab:green", EQUAL: "tab:gray", COSTS: "tab:red", OPEN: "black"}
 _PANELS = {"accuracy": "test accuracy", "r2": "R² of the teacher's logits"}
 
 
@@ -64,6 +68,62 @@ def plot_regression(summary: Mapping[str, Any]) -> Figure:
     axes.set_ylabel(f"test RMSE of the {summary['settings']['target']}")
     axes.legend(fontsize="x-small")
     return figure
+
+
+def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
+    """What distillation gains in accuracy over scaled cross-entropy, one line per comparison, with its 95 % interval.
+
+    Left the accuracies, their intervals clipped to [0, 1]; right the paired differences, coloured by the verdict after
+    adjustment. Comparisons that are no accuracies are left to the table, as are all students of other inputs or teachers than
+    all inputs and a teacher of all labels.
+
+    Args:
+        rows: what :func:`reproduction.pays.collected` returned.
+    """
+    shown = [(row, q) for row, q in zip(rows, adjusted(rows), strict=True) if _is_shown(row)]
+    figure = Figure(figsize=(9.6, 0.27 * len(shown) + 1.3), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.0))
+    for line, (row, q) in enumerate(shown):
+        for value, colour, shift in ((row.control, "tab:orange", 0.14), (row.distilled, "tab:blue", -0.14)):
+            ends = [max(value.low, 0.0), min(value.high, 1.0)]
+            left.plot(ends, [line + shift] * 2, color=colour, linewidth=1.5)
+            left.plot([value.mean], [line + shift], "o", color=colour, markersize=4)
+        colour = _VERDICT_COLOURS[verdict(row.gain, q)]
+        right.plot([100 * row.gain.low, 100 * row.gain.high], [line, line], color=colour, linewidth=2)
+        right.plot([100 * row.gain.mean], [line], "o", color=colour, markersize=5)
+    left.set_yticks(range(len(shown)), [_label(row) for row, _ in shown], fontsize=8)
+    left.set_ylim(len(shown) - 0.4, -0.6)
+    left.set_xlabel("test accuracy (mean, 95 % interval)")
+    right.axvline(0.0, color="black", linewidth=0.8)
+    right.set_xlabel("paired difference, percentage points")
+    _legends(left, right)
+    for axes in (left, right):
+        axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def _is_shown(row: Row) -> bool:
+    return row.measure == "accuracy" and row.way not in (WAYS["same"], WAYS["both"], WAYS["weak"])
+
+
+def _label(row: Row) -> str:
+    return f"{row.where}, n = {row.gain.n}"
+
+
+def _legends(left: Axes, right: Axes) -> None:
+    arms = {"scaled cross-entropy": "tab:orange", "distilled, without labels": "tab:blue"}
+    for axes, colours in ((left, arms), (right, {each: _VERDICT_COLOURS[each] for each in (PAYS, EQUAL, COSTS)})):
+        handles = [Line2D([], [], color=colour, marker="o", label=label) for label, colour in colours.items()]
+        axes.legend(
+            handles=handles,
+            fontsize=8,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=3,
+            columnspacing=1.0,
+            handlelength=1.2,
+            frameon=False,
+        )
 
 
 def clipped_errors(estimates: Sequence[Estimate]) -> list[list[float]]:

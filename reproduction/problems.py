@@ -98,8 +98,7 @@ def _chain(pool: np.ndarray, pool_fields: np.ndarray, test: np.ndarray, test_fie
 def _mnist(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
     random = np.random.default_rng(seed)
     train, test = (
-        _drawn(split, count, random)
-        for split, count in zip(mnist_images((1, 5)), (n_pool, n_test), strict=True)
+        _drawn(split, count, random) for split, count in zip(mnist_images((1, 5)), (n_pool, n_test), strict=True)
     )
     pipeline = fit_pipeline(train.inputs, "phase", 10)
     train, test = (split._replace(inputs=pipeline.transform(split.inputs)) for split in (train, test))
@@ -113,7 +112,8 @@ def _drawn(split: Dataset, count: int, random: np.random.Generator) -> Dataset:
 
 def _table(source: Callable[..., Any], n_qubits: int = _ANGLE_QUBITS) -> Callable[..., Split]:
     def load(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
-        return _features(*source(return_X_y=True), seed, n_qubits)
+        inputs, labels = source(return_X_y=True)
+        return _features(inputs, labels, seed, n_qubits)
 
     return load
 

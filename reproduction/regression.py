@@ -51,7 +51,7 @@ class RegressionSettings:
 
     def __post_init__(self) -> None:
         check_count("iterations", self.iterations)
-        if not self.states or len(set(self.states)) < len(self.states) or not 2 <= min(self.states):
+        if not self.states or len(set(self.states)) < len(self.states) or not min(self.states) >= 2:
             raise InvalidInputError(f"states={self.states}: must be different numbers from 2 on, at least one")
         if max(self.states) > _STATES:
             raise InvalidInputError(f"states={self.states}: there are {_STATES}")
@@ -78,9 +78,7 @@ def run_regression(settings: RegressionSettings, seeds: int, results: Results, *
         summary["labels"][str(m)] = {
             "arms": {arm: {name: estimate(each[name]).to_json() for name in measures} for arm, each in values.items()},
             "differences": {
-                arm: {
-                    name: paired_difference(each[name], values["targets"][name]).to_json() for name in measures
-                }
+                arm: {name: paired_difference(each[name], values["targets"][name]).to_json() for name in measures}
                 for arm, each in values.items()
                 if arm != "targets"
             },
