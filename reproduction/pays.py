@@ -14,12 +14,13 @@ PAYS, COSTS, EQUAL, OPEN = "pays", "costs", "no significant difference", "cannot
 INTRODUCTION = """\
 Every row compares distilled students with the same student trained by scaled cross-entropy on the labels (regression:
 by the squared error on true targets), from the same initial weights. A data set counts once, with samples, teacher and
-weights of its own; in Figures 4 and 5 a seed counts, and data and teacher are shared. With few
-labels the control has the logit scale of largest mean *test* accuracy, which flatters it; in Table 1 and the figures one
-fixed beforehand. Temperatures are fixed beforehand. Teachers have *all* labels of the pool, except where they had only
-the m labels of the control. Teacher and labels together are one untuned loss, α = 0.9 without T². Data sets of MNIST,
-breast cancer and wine are draws from the same images or rows, so that their intervals are somewhat too narrow. Intervals are of 95 %; q is p adjusted for all rows of this table by Benjamini and Yekutieli.
-Distillation *pays* or *costs* something where q < 0.05."""
+weights of its own; in Figures 4 and 5 a seed counts, and data and teacher are shared. With few labels the control has
+the logit scale of largest mean *test* accuracy, which flatters it; in Table 1 and the figures one fixed beforehand.
+Temperatures are fixed beforehand. Teachers have *all* labels of the pool, except where they had only the m labels of
+the control. Teacher and labels together are one untuned loss, α = 0.9 without T². Data sets of MNIST, breast cancer
+and wine are draws from the same images or rows, so that their intervals are somewhat too narrow. Intervals are of 95
+%; q is p adjusted for all rows of this table by Benjamini and Yekutieli. Distillation *pays* or *costs* something
+where q < 0.05."""
 
 _PROBLEMS = {
     "phases": "phases of the cluster chain",

@@ -74,7 +74,7 @@ def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
     """What distillation gains in accuracy over scaled cross-entropy, one line per comparison, with its 95 % interval.
 
     Left the accuracies, their intervals clipped to [0, 1]; right the paired differences, coloured by the verdict after
-    adjustment. Comparisons that are no accuracies are left to the table, as are all students of other inputs or teachers than
+    adjustment. Comparisons that are no accuracies are left to the table, as are all students but those of
     all inputs and a teacher of all labels.
 
     Args:

@@ -43,7 +43,7 @@ def test_without_few_labels_there_is_no_section(summaries):
 
 def test_intervals_of_accuracies_stay_within_one(summaries):
     values = [Estimate.from_json(paired_difference([0.99, 1.2], [0.0, 0.0]).to_json())._replace(mean=0.99)]
-    low, high = clipped_errors(values)
+    _, high = clipped_errors(values)
     assert 0.99 + high[0] == pytest.approx(1.0)
     left = plot_where_it_pays(collected(summaries)).axes[0]
     drawn = [x for line in left.lines for x in line.get_xdata()]
