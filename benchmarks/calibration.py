@@ -22,8 +22,10 @@ from qkd_pl.storage import write_json
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks" / "calibration.json"
 PLACE = Place.of("fake_nairobi", (), ("Z(0)", "Z(1)"))
 INPUTS = (10, 20, 50, 500)
-#: (what is run, preparation, causal cone, shots)
+#: (what is run, preparation, causal cone, shots); wires 0, 1, … on qubits 0, 1, … where the layout is said to be plain.
 ARMS = (
+    ("ideal preparation, whole, plain layout", "ideal", False, None),
+    ("ideal preparation, whole, plain layout", "ideal", False, 4096),
     ("ideal preparation, whole", "ideal", False, None),
     ("ideal preparation", "ideal", True, None),
     ("staircase", "staircase", True, None),
@@ -77,7 +79,9 @@ def _of_data_set(seed: int) -> list[dict[str, Any]]:
 def _row(
     seed: int, student: Any, inputs: np.ndarray, test: Any, arm: str, preparation: str, cone: bool, shots: int | None
 ) -> dict[str, Any]:
-    options = {"backend": "fake_nairobi", "preparation": preparation}
+    options: dict[str, Any] = {"backend": "fake_nairobi", "preparation": preparation}
+    if "plain layout" in arm:
+        options["initial_layout"] = list(range(7))
     device = kd.DeviceSpec(name="noisy", plugin="qkd.noisy", shots=shots, seed=seed, causal_cone=cone, options=options)
     known, exact = (student.outputs(each, EXACT) for each in (inputs, test.inputs))
     seen, raw = (student.outputs(each, device) for each in (inputs, test.inputs))

@@ -45,21 +45,112 @@ def pennylane_step(problem: Problem, device: str) -> Step:
     from qkd_pl.training.losses import Distillation, Targets
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
-    options = {} if device == "default.qubit" else {"c_dtype": np.dtype(problem.precision).type}
+    options: dict = {"c_dtype": np.dtype(problem.precision).type}
     if device == "qkd.lightning":
         options["workers"] = problem.workers
     qnode = qml.QNode(
         qnn.circuit,
         qml.device(device, wires=problem.n_qubits, **options),
         interface="autograd",
-        diff_method="backprop" if device == "default.qubit" else "adjoint",
-        device_vjp=device != "default.qubit",
+        diff_method="adjoint",
+        device_vjp=True,
     )
 
     def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         logits, pullback = vjp(qnode, weights, qnn.encode(bits))
         loss, cotangent = Distillation(TEMPERATURE)(logits, Targets(teacher=targets))
         return loss, pullback(cotangent)
+
+    return step
+
+
+def distillation(logits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+    """T² KL(teacher ‖ student), averaged over the batch, and its derivative with respect to the logits."""
+    from scipy.special import log_softmax
+
+    student, teacher = (log_softmax(values / TEMPERATURE, axis=1) for values in (logits, targets))
+    value = TEMPERATURE**2 * float((np.exp(teacher) * (teacher - student)).sum(axis=1).mean())
+    return value, TEMPERATURE * (np.exp(student) - np.exp(teacher)) / len(logits)
+
+
+def jitted_step(problem: Problem) -> Step:
+    """``default.qubit`` with JAX: a broadcast circuit, one jit of value and gradient."""
+    import jax
+    import pennylane as qml
+
+    jax.config.update("jax_enable_x64", problem.precision == "complex128")
+
+    @qml.qnode(qml.device("default.qubit"), interface="jax", diff_method="backprop")
+    def logits(weights, bits):
+        for wire in range(problem.n_qubits):
+            qml.Hadamard(wire)
+            qml.RZ(np.pi * bits[:, wire], wire)
+        for block in range(problem.n_layers + 1):
+            for wire in range(problem.n_qubits):
+                for axis, gate in enumerate((qml.RX, qml.RY, qml.RZ)):
+                    gate(weights[block, wire, axis], wire)
+            for coupling in problem.ring if block < problem.n_layers else ():
+                {"cnot": qml.CNOT, "cz": qml.CZ}[problem.entangler](coupling)
+        return qml.expval(qml.Z(0)), qml.expval(qml.Z(1))
+
+    def loss(weights, bits, targets):
+        student = jax.nn.log_softmax(jax.numpy.stack(logits(weights, bits), axis=1) / TEMPERATURE)
+        teacher = jax.nn.log_softmax(targets / TEMPERATURE)
+        return TEMPERATURE**2 * (jax.numpy.exp(teacher) * (teacher - student)).sum(axis=1).mean()
+
+    compiled = jax.jit(jax.value_and_grad(loss))
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = compiled(weights, bits, targets)
+        return float(value), np.asarray(gradient)
+
+    return step
+
+
+def qulacs_step(problem: Problem) -> Step:
+    """Qulacs: its own adjoint gradient of a parametric circuit, sample by sample, with the logits' weighted sum."""
+    from qulacs import Observable, ParametricQuantumCircuit, QuantumState
+
+    n = problem.n_qubits
+    observables = []
+    for wire in range(2):
+        observables.append(Observable(n))
+        observables[-1].add_operator(1.0, f"Z {wire}")
+    circuit = ParametricQuantumCircuit(n)
+    for wire in range(n):
+        circuit.add_H_gate(wire)
+        circuit.add_parametric_RZ_gate(wire, 0.0)
+    for block in range(problem.n_layers + 1):
+        for wire in range(n):
+            circuit.add_parametric_RX_gate(wire, 0.0)
+            circuit.add_parametric_RY_gate(wire, 0.0)
+            circuit.add_parametric_RZ_gate(wire, 0.0)
+        for pair in problem.ring if block < problem.n_layers else ():
+            (circuit.add_CNOT_gate if problem.entangler == "cnot" else circuit.add_CZ_gate)(*pair)
+    state = QuantumState(n)
+
+    def fill(angles: np.ndarray) -> None:
+        # Its rotations are exp(+iθP/2).
+        for i, angle in enumerate(angles):
+            circuit.set_parameter(i, -angle)
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        rows = [np.concatenate([np.pi * row, weights.ravel()]) for row in bits]
+        logits = np.empty((len(rows), 2))
+        for i, row in enumerate(rows):
+            fill(row)
+            state.set_zero_state()
+            circuit.update_quantum_state(state)
+            logits[i] = [observable.get_expectation_value(state) for observable in observables]
+        value, cotangents = distillation(logits, targets)
+        gradient = np.zeros(weights.size)
+        for row, cotangent in zip(rows, cotangents, strict=True):
+            fill(row)
+            weighted = Observable(n)
+            for wire in range(2):
+                weighted.add_operator(cotangent[wire], f"Z {wire}")
+            gradient -= np.array(circuit.backprop(weighted))[n:]
+        return value, gradient.reshape(weights.shape)
 
     return step
 
@@ -108,7 +199,6 @@ def mindquantum_step(problem: Problem) -> Step:
     from mindquantum.core.gates import RX, RY, RZ, H, X, Z
     from mindquantum.core.operators import Hamiltonian, QubitOperator
     from mindquantum.simulator import Simulator
-    from scipy.special import log_softmax
 
     entangle = {"cnot": X, "cz": Z}[problem.entangler]
     encoder, ansatz = Circuit(), Circuit()
@@ -129,10 +219,7 @@ def mindquantum_step(problem: Problem) -> Step:
 
     def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         logits, _, jacobian = gradient_ops(np.pi * bits, weights.ravel())
-        student = log_softmax(np.real(logits) / TEMPERATURE, axis=1)
-        teacher = log_softmax(targets / TEMPERATURE, axis=1)
-        cotangent = TEMPERATURE * (np.exp(student) - np.exp(teacher)) / len(bits)
-        value = TEMPERATURE**2 * float((np.exp(teacher) * (teacher - student)).sum(axis=1).mean())
+        value, cotangent = distillation(np.real(logits), targets)
         return value, np.einsum("bk,bkp->p", cotangent, np.real(jacobian)).reshape(weights.shape)
 
     return step
@@ -141,7 +228,9 @@ def mindquantum_step(problem: Problem) -> Step:
 CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
     "qkd.lightning": lambda problem: pennylane_step(problem, "qkd.lightning"),
     "lightning.qubit": lambda problem: pennylane_step(problem, "lightning.qubit"),
-    "default.qubit": lambda problem: pennylane_step(problem, "default.qubit"),
+    "lightning.kokkos": lambda problem: pennylane_step(problem, "lightning.kokkos"),
+    "default.qubit with jax.jit": jitted_step,
+    "Qulacs": qulacs_step,
     "TensorCircuit-NG": tensorcircuit_step,
     "MindQuantum": mindquantum_step,
 }

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 import time
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,9 +26,23 @@ RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 CONE = (15, 4)
 SIZES = [(7, 2), (10, 4), (15, 3), CONE, (15, 10)]
 # Beyond these sizes one step takes minutes, or more memory than most machines have.
-LARGEST = {"lightning.qubit": (10, 4), "default.qubit": (10, 4)}
-SINGLE_PRECISION = ["qkd.lightning", "TensorCircuit-NG"]
-PACKAGES = ["pennylane", "pennylane-lightning", "tensorcircuit-ng", "jax", "mindquantum", "numpy"]
+LARGEST = {"lightning.qubit": (10, 4), "lightning.kokkos": (10, 4), "Qulacs": (10, 4)}
+SINGLE_PRECISION = ["qkd.lightning", "default.qubit with jax.jit", "TensorCircuit-NG"]
+PACKAGES = [
+    "pennylane",
+    "pennylane-lightning",
+    "tensorcircuit-ng",
+    "jax",
+    "mindquantum",
+    "numpy",
+    "qulacs",
+    "pennylane-lightning-kokkos",
+]
+
+
+def find_distribution(package: str) -> bool:
+    """Whether a package is installed."""
+    return any(distributions(name=package))
 
 
 def _runs(n_qubits: int, n_layers: int) -> list[tuple[str, int, int, str, str, int]]:
@@ -96,7 +110,7 @@ def _draw(rows: list[dict], path: Path) -> None:
 def main(sizes: list[tuple[int, int]], max_seconds: float) -> None:
     """Run all contestants one after the other; what was measured is stored after each size, and drawn at the end."""
     machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-    versions = {package: version(package) for package in PACKAGES}
+    versions = {package: version(package) for package in PACKAGES if find_distribution(package)}
     for size in sizes:
         rows = []
         for run in _runs(*size):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from qkd_pl import errors as errors
     from qkd_pl import plotting as plotting
     from qkd_pl import statistics as statistics
+    from qkd_pl.circuits.embeddings import Embedding as Embedding
     from qkd_pl.deployment.calibration import calibrate as calibrate
     from qkd_pl.deployment.planning import plan as plan
     from qkd_pl.devices.ibm.jobs.jobs import attach as attach
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from qkd_pl.devices.spec import DeviceSpec as DeviceSpec
     from qkd_pl.estimators import QNNClassifier as QNNClassifier
     from qkd_pl.estimators import QNNRegressor as QNNRegressor
+    from qkd_pl.networks.custom import CircuitNetwork as CircuitNetwork
     from qkd_pl.networks.models import load_model as load_model
     from qkd_pl.networks.models import trained as trained
     from qkd_pl.networks.networks import QAE as QAE
@@ -45,6 +47,7 @@ _HOMES = {
     "plotting": "",
     "statistics": "",
     "calibrate": "deployment.calibration",
+    "Embedding": "circuits.embeddings",
     "plan": "deployment.planning",
     "attach": "devices.ibm.jobs.jobs",
     "submit": "devices.ibm.jobs.jobs",
@@ -52,6 +55,7 @@ _HOMES = {
     "DeviceSpec": "devices.spec",
     "load_devices": "devices.registry",
     "QNNClassifier": "estimators",
+    "CircuitNetwork": "networks.custom",
     "QNNRegressor": "estimators",
     "load_model": "networks.models",
     "trained": "networks.models",

@@ -13,10 +13,11 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from qkd_pl.circuits.embeddings import EMBEDDINGS
+from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import QAE, QNN, Network
+from qkd_pl.networks.networks import QNN
+from qkd_pl.networks.protocol import Network
 from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions, teacher_scale
 from qkd_pl.training.losses import SquaredError
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
@@ -117,14 +118,15 @@ class _QNNEstimator(BaseEstimator):
         defaults = _QNNEstimator().get_params()
         of_qnn = [each.name for each in fields(QNN) if each.name in defaults]
         if others := [name for name in of_qnn if getattr(self, name) != defaults[name]]:
-            raise InvalidInputError(f"network is given, and so {', '.join(others)} must not be: it has its own")
-        if isinstance(self.network, QNN | QAE) or not callable(self.network):
-            return self.network
+            raise InvalidInputError(f"network is given, and has its own {', '.join(others)}: give one or the other")
+        if hasattr(self.network, "circuit") or not callable(self.network):
+            given: Any = self.network  # what is not a network is refused when it is trained
+            return given
         return self.network(self.n_features_in_, n_outputs)
 
     def _choose_qubits(self, n_outputs: int) -> int:
         of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
-        if self.embedding not in of_real_numbers:
+        if not isinstance(self.embedding, Embedding) and self.embedding not in of_real_numbers:
             raise InvalidInputError(
                 f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
             )

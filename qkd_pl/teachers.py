@@ -9,9 +9,11 @@ import pennylane as qml
 from sklearn.base import is_regressor
 
 from qkd_pl.checks import as_array
+from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import evaluate
+from qkd_pl.networks.checking import quantum_function
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
 
@@ -42,7 +44,7 @@ class Ensemble:
         if not isinstance(self.teachers, Sequence):
             raise InvalidInputError(f"teachers is a {type(self.teachers).__name__}; an ensemble takes a list of them")
         if not self.teachers:
-            raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
+            raise InvalidInputError("teachers is empty; an ensemble needs at least one teacher")
         for teacher in self.teachers:
             if not _predicts_numbers(teacher):
                 as_teacher(teacher)
@@ -199,9 +201,9 @@ def teacher_scale(teacher: Any) -> float | None:
         scales = {teacher_scale(member) for member in teacher.teachers}
         return scales.pop() if len(scales) == 1 else None
     model = getattr(teacher, "model_", teacher)
-    scale = (
-        model.training.get("logit_scale") if isinstance(model, TrainedQNN) else getattr(teacher, "logit_scale", None)
-    )
+    scale = getattr(model if isinstance(model, TrainedQNN) else teacher, "logit_scale", None)
+    if isinstance(model, TrainedQNN) and scale == 1.0:
+        scale = model.training.get("logit_scale")  # 1 may be said by the training, or by nobody
     return None if scale is None else float(scale)
 
 
@@ -222,7 +224,7 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
         ``(n,)`` or ``(n, K)``.
 
     Raises:
-        InvalidInputError: the teacher predicts no numbers.
+        InvalidInputError: the teacher does not predict numbers.
     """
     if is_array(teacher):
         return as_array("teacher", teacher)
@@ -259,13 +261,9 @@ def teacher_hints(teacher: Any, inputs: np.ndarray, observables: Sequence[qml.op
     wires = {wire for observable in observables for wire in observable.wires}
     if not wires <= set(network.wires):
         raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires))}")
-
-    def circuit(inputs: np.ndarray, weights: np.ndarray) -> list[Any]:
-        for operation in qml.tape.make_qscript(network.circuit)(inputs, weights).operations:
-            qml.apply(operation)
-        return [qml.expval(observable) for observable in observables]
-
-    return evaluate(EXACT.qnode(circuit, network.wires), teacher.weights, teacher.encode(inputs))
+    batch = teacher.encode(inputs)
+    circuit = measuring_also(quantum_function(network, batch.rows.shape[-1]), observables)
+    return evaluate(EXACT.qnode(circuit, network.wires), teacher.weights, batch)[:, network.n_outputs :]
 
 
 def _check_classes(teacher: Any, classes: list[Any]) -> None:

@@ -16,15 +16,17 @@ import numpy as np
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import format_arms, summarise_arms
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, training_unit, values_of
 from reproduction.candidates import best_candidates, check_training, load_teachers, teacher_units
 from reproduction.results import Results
+from reproduction.results_schema import Accuracies, Fidelities, TeacherAccuracy
 from reproduction.sweep import Unit, run_units
 
 STUDENTS = ("few_qubits", "few_layers")
 _PREPARED = "prepared.safetensors"
 _PREPARED_KIND = "table1-inputs"
+_TENSORS = ("teacher_logits", "train_real", "train_imag", "test_real", "test_imag")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ class Table1Settings:
         teacher_candidates: teachers trained, to choose the best from by training accuracy.
         teachers: so many of the best teachers are averaged.
         qae_layers: layers of the autoencoder.
+        qae_batch_size: samples per update of the autoencoder.
         qae_iterations: iterations of the autoencoder.
         qae_learning_rate: Adam's step size for the autoencoder, in radians.
         qae_lr_step: after so many iterations that step size is multiplied by the next option.
@@ -71,12 +74,13 @@ class Table1Settings:
     teacher_iterations: int = 50
     teacher_candidates: int = 20
     teachers: int = 1
-    qae_layers: int = 6
+    qae_layers: int = 12
     qae_iterations: int = 600
+    qae_batch_size: int = 16
     qae_learning_rate: float = 0.1
     qae_lr_step: int = 100
     qae_lr_decay: float = 0.8
-    qae_candidates: int = 5
+    qae_candidates: int = 3
     device: str = "lightning"
 
     def __post_init__(self) -> None:
@@ -149,7 +153,7 @@ def student_names(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def train_autoencoder(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> dict[str, float]:
+def train_autoencoder(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> Fidelities:
     """Train one autoencoder by fidelity, store its model, and report what any subspace of its size would allow."""
     train, test, _ = load_data(data)
     qae = fit_and_save(QAE(**network), trainer, train, directory / model)
@@ -171,7 +175,7 @@ def best_subspace_weight(states: np.ndarray, dimension: int) -> float:
     return float((singular_values[:dimension] ** 2).sum() / len(states))
 
 
-def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> dict[str, float]:
+def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> TeacherAccuracy:
     """Store what all students need: the averaged teachers' logits and the compressed inputs."""
     train, test, _ = load_data(data)
     teacher = load_teachers(teachers, directory)
@@ -188,10 +192,12 @@ def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, 
 
 def train_student(
     *, network: dict, trainer: dict, compressed: bool, distil: bool, sources: dict, model: str, directory: Path
-) -> dict[str, float]:
+) -> Accuracies:
     """Train one student in one arm and store its model."""
     train, test, _ = load_data(sources["data"])
-    tensors = read_tensors(directory / _PREPARED, _PREPARED_KIND)[0] if compressed or distil else {}
+    path = directory / _PREPARED
+    stored = read_tensors(path, _PREPARED_KIND)[0] if compressed or distil else {}
+    tensors = {name: checked_tensor(stored, name, None, path) for name in _TENSORS} if stored else {}
     if compressed:
         train, test = (
             split._replace(inputs=tensors[f"{name}_real"] + 1j * tensors[f"{name}_imag"])
@@ -227,6 +233,7 @@ def _qae_units(settings: Table1Settings, data: dict, folder: str) -> list[Unit]:
     }
     trainer = {
         "iterations": settings.qae_iterations,
+        "batch_size": settings.qae_batch_size,
         "learning_rate": settings.qae_learning_rate,
         "lr_step": settings.qae_lr_step,
         "lr_decay": settings.qae_lr_decay,

@@ -17,7 +17,7 @@ from qkd_pl.datasets import mnist_file as mnist_module
 from qkd_pl.storage import checksum
 
 # The loopback service and a ledger of its own for every test; in a file beside the service.
-pytest_plugins = ["service_fixtures"]
+pytest_plugins = ["service_fixtures", "fault_fixtures"]
 
 # Examples are drawn from the test's own name, so that a run on another machine checks the same cases.
 settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=25)

@@ -21,7 +21,7 @@ def problem(network, rng: np.random.Generator, n: int = 2):
     inputs = rng.normal(size=(n, dimension)) + 1j * rng.normal(size=(n, dimension))
     batch = network.encode(inputs / np.linalg.norm(inputs, axis=1, keepdims=True))
     weights = rng.uniform(0, 2 * np.pi, network.weights_shape)
-    return batch, weights, rng.normal(size=(n, len(network.observables)))
+    return batch, weights, rng.normal(size=(n, network.n_outputs))
 
 
 def gradient_on(spec: DeviceSpec, network, batch, weights, cotangent, rng=None):

@@ -1,5 +1,8 @@
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,3 +164,27 @@ def test_a_home_directory_can_be_written_as_a_tilde(tmp_path, monkeypatch):
     write_tensors("~/models/a.safetensors", "model", {"x": np.arange(3)}, {})
     assert (tmp_path / "models" / "a.safetensors").is_file()
     np.testing.assert_array_equal(read_tensors("~/models/a.safetensors", "model")[0]["x"], np.arange(3))
+
+
+def test_leftovers_of_killed_writers_are_removed_by_the_next_write(tmp_path: Path) -> None:
+    path = tmp_path / "model.json"
+    script = f"""
+import os
+from pathlib import Path
+from qkd_pl.storage import atomic_path
+with atomic_path(Path({str(path)!r})) as temporary:
+    temporary.write_text("half")
+    os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", script], timeout=120)
+    (leftover,) = tmp_path.iterdir()
+    assert leftover != path
+    stranger = tmp_path / ".model.json.notes"
+    stranger.touch()
+    with atomic_path(path) as mine:
+        mine.touch()
+        with atomic_path(path) as temporary:
+            temporary.write_text("whole")
+        assert mine.exists(), "somebody in a living process is writing it"
+        mine.write_text("newer")
+    assert sorted(tmp_path.iterdir()) == [stranger, path]

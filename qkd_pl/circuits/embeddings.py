@@ -8,59 +8,35 @@ state needs 2 wires on every device.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
+from qkd_pl.circuits.preparations import Preparations as Preparations
+from qkd_pl.circuits.preparations import eigenstates, pure_states
 from qkd_pl.errors import InvalidInputError
-
-_TOLERANCE = 1e-6  # how far from normalised, Hermitian or positive an input state may be
-_NEGLIGIBLE = 1e-12  # eigenvalues of a density matrix below this weight are rounding
-
-
-@dataclass(frozen=True, eq=False)
-class Preparations:
-    """Pure-state preparations of a batch, r per sample, whose results are averaged with weights.
-
-    Attributes:
-        rows: circuit inputs, shape ``(n, r, features)``; r = 1 unless the samples are mixed states.
-        weights: ``(n, r)`` float64, non-negative, each row summing to one.
-    """
-
-    rows: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def pure(cls, rows: np.ndarray) -> "Preparations":
-        """One preparation per sample, from rows of shape ``(n, features)``."""
-        return cls(rows[:, None, :], np.ones((len(rows), 1)))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def circuit_inputs(self) -> np.ndarray:
-        """All preparations below each other, shape ``(n·r, features)``: the broadcast input of the circuit."""
-        return self.rows.reshape(-1, self.rows.shape[-1])
-
-    def take(self, indices: np.ndarray) -> "Preparations":
-        """The preparations of some of the samples."""
-        return Preparations(self.rows[indices], self.weights[indices])
-
-    def average(self, outputs: np.ndarray) -> np.ndarray:
-        """Outputs ``(n·r, K)`` of the circuit → averages ``(n, K)`` per sample."""
-        return np.einsum("nr,nrk->nk", self.weights, outputs.reshape(*self.weights.shape, -1))
-
-    def spread(self, cotangent: np.ndarray) -> np.ndarray:
-        """The transpose of :meth:`average`: cotangent ``(n, K)`` → ``(n·r, K)``."""
-        return (self.weights[:, :, None] * cotangent[:, None, :]).reshape(-1, cotangent.shape[-1])
 
 
 @dataclass(frozen=True)
 class Embedding:
-    """One way to load data: ``encode(inputs, n_qubits)`` once per data set, ``apply(rows, wires)`` in the circuit."""
+    """One way to load data.
+
+    Attributes:
+        encode: ``encode(inputs, n_qubits)`` once per data set; ``inputs`` is a finite array of numbers ``(n, …)``.
+        apply: ``apply(rows, wires)`` in the circuit, for one row or a broadcast batch of rows.
+
+    Example:
+        >>> def encode_angles(inputs, n_qubits):
+        ...     return Preparations.pure(np.pi * inputs)
+        >>> def apply_angles(rows, wires):
+        ...     qml.AngleEmbedding(rows, wires=wires, rotation="Y")
+        >>> encode(Embedding(encode_angles, apply_angles), np.array([[0.0, 1.0]]), n_qubits=2).circuit_inputs.round(3)
+        array([[0.   , 3.142]])
+    """
 
     encode: Callable[[np.ndarray, int], Preparations]
     apply: Callable[[np.ndarray, Wires], None]
@@ -69,30 +45,11 @@ class Embedding:
 def _encode_states(inputs: np.ndarray, n_qubits: int) -> Preparations:
     dimension = 2**n_qubits
     if inputs.ndim == 3 and inputs.shape[1:] == (dimension, dimension):
-        return _eigenstates(inputs.astype(np.complex128))
+        return eigenstates(inputs)
     _check_shape(
         inputs, (dimension,), f"state vectors (n, {dimension}) or density matrices (n, {dimension}, {dimension})"
     )
-    states = inputs.astype(np.complex128)
-    norms = np.linalg.norm(states, axis=1)
-    if (bad := np.flatnonzero(np.abs(norms - 1.0) > _TOLERANCE)).size:
-        raise InvalidInputError(f"inputs[{bad[0]}] has norm {norms[bad[0]]:.6g}; state vectors must have norm 1")
-    return Preparations.pure(states / norms[:, None])
-
-
-def _eigenstates(matrices: np.ndarray) -> Preparations:
-    traces = np.trace(matrices, axis1=1, axis2=2)
-    asymmetry = np.abs(matrices - matrices.conj().swapaxes(1, 2)).max(axis=(1, 2), initial=0.0)
-    weights, vectors = np.linalg.eigh(matrices)
-    bad = (np.abs(traces - 1.0) > _TOLERANCE) | (asymmetry > _TOLERANCE) | (weights.min(axis=1) < -_TOLERANCE)
-    if bad.any():
-        raise InvalidInputError(
-            f"inputs[{np.flatnonzero(bad)[0]}] is not a density matrix: it must be Hermitian, positive and of trace 1"
-        )
-    weights = np.where(weights < _NEGLIGIBLE, 0.0, weights)
-    used = np.flatnonzero(weights.max(axis=0, initial=0.0) > 0.0) if len(weights) else np.arange(1)
-    weights = weights[:, used]
-    return Preparations(vectors.swapaxes(1, 2)[:, used], weights / weights.sum(axis=1, keepdims=True))
+    return pure_states(inputs)
 
 
 def _encode_amplitudes(inputs: np.ndarray, n_qubits: int) -> Preparations:
@@ -101,6 +58,7 @@ def _encode_amplitudes(inputs: np.ndarray, n_qubits: int) -> Preparations:
         raise InvalidInputError(
             f"inputs have shape {inputs.shape}; the amplitude embedding of {n_qubits} qubits takes (n, 1..{dimension})"
         )
+    inputs = _real(inputs, "amplitude")
     largest = np.abs(inputs).max(axis=1)
     if (zero := np.flatnonzero(largest == 0.0)).size:
         raise InvalidInputError(f"inputs[{zero[0]}] is all zeros and cannot be normalised to a quantum state")
@@ -111,21 +69,37 @@ def _encode_amplitudes(inputs: np.ndarray, n_qubits: int) -> Preparations:
     return Preparations.pure(states)
 
 
-def _encode_bits(inputs: np.ndarray, n_qubits: int) -> Preparations:
+def _encode_phases(inputs: np.ndarray, n_qubits: int) -> Preparations:
+    return _encode_bits(inputs, n_qubits, "phase")
+
+
+def _encode_basis(inputs: np.ndarray, n_qubits: int) -> Preparations:
+    return _encode_bits(inputs, n_qubits, "basis")
+
+
+def _encode_bits(inputs: np.ndarray, n_qubits: int, name: str) -> Preparations:
     _check_shape(inputs, (n_qubits,), f"bits (n, {n_qubits})")
+    inputs = _real(inputs, name)
     if not np.isin(inputs, (0, 1)).all():
         raise InvalidInputError("inputs must be bits, 0 or 1; use embedding='angle' for real numbers")
-    return Preparations.pure(np.pi * inputs.astype(np.float64))
+    return Preparations.pure(np.pi * inputs)
 
 
 def _encode_angles(inputs: np.ndarray, n_qubits: int) -> Preparations:
     _check_shape(inputs, (n_qubits,), f"angles in radians (n, {n_qubits})")
-    return Preparations.pure(inputs.astype(np.float64))
+    return Preparations.pure(_real(inputs, "angle"))
 
 
 def _check_shape(inputs: np.ndarray, sample_shape: tuple[int, ...], expected: str) -> None:
     if inputs.ndim != 1 + len(sample_shape) or inputs.shape[1:] != sample_shape:
         raise InvalidInputError(f"inputs have shape {inputs.shape}; expected {expected}")
+
+
+def _real(inputs: np.ndarray, name: str) -> np.ndarray:
+    """Inputs as float64."""
+    if inputs.dtype.kind == "c":
+        raise InvalidInputError(f"inputs are complex; the {name} embedding takes real numbers")
+    return inputs.astype(np.float64, copy=False)
 
 
 def _apply_state(rows: np.ndarray, wires: Wires) -> None:
@@ -162,20 +136,35 @@ def _apply_rotations(rows: np.ndarray, wires: Wires) -> None:
 #: ``state``: amplitudes ``(n, 2**q)`` complex, or density matrices ``(n, 2**q, 2**q)``. ``amplitude``: up to 2**q real
 #: features, zero-padded and normalised. ``phase``: bit b as the phase π·b of (|0⟩ + e^{iπb}|1⟩)/√2. ``angle``: RX(x),
 #: x in radians. ``basis``: bit b as |b⟩, by RX(πb), so that the circuit's structure does not follow the data.
-EMBEDDINGS = {
-    "state": Embedding(_encode_states, _apply_state),
-    "amplitude": Embedding(_encode_amplitudes, _apply_state),
-    "phase": Embedding(_encode_bits, _apply_phases),
-    "angle": Embedding(_encode_angles, _apply_rotations),
-    "basis": Embedding(_encode_bits, _apply_rotations),
-}
+EMBEDDINGS = MappingProxyType(
+    {
+        "state": Embedding(_encode_states, _apply_state),
+        "amplitude": Embedding(_encode_amplitudes, _apply_state),
+        "phase": Embedding(_encode_phases, _apply_phases),
+        "angle": Embedding(_encode_angles, _apply_rotations),
+        "basis": Embedding(_encode_basis, _apply_rotations),
+    }
+)
 
 
-def encode(embedding: str, inputs: np.ndarray, n_qubits: int) -> Preparations:
-    """Check ``inputs`` and turn them into preparations for the named embedding.
+def embedding_of(name: str | Embedding) -> Embedding:
+    """The embedding of that name, or an :class:`Embedding` as it is.
 
     Raises:
-        InvalidInputError: wrong shape, not finite, not numeric, or not what the embedding takes.
+        InvalidInputError: no embedding has that name.
+    """
+    if isinstance(name, Embedding):
+        return name
+    if not isinstance(name, str) or name not in EMBEDDINGS:
+        raise InvalidInputError(f"embedding={name!r}: must be one of {sorted(EMBEDDINGS)}, or a kd.Embedding")
+    return EMBEDDINGS[name]
+
+
+def checked_numbers(inputs: Any) -> np.ndarray:
+    """Inputs as one array of finite numbers, not copied.
+
+    Raises:
+        InvalidInputError: the inputs are not such an array.
     """
     try:
         inputs = np.asarray(inputs)
@@ -183,8 +172,15 @@ def encode(embedding: str, inputs: np.ndarray, n_qubits: int) -> Preparations:
         raise InvalidInputError(f"inputs is a {type(inputs).__name__}, not one array of samples ({error})") from error
     if inputs.dtype.kind not in "biufc":
         raise InvalidInputError(f"inputs have dtype {inputs.dtype}; expected numbers")
-    if embedding != "state" and inputs.dtype.kind == "c":
-        raise InvalidInputError(f"inputs are complex; the {embedding} embedding takes real numbers")
     if not np.isfinite(inputs).all():
         raise InvalidInputError("inputs contain NaN or infinity")
-    return EMBEDDINGS[embedding].encode(inputs.astype(np.result_type(inputs, np.float64), copy=False), n_qubits)
+    return inputs
+
+
+def encode(embedding: str | Embedding, inputs: Any, n_qubits: int) -> Preparations:
+    """Check ``inputs`` and turn them into preparations for an embedding.
+
+    Raises:
+        InvalidInputError: wrong shape, not finite, not numeric, or not what the embedding takes.
+    """
+    return embedding_of(embedding).encode(checked_numbers(inputs), n_qubits)

@@ -1,4 +1,4 @@
-"""What QNN and QAE measure."""
+"""What QNN and QAE measure, and how outputs become logits."""
 
 from itertools import product
 
@@ -7,10 +7,48 @@ import pennylane as qml
 from pennylane.measurements import ExpectationMP
 from pennylane.operation import Operator
 
+from qkd_pl.errors import InvalidInputError
 
-def class_logits(n_classes: int) -> list[ExpectationMP]:
-    """⟨Z_k⟩ on wire k for each class k (Eqs. 1–2)."""
-    return [qml.expval(qml.Z(wire)) for wire in range(n_classes)]
+
+def class_observables(n_classes: int, n_qubits: int) -> list[Operator]:
+    """One observable for each class: Z on wire k (Eqs. 1–2), or 2|k⟩⟨k| - I where there are more classes than qubits.
+
+    The projectors act on the first ⌈log₂ K⌉ wires, the class being read as a binary number. They are measured in one
+    basis, and have values in [-1, 1] as Z has; for two classes on one qubit they are Z and -Z.
+
+    Raises:
+        InvalidInputError: the qubits have fewer than K states.
+
+    Example:
+        >>> class_observables(2, n_qubits=3)
+        [Z(0), Z(1)]
+        >>> [qml.matrix(each, wire_order=[0, 1]).diagonal().real.tolist() for each in class_observables(3, n_qubits=2)]
+        [[1.0, -1.0, -1.0, -1.0], [-1.0, 1.0, -1.0, -1.0], [-1.0, -1.0, 1.0, -1.0]]
+    """
+    if n_classes <= n_qubits:
+        return [qml.Z(wire) for wire in range(n_classes)]
+    n_bits = max(1, (n_classes - 1).bit_length())
+    if n_bits > n_qubits:
+        raise InvalidInputError(f"n_qubits={n_qubits}: too few for {n_classes} classes, which need {n_bits}")
+    if n_bits == 1:
+        return [qml.Z(0), -1.0 * qml.Z(0)]
+    bits = [[k >> shift & 1 for shift in reversed(range(n_bits))] for k in range(n_classes)]
+    return [2.0 * qml.Projector(each, wires=range(n_bits)) - 1.0 * qml.Identity(0) for each in bits]
+
+
+def logits_of(outputs: np.ndarray) -> np.ndarray:
+    """Logits ``(n, K)`` from outputs ``(n, K)``; one output z stands for two classes, with logits (z, -z).
+
+    Example:
+        >>> logits_of(np.array([[0.25]])).tolist()
+        [[0.25, -0.25]]
+    """
+    return np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
+
+
+def cotangent_of_outputs(cotangent: np.ndarray, n_outputs: int) -> np.ndarray:
+    """The transpose of :func:`logits_of`: a cotangent of the logits → one of the outputs, ``(n, n_outputs)``."""
+    return cotangent[:, :1] - cotangent[:, 1:] if n_outputs == 1 else cotangent
 
 
 def latent_expectations(n_qubits: int, n_latent: int) -> list[ExpectationMP]:

@@ -98,8 +98,9 @@ def _prepare(settings: OwnDistillation) -> tuple[QNN, Pipeline | None, _Samples]
         teacher = load_model(settings.teacher)
         if not isinstance(teacher, TrainedQNN):
             raise InvalidInputError(f"{settings.teacher}: is an autoencoder; a teacher must be a classifier")
-        n_classes, preprocessing = teacher.network.n_classes, teacher.preprocessing
-        embedding, qubits = embedding or teacher.network.embedding, qubits or teacher.network.n_qubits
+        n_classes, preprocessing = teacher.n_classes, teacher.preprocessing
+        embedding = embedding or getattr(teacher.network, "embedding", None)
+        qubits = qubits or len(teacher.network.wires)
         outputs = teacher.logits(inputs, EXACT)
         inputs = inputs if preprocessing is None else preprocessing.transform(inputs)
     outputs = teacher_logits(outputs, inputs, n_classes)
@@ -116,7 +117,7 @@ def _prepare(settings: OwnDistillation) -> tuple[QNN, Pipeline | None, _Samples]
 def _embedding(name: str | None, inputs: np.ndarray) -> str:
     if name is None and (np.iscomplexobj(inputs) or inputs.ndim == 3):
         return "state"
-    if name not in EMBEDDINGS:
+    if name is None or name not in EMBEDDINGS:
         given = "embedding: cannot be told from real inputs" if name is None else f"embedding={name!r}"
         raise InvalidInputError(f"{given}; give one of {', '.join(EMBEDDINGS)}")
     return name

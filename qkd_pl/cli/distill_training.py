@@ -7,7 +7,7 @@ from sklearn.pipeline import Pipeline
 
 from qkd_pl.errors import FileFormatError
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN
-from qkd_pl.networks.networks import Network
+from qkd_pl.networks.protocol import Network
 from qkd_pl.training.callbacks import ProgressBar
 from qkd_pl.training.trainer import KDTrainer
 

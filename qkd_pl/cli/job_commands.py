@@ -13,13 +13,14 @@ import typer
 
 from qkd_pl.cli.console import Json, clear_errors
 from qkd_pl.cli.data_files import read_samples
+from qkd_pl.cli.python_names import named_object
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
 from qkd_pl.devices.ibm.service.job_status import Status, known
 from qkd_pl.errors import FileFormatError, InvalidInputError
 
 if TYPE_CHECKING:
     from qkd_pl.devices.ibm.jobs.schema import Damaged, Receipt
-    from qkd_pl.networks.models import TrainedQNN
+    from qkd_pl.networks.models import TrainedNetwork
 
 app = typer.Typer()
 
@@ -28,16 +29,19 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 
 @app.command("submit")
 def submit_command(
-    model: Annotated[Path, typer.Argument(help="A saved QNN.")],
+    model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
-    samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
+    samples: Annotated[int, typer.Option(min=1, help="Number of inputs.")] = 64,
     data: Annotated[
         Path | None,
         typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
     ] = None,
     autoencoder: Annotated[Path | None, typer.Option(help="A saved QAE that compresses the inputs first.")] = None,
-    shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    network: Annotated[
+        str | None, typer.Option(help="MODULE:NAME of the network, for a model of a circuit of your own.")
+    ] = None,
+    shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
     ] = False,
@@ -49,24 +53,24 @@ def submit_command(
     from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
     from qkd_pl.devices.registry import resolve_device
     from qkd_pl.devices.spec import EXACT, DeviceSpec
-    from qkd_pl.networks.models import TrainedQNN, load_model
+    from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 
     with clear_errors():
-        network = load_model(model)
-        if not isinstance(network, TrainedQNN):
+        loaded = load_model(model, None if network is None else named_object(network, "--network"))
+        if isinstance(loaded, TrainedQAE):
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
-        inputs, labels = _inputs(network, samples, data, autoencoder, seed)
+        inputs, labels = _inputs(loaded, samples, data, autoencoder, seed)
         spec = resolve_device(device)
         if shots is not None and isinstance(spec, DeviceSpec):
             spec = spec.changed(shots=shots)
-        planned = plan(network, inputs, spec, labels)
+        planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
         if not as_json:
             print(f"plan:    {planned.cost}")
         if dry_run:
             seconds = rehearse(planned)
             print(json.dumps({**planned.summary(), "ibm_qpu_seconds": seconds}) if as_json else _rehearsed(seconds))
             return
-        job = submit(replace(planned, exact_logits=network.logits(inputs, EXACT)))
+        job = submit(replace(planned, exact_logits=loaded.outputs(inputs, EXACT)))
     if as_json:
         print(json.dumps({"id": job.id, **planned.summary()}))
         return
@@ -139,10 +143,11 @@ def cancel_command(
 
 
 def _inputs(
-    network: "TrainedQNN", samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    model: "TrainedNetwork", samples: int, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     from qkd_pl.datasets import topological_phases
     from qkd_pl.devices.spec import EXACT
+    from qkd_pl.networks.composed import EncodedNetwork
     from qkd_pl.networks.models import TrainedQAE, load_model
 
     compressor = None if autoencoder is None else load_model(autoencoder)
@@ -151,10 +156,11 @@ def _inputs(
     if data is not None:
         inputs, labels = read_samples(data)
         inputs, labels = inputs[:samples], None if labels is None else labels[:samples]
-    elif network.network.embedding != "state":
-        raise InvalidInputError(f"a model with embedding {network.network.embedding!r} needs --data")
+    elif not isinstance(model.network, EncodedNetwork) and getattr(model.network, "embedding", None) != "state":
+        embedding = getattr(model.network, "embedding", None)
+        raise InvalidInputError(f"a model with embedding {embedding!r} needs --data")
     else:
-        n_qubits = (compressor or network).network.n_qubits
+        n_qubits = len((compressor or model).network.wires)
         if n_qubits < 3:
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
         _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
@@ -192,8 +198,11 @@ def _rehearsed(seconds: float) -> str:
 
 
 def _accuracies(logits: np.ndarray, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    from qkd_pl.circuits.readout import logits_of
+
     report: dict[str, Any] = {"samples": len(logits)}
     exact, labels = arrays.get("exact_logits"), arrays.get("labels")
+    logits, exact = logits_of(logits), None if exact is None else logits_of(exact)
     if labels is not None:
         report["accuracy"] = float(np.mean(logits.argmax(axis=1) == labels))
     if exact is not None:

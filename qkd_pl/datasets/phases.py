@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 import scipy.sparse as sparse
-from scipy.linalg import eigh
 from scipy.sparse.linalg import eigsh
 from tqdm import tqdm
 
@@ -22,11 +21,13 @@ from qkd_pl.checks import check_count
 from qkd_pl.datasets.cache import cached
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.threads import one_blas_thread
 
 #: Transition between the two phases at h2 = 0: the value of h1, in units of J.
 CRITICAL_FIELD = 1.0
 _MAX_QUBITS = 20
 _DENSE_LIMIT = 128  # ARPACK needs matrices larger than its Krylov space
+_FIELDS_AT_ONCE = 64
 _PROGRESS_DELAY = 5.0  # seconds
 _DEGENERATE = 1e-9  # sectors closer in energy than this count as equal, and the first one is taken
 
@@ -83,7 +84,10 @@ def topological_phases(
     sizes = {"n_qubits": int(n_qubits), "n": [int(n_train), int(n_test)]}
     key = {**sizes, "seed": int(seed), "h1": [float(h) for h in h1], "h2": float(h2)}
     stored = cached(
-        "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
+        "topological-phases",
+        key,
+        lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]},
+        shapes={"states": (n_train + n_test, 2**n_qubits)},
     )
     states = stored["states"].astype(np.complex128)
     labels = fields if targets == "field" else (fields < CRITICAL_FIELD).astype(np.int64)
@@ -118,12 +122,21 @@ def ground_states(
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 3 to {_MAX_QUBITS} qubits")
     if np.ndim(h1) != 1 or not np.isfinite(h1).all():
         raise InvalidInputError(f"h1={h1!r}: expected a list of finite fields")
-    energies = np.empty(len(h1))
-    states = np.empty((len(h1), 2**n_qubits))
-    for row, field in enumerate(
-        tqdm(h1, desc=f"ground states, {n_qubits} qubits", disable=not progress, delay=_PROGRESS_DELAY)
+    fields = np.asarray(h1, dtype=np.float64)
+    energies = np.empty(len(fields))
+    states = np.empty((len(fields), 2**n_qubits))
+    # Small sectors are diagonalised many at a time, in one call of LAPACK.
+    size = _FIELDS_AT_ONCE if 2 ** (n_qubits - 2) <= _DENSE_LIMIT else 1
+    with (
+        one_blas_thread(),
+        tqdm(
+            total=len(fields), desc=f"ground states, {n_qubits} qubits", disable=not progress, delay=_PROGRESS_DELAY
+        ) as bar,
     ):
-        energies[row], states[row] = _ground_state(n_qubits, float(field), h2)
+        for start in range(0, len(fields), size):
+            rows = slice(start, start + size)
+            energies[rows], states[rows] = _lowest_of_sectors(n_qubits, fields[rows], h2)
+            bar.update(len(fields[rows]))
     return energies, states
 
 
@@ -138,27 +151,33 @@ def _check(n_qubits: int, n_train: int, n_test: int, seed: int, h1: tuple[float,
         raise InvalidInputError(f"h1={h1}: expected an interval (low, high) with 0 <= low <= high")
 
 
-def _ground_state(n_qubits: int, h1: float, h2: float) -> tuple[float, np.ndarray]:
-    lowest, chosen, amplitudes = np.inf, 0, np.empty(0)
+def _lowest_of_sectors(n_qubits: int, fields: np.ndarray, h2: float) -> tuple[np.ndarray, np.ndarray]:
+    """Energies ``(n,)`` and real states ``(n, 2**n_qubits)`` at n fields, each from the sector that lies lowest."""
+    lowest = np.full(len(fields), np.inf)
+    states = np.zeros((len(fields), 2**n_qubits))
     for sector in range(4):
-        _, cluster, field, ising = _sector(n_qubits, sector)
-        energy, vector = _lowest(cluster + sparse.diags_array(-h1 * field - h2 * ising))
-        if energy < lowest - _DEGENERATE:
-            lowest, chosen, amplitudes = energy, sector, vector
-    state = np.zeros(2**n_qubits)
-    state[_sector(n_qubits, chosen)[0]] = amplitudes
-    return lowest, _fix_sign(_x_to_z_basis(state, n_qubits))
+        basis, cluster, field, ising = _sector(n_qubits, sector)
+        diagonals = -fields[:, None] * field - h2 * ising
+        energies, vectors = _lowest(cluster, diagonals)
+        lower = energies < lowest - _DEGENERATE
+        lowest[lower] = energies[lower]
+        states[lower] = 0.0
+        states[np.ix_(lower, basis)] = vectors[lower]
+    return lowest, _fix_signs(_x_to_z_basis(states, n_qubits))
 
 
-def _lowest(hamiltonian: sparse.sparray) -> tuple[float, np.ndarray]:
-    size = hamiltonian.shape[0]
+def _lowest(matrix: sparse.sparray, diagonals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest eigenvalue ``(n,)`` and eigenvector ``(n, size)`` of ``matrix + diag(d)`` for n diagonals d."""
+    size = matrix.shape[0]
     if size <= _DENSE_LIMIT:
-        values, vectors = eigh(hamiltonian.toarray(), subset_by_index=(0, 0))
-    else:
-        # A fixed start vector makes ARPACK reproducible; it is random so that no symmetry makes it orthogonal.
-        start = np.random.default_rng(0).normal(size=size)
-        values, vectors = eigsh(hamiltonian.tocsr(), k=1, which="SA", v0=start)
-    return float(values[0]), vectors[:, 0]
+        values, vectors = np.linalg.eigh(matrix.toarray() + diagonals[:, :, None] * np.eye(size))
+        return values[:, 0], vectors[:, :, 0]
+    # A fixed start vector makes ARPACK reproducible; it is random so that no symmetry makes it orthogonal.
+    start = np.random.default_rng(0).normal(size=size)
+    found = [
+        eigsh((matrix + sparse.diags_array(diagonal)).tocsr(), k=1, which="SA", v0=start) for diagonal in diagonals
+    ]
+    return np.array([values[0] for values, _ in found]), np.array([vectors[:, 0] for _, vectors in found])
 
 
 @lru_cache(maxsize=8)
@@ -183,14 +202,15 @@ def _sector(n_qubits: int, sector: int) -> tuple[np.ndarray, sparse.sparray, np.
     return basis, cluster, signs.sum(axis=0).astype(float), (signs[:-1] * signs[1:]).sum(axis=0).astype(float)
 
 
-def _x_to_z_basis(state: np.ndarray, n_qubits: int) -> np.ndarray:
-    """Apply a Hadamard gate to every qubit."""
+def _x_to_z_basis(states: np.ndarray, n_qubits: int) -> np.ndarray:
+    """Apply a Hadamard gate to every qubit of each of ``(n, 2**n_qubits)`` states."""
     for site in range(n_qubits):
-        pairs = state.reshape(2**site, 2, -1)
-        state = np.stack([pairs[:, 0] + pairs[:, 1], pairs[:, 0] - pairs[:, 1]], axis=1)
-    return state.ravel() / 2 ** (n_qubits / 2)
+        pairs = states.reshape(len(states), 2**site, 2, -1)
+        states = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
+    return states.reshape(len(states), -1) / 2 ** (n_qubits / 2)
 
 
-def _fix_sign(state: np.ndarray) -> np.ndarray:
-    magnitudes = np.abs(state)
-    return state * np.sign(state[np.argmax(magnitudes > magnitudes.max() / 2)])
+def _fix_signs(states: np.ndarray) -> np.ndarray:
+    magnitudes = np.abs(states)
+    first = np.argmax(magnitudes > magnitudes.max(axis=1, keepdims=True) / 2, axis=1)
+    return states * np.sign(np.take_along_axis(states, first[:, None], axis=1))

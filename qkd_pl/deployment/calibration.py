@@ -51,7 +51,7 @@ def calibrate(model: TrainedNetwork, inputs: np.ndarray, device: AnyDevice) -> C
         assert found is not None  # planned so
         return found
     exact, measured = (model.outputs(inputs, each) for each in (EXACT, spec))
-    place = Place.of(_backend_name(spec), (), observable_names(model))
+    place = Place.of(_backend_name(spec), (), observable_names(model, inputs))
     return fit_calibration(exact, measured, place, shots=spec.shots, created=datetime.now(UTC).isoformat())
 
 

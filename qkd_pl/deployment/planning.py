@@ -9,6 +9,7 @@ import pennylane as qml
 from pennylane.tape import QuantumScript
 
 from qkd_pl.checks import check_count, checked_labels
+from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes
@@ -16,19 +17,21 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Preparation
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.compile.reference import Reference
+from qkd_pl.devices.ibm.compile.structure import Expectation, expectations
 from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import EXACT, DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
-from qkd_pl.networks.models import TrainedNetwork, TrainedQNN
+from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
 # Inputs by which a job calibrates itself unless told otherwise; inputs that tell how large outputs are.
 _CALIBRATION_INPUTS, _LOOKED_AT = 50, 50
 
 
 def plan(
-    model: TrainedQNN,
+    model: TrainedQNN | TrainedRegressor,
     inputs: np.ndarray,
     device: AnyDevice,
     labels: np.ndarray | None = None,
@@ -42,10 +45,10 @@ def plan(
     which is exact in expectation; eigenvalues below 1e-12 are left out.
 
     Args:
-        model: a trained network.
+        model: a classifier or regressor of any network. The job's result are its outputs.
         inputs: n samples in the form that the model takes.
         device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
-        labels: int (n,); kept with the job, so that its accuracy can be told later.
+        labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
         calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
             (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
             number for that many; or an array of other inputs, run in the same job besides. ``job.calibration`` has
@@ -67,29 +70,36 @@ def plan(
         >>> print(plan(model, np.eye(4), device="manila").cost.shots)
         16384
     """
-    if not isinstance(model, TrainedQNN):
-        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a TrainedQNN")
+    if not isinstance(model, TrainedQNN | TrainedRegressor):
+        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a classifier or regressor")
     spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")
-    labels = None if labels is None else checked_labels(labels, len(inputs), model.network.n_classes)
+    labels = None if labels is None else _labels(model, labels, len(inputs))
     extra, reference = _reference(model, inputs, calibrate)
     batch = model.encode(inputs if extra is None else np.concatenate([inputs, extra]))
     quantum_device = _create(spec, model.network.wires)
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     tapes, preparations = _tapes(model, rows, spec, quantum_device)
+    parts = _measured(tapes[0], len(model.network.wires))
     calibrated = reference is not None or getattr(model, "calibration", None) is not None
     jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
+    if len(jobs.compiled) > 1:
+        raise InvalidInputError("the circuit has matrices that depend on its inputs; a matrix cannot be a parameter")
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
         cost=jobs.cost(),
         layouts=tuple(compiled.layout for compiled in jobs.compiled),
-        recombination=Recombination.of(batch.weights),
+        recombination=Recombination.of(
+            batch.weights,
+            np.array([part.constant for part in parts]),
+            np.array([part.operator is not None for part in parts]),
+        ),
         max_qpu_seconds=spec.max_qpu_seconds,
         labels=labels,
         preparations=tuple(preparations),
-        observables=observable_names(model),
+        observables=observable_names(model, inputs),
         reference=reference,
         absorption=absorption,
         calibration=getattr(model, "calibration", None),
@@ -126,13 +136,29 @@ def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device:
     shots = tapes[0].shots.total_shots
     if shots is None:
         return tapes
-    fewer = max(1, shots * direct.cost().circuits // circuits)
+    fewer = max(1, shots * direct.cost().circuits // max(1, circuits))
     return [tape.copy(shots=fewer) for tape in tapes]
 
 
-def observable_names(model: TrainedNetwork) -> tuple[str, ...]:
+def observable_names(model: TrainedNetwork, inputs: np.ndarray) -> tuple[str, ...]:
     """Names of what a model's circuit measures, in the order of its outputs."""
-    return tuple(map(str, model.network.observables))
+    rows = model.encode(inputs[:1]).circuit_inputs[:1]
+    tape = qml.tape.make_qscript(quantum_function(model.network, rows.shape[-1]))(rows, model.weights)
+    return tuple(str(measurement.obs) for measurement in tape.measurements)
+
+
+def _labels(model: Any, labels: np.ndarray, count: int) -> np.ndarray:
+    if not isinstance(model, TrainedQNN):
+        raise InvalidInputError("labels: only a classifier's job takes labels, and the model is not a classifier")
+    return checked_labels(labels, count, model.n_classes)
+
+
+def _measured(tape: QuantumScript, n_wires: int) -> list[Expectation]:
+    """What the job measures for each output, and the constant that is added to it."""
+    parts = [expectations(each, n_wires)[0] for each in tape.measurements]
+    if all(part.operator is None for part in parts):
+        raise InvalidInputError("all observables are multiples of the identity: there is nothing to measure")
+    return parts
 
 
 def _reference(
@@ -153,10 +179,17 @@ def _reference(
 
 
 def _tapes(
-    model: TrainedQNN, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
+    model: TrainedNetwork, rows: np.ndarray, spec: DeviceSpec, device: IBMDevice
 ) -> tuple[Sequence[QuantumScript], list[Preparation]]:
     """The model's circuit with all rows of inputs, as the device runs it, and how their states are prepared."""
-    tape = qml.tape.make_qscript(model.network.circuit)(rows, model.weights).copy(shots=spec.shots)
+    function = quantum_function(model.network, rows.shape[-1])
+    try:
+        tape = qml.tape.make_qscript(function)(rows, model.weights).copy(shots=spec.shots)
+    except RowsDifferError as error:
+        raise InvalidInputError(
+            "the circuit's gates depend on its inputs; a job takes one circuit with parameters (the device runs it: "
+            "model.outputs(inputs, device))"
+        ) from error
     tape, preparations = prepared(tape, device.preparer)
     pipeline, _ = device.preprocess()
     tapes, _ = pipeline([tape])
@@ -182,7 +215,7 @@ def _entry(device: AnyDevice) -> DeviceSpec:
     return spec
 
 
-def _create(spec: DeviceSpec, wires: range) -> IBMDevice:
+def _create(spec: DeviceSpec, wires: Sequence[Any]) -> IBMDevice:
     created = spec.create(wires)
     if not isinstance(created, IBMDevice):
         raise DeviceConfigError(f"device {spec.name!r} has plugin {spec.plugin!r}; jobs need one with qkd.ibm")

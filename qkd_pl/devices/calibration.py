@@ -104,7 +104,7 @@ class Calibration:
         try:
             place = Place.of(**document["place"])
             rest = {name: document[name] for name in ("n_inputs", "shots", "created")}
-            numbers = {
+            numbers: dict[str, Any] = {
                 name: tuple(map(float, document[name]))
                 for name in ("slope", "intercept", "interval", "residual", "misfit")
             }
@@ -148,8 +148,17 @@ def fit_calibration(
     unexplained = np.maximum(squares - noise * chi2.ppf(0.99, n_inputs - 2), 0) / (n_inputs - 2)
     misfit = np.sqrt(unexplained) / (slope * spread)
     _warn_of_misfit(misfit, place)
-    numbers = (slope, intercept, interval, np.sqrt(squares / n_inputs), misfit)
-    return Calibration(*(tuple(map(float, each)) for each in numbers), n_inputs, shots, place, created)
+    return Calibration(
+        slope=tuple(slope.tolist()),
+        intercept=tuple(intercept.tolist()),
+        interval=tuple(interval.tolist()),
+        residual=tuple(np.sqrt(squares / n_inputs).tolist()),
+        misfit=tuple(misfit.tolist()),
+        n_inputs=n_inputs,
+        shots=shots,
+        place=place,
+        created=created,
+    )
 
 
 def _refuse_small(slope: np.ndarray, interval: np.ndarray, place: Place) -> None:

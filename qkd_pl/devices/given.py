@@ -1,6 +1,6 @@
 """A PennyLane device that the user made, in the place of a name in the registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ class GivenDevice:
         return {"name": self.name, "shots": self.shots, "diff_method": self.diff_method}
 
     def qnode(
-        self, quantum_function: Callable, wires: int | range, rng: np.random.Generator | None = None
+        self, quantum_function: Callable, wires: int | Sequence[Any], rng: np.random.Generator | None = None
     ) -> qml.QNode:
         """A QNode of ``quantum_function`` on this device; its sampling noise is its own, whatever ``rng``.
 

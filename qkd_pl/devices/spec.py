@@ -1,6 +1,6 @@
 """A device as data, :class:`DeviceSpec`, and the PennyLane device and QNode that it stands for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -174,7 +174,7 @@ class DeviceSpec(BaseModel):
             return
         raise DeviceConfigError(f"{where}device {self.name!r}: {problem}")
 
-    def create(self, wires: int | range, rng: "np.random.Generator | None" = None) -> "qml.devices.Device":
+    def create(self, wires: int | Sequence[Any], rng: "np.random.Generator | None" = None) -> "qml.devices.Device":
         """The PennyLane device on ``wires``.
 
         Args:
@@ -207,7 +207,7 @@ class DeviceSpec(BaseModel):
             ) from error
 
     def qnode(
-        self, quantum_function: Callable, wires: int | range, rng: "np.random.Generator | None" = None
+        self, quantum_function: Callable, wires: int | Sequence[Any], rng: "np.random.Generator | None" = None
     ) -> "qml.QNode":
         """A QNode of ``quantum_function`` on this device, with its shots and differentiation method.
 

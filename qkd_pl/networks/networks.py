@@ -1,23 +1,26 @@
-"""What a network looks like, without its weights: QNN and QAE.
+"""The networks of our ansatz, without their weights: QNN and QAE.
 
-Both are frozen and hashable, and offer the same four things: ``wires``, ``weights_shape``, ``encode`` for the inputs
-and ``circuit``, a PennyLane quantum function that any device can run::
+Both are frozen and hashable :class:`~qkd_pl.networks.protocol.Network` s, whose ``circuit`` is a PennyLane quantum
+function that any device can run::
 
     qnode = qml.QNode(network.circuit, qml.device("default.qubit", wires=network.wires))
     qml.draw(qnode)(network.encode(inputs).circuit_inputs, weights)
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pennylane as qml
 from pennylane.measurements import ExpectationMP
+from pennylane.operation import Operator
 
 from qkd_pl.checks import check_count
 from qkd_pl.circuits.ansatz import Ansatz
-from qkd_pl.circuits.embeddings import EMBEDDINGS, Preparations, encode
-from qkd_pl.circuits.readout import class_logits, latent_expectations
+from qkd_pl.circuits.embeddings import Embedding, embedding_of, encode
+from qkd_pl.circuits.observables import operator_of, pauli_sum
+from qkd_pl.circuits.preparations import Preparations
+from qkd_pl.circuits.readout import class_observables, latent_expectations
 from qkd_pl.errors import InvalidInputError
 
 
@@ -51,14 +54,18 @@ class _Layered:
 
 @dataclass(frozen=True)
 class QNN(_Layered):
-    """A quantum neural network: embedding, ansatz, and one ⟨Z⟩ per class as logits (Eqs. 1–2).
+    """A quantum neural network: embedding, ansatz, and one expectation value per output (Eqs. 1–2).
 
     Attributes:
-        n_qubits, n_layers: size of the ansatz; at least one qubit per class.
-        n_classes: K; the logit of class k is ⟨Z⟩ on wire k, in [-1, 1].
+        n_qubits, n_layers: size of the ansatz.
+        n_classes: K; by default 2, or as many as there are ``observables``. The logit of class k is ⟨Z⟩ on wire k; with
+            more classes than qubits ⟨2|k⟩⟨k| - I⟩ on the first ⌈log₂ K⌉ wires. All are in [-1, 1]. 1 is a single
+            output: a number, or two classes with logits (z, -z).
         embedding: ``"state"``, ``"amplitude"``, ``"phase"``, ``"angle"`` or ``"basis"``
-            (:data:`qkd_pl.circuits.embeddings.EMBEDDINGS`).
+            (:data:`qkd_pl.circuits.embeddings.EMBEDDINGS`), or a :class:`~qkd_pl.circuits.embeddings.Embedding`.
         rotations, entangler, topology, closing_rotations: see :class:`qkd_pl.circuits.ansatz.Ansatz`.
+        observables: PennyLane observables to measure instead, stored as sums of Pauli words; None for the above. A
+            single one z tells two classes apart, with logits (z, -z).
 
     Raises:
         InvalidInputError: a setting is outside its range; the message names it and what is allowed.
@@ -66,28 +73,50 @@ class QNN(_Layered):
     Example:
         >>> QNN(n_qubits=7, n_layers=2).weights_shape
         (3, 7, 3)
+        >>> QNN(n_qubits=2, n_layers=1, n_classes=4).n_outputs
+        4
+        >>> parity = QNN(n_qubits=2, n_layers=1, observables=[qml.Z(0) @ qml.Z(1)])
+        >>> parity.observables, parity.n_outputs, parity.n_classes
+        (((('Z0 Z1', 1.0),),), 1, 2)
     """
 
     n_qubits: int
     n_layers: int
-    n_classes: int = 2
-    embedding: str = "state"
+    n_classes: int | None = None
+    embedding: str | Embedding = "state"
     rotations: str = "XYZ"
     entangler: str = "cz"
     topology: str = "ring"
     closing_rotations: bool = True
+    observables: Any = None
 
     def __post_init__(self) -> None:
-        if self.embedding not in EMBEDDINGS:
-            raise InvalidInputError(f"embedding={self.embedding!r}: must be one of {sorted(EMBEDDINGS)}")
+        embedding_of(self.embedding)
+        n_qubits = self.ansatz.n_qubits
+        if self.observables is not None:
+            object.__setattr__(self, "observables", _stored(self.observables, n_qubits))
+        default = 2 if self.observables is None else max(2, len(self.observables))
+        if self.n_classes is None:
+            object.__setattr__(self, "n_classes", default)
         check_count("n_classes", self.n_classes)
-        if self.n_classes > self.ansatz.n_qubits:
-            raise InvalidInputError(f"n_qubits={self.n_qubits}: too few for {self.n_classes} classes, one qubit each")
+        if self.observables is None:
+            class_observables(self.n_classes, n_qubits)  # type: ignore[arg-type]
+        elif self.n_classes != default:
+            raise InvalidInputError(
+                f"n_classes={self.n_classes}: must be {default}, with {len(self.observables)} in observables"
+            )
 
     @property
-    def observables(self) -> list[str]:
-        """Names of the measured observables, in the order of the outputs."""
-        return [str(expectation.obs) for expectation in class_logits(self.n_classes)]
+    def n_outputs(self) -> int:
+        """How many expectation values the circuit returns."""
+        return self.n_classes if self.observables is None else len(self.observables)  # type: ignore[return-value]
+
+    @property
+    def readout(self) -> list[Operator]:
+        """The measured observables, in the order of the outputs."""
+        if self.observables is None:
+            return class_observables(self.n_classes, self.n_qubits)  # type: ignore[arg-type]
+        return [operator_of(words) for words in self.observables]
 
     def encode(self, inputs: np.ndarray) -> Preparations:
         """Check inputs, in the form of the embedding, and turn them into preparations for :meth:`circuit`."""
@@ -95,9 +124,13 @@ class QNN(_Layered):
 
     def circuit(self, inputs: np.ndarray, weights: np.ndarray) -> list[ExpectationMP]:
         """The quantum function: ``inputs`` is one preparation or a batch ``(n, features)``; returns K expectations."""
-        EMBEDDINGS[self.embedding].apply(inputs, qml.wires.Wires(self.wires))
+        embedding_of(self.embedding).apply(inputs, qml.wires.Wires(self.wires))
+        return self.after_embedding(weights)
+
+    def after_embedding(self, weights: np.ndarray) -> list[ExpectationMP]:
+        """The circuit behind the embedding: ansatz and readout."""
         self.ansatz.apply(weights)
-        return class_logits(self.n_classes)
+        return [qml.expval(observable) for observable in self.readout]
 
 
 @dataclass(frozen=True)
@@ -115,15 +148,15 @@ class QAE(_Layered):
         InvalidInputError: a setting is outside its range.
 
     Example:
-        >>> QAE(n_qubits=7, n_latent=2, n_layers=6).weights_shape
-        (7, 7, 3)
+        >>> QAE(n_qubits=7, n_latent=2, n_layers=12).weights_shape
+        (13, 7, 3)
     """
 
     n_qubits: int
     n_latent: int
     n_layers: int
     rotations: str = "XYZ"
-    entangler: str = "cnot"
+    entangler: str = "cz"
     topology: str = "ring"
     closing_rotations: bool = True
 
@@ -133,9 +166,14 @@ class QAE(_Layered):
             raise InvalidInputError(f"n_latent={self.n_latent}: must be 1 to n_qubits - 1 = {self.n_qubits - 1}")
 
     @property
-    def observables(self) -> list[str]:
-        """Names of the measured observables, in the order of the outputs."""
-        return [str(expectation.obs) for expectation in latent_expectations(self.n_qubits, self.n_latent)]
+    def n_outputs(self) -> int:
+        """How many expectation values the circuit returns: 2·4^k."""
+        return 2 * 4**self.n_latent
+
+    @property
+    def readout(self) -> list[Operator]:
+        """The measured observables, in the order of the outputs."""
+        return [expectation.obs for expectation in latent_expectations(self.n_qubits, self.n_latent)]
 
     def encode(self, inputs: np.ndarray) -> Preparations:
         """Check state vectors ``(n, 2**n_qubits)`` and turn them into preparations for :meth:`circuit`."""
@@ -146,24 +184,12 @@ class QAE(_Layered):
 
     def circuit(self, inputs: np.ndarray, weights: np.ndarray) -> list[ExpectationMP]:
         """The quantum function: the 2·4^k expectations of :func:`~qkd_pl.circuits.readout.latent_expectations`."""
-        EMBEDDINGS["state"].apply(inputs, qml.wires.Wires(self.wires))
+        embedding_of("state").apply(inputs, qml.wires.Wires(self.wires))
         self.ansatz.apply(weights)
         return latent_expectations(self.n_qubits, self.n_latent)
 
 
-Network = QNN | QAE
-_KINDS = {"QNN": QNN, "QAE": QAE}
-
-
-def to_manifest(network: Network) -> dict[str, Any]:
-    """The network as a JSON-able dictionary."""
-    return {"type": type(network).__name__, **asdict(network)}
-
-
-def from_manifest(manifest: dict[str, Any]) -> Network:
-    """The network that :func:`to_manifest` described."""
-    settings = dict(manifest)
-    kind = settings.pop("type")
-    if kind not in _KINDS:
-        raise InvalidInputError(f"network type {kind!r}: must be one of {sorted(_KINDS)}")
-    return _KINDS[kind](**settings)
+def _stored(observables: Any, n_qubits: int) -> tuple:
+    if isinstance(observables, Operator) or not isinstance(observables, list | tuple) or not observables:
+        raise InvalidInputError(f"observables={observables!r}: must be a list of at least one PennyLane observable")
+    return tuple(pauli_sum(each, n_qubits) for each in observables)

@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 
 from qkd_pl.datasets.phases import CRITICAL_FIELD
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import QNN, Network
+from qkd_pl.networks.probes import probe, probe_weights
+from qkd_pl.networks.protocol import Network
+from qkd_pl.networks.weights import checked_shape, split_weights
 from qkd_pl.plotting.arms import ARM_COLOURS, ARM_LABELS
 
 _COLOURS = {label: ARM_COLOURS[arm] for arm, label in ARM_LABELS.items()} | {"teacher": "black"}
@@ -88,18 +90,19 @@ def plot_circuit(network: Network) -> Figure:
     """The circuit as PennyLane draws it, gate by gate: embedding, ansatz, measurements.
 
     Args:
-        network: a :class:`~qkd_pl.networks.networks.QNN` or :class:`~qkd_pl.networks.networks.QAE`.
+        network: a QNN, QAE or CircuitNetwork.
 
     Example:
+        >>> from qkd_pl import QNN
         >>> [text.get_text() for text in plot_circuit(QNN(n_qubits=2, n_layers=1, rotations="Y")).axes[0].texts]
         ['0', '1', '|Ψ⟩', 'RY', 'RY', 'RY', 'RY']
     """
-    amplitudes = not isinstance(network, QNN) or network.embedding in ("state", "amplitude")
-    inputs = np.eye(1, 2**network.n_qubits if amplitudes else network.n_qubits)[0]
+    inputs = probe(network).batch.circuit_inputs[0]
+    weights = split_weights(probe_weights(network), checked_shape(network.weights_shape))
     device = qml.device("default.qubit", wires=network.wires)
     # At the level of the device, because the ansatz is a single template above it.
     draw = qml.draw_mpl(qml.QNode(network.circuit, device), level="device")
-    figure, _ = draw(inputs, np.zeros(network.weights_shape))
+    figure, _ = draw(inputs, weights)
     plt.close(figure)  # PennyLane draws through pyplot, which would keep the figure, and show it twice in a notebook
     return figure
 

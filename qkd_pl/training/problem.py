@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.circuits.embeddings import Preparations
+from qkd_pl.circuits.preparations import Preparations
+from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import QAE, QNN, Network
+from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.networks import QAE
+from qkd_pl.networks.protocol import Network
 from qkd_pl.teachers import teacher_hints, teacher_logits, teacher_predictions, teacher_scale
 from qkd_pl.training.losses import CrossEntropy, Distillation, Infidelity, Targets
 from qkd_pl.training.losses.base import check_loss, prepared
@@ -45,15 +48,8 @@ class Problem:
     def circuit(self) -> Callable[[np.ndarray, np.ndarray], Any]:
         """The network's circuit, with the loss's extra observables measured behind its outputs."""
         extra = getattr(self.loss, "observables", ())
-        if not extra:
-            return self.network.circuit
-
-        def with_observables(inputs: np.ndarray, weights: np.ndarray) -> list[Any]:
-            measured = self.network.circuit(inputs, weights)
-            own = list(measured) if isinstance(measured, list | tuple) else [measured]
-            return [*own, *(qml.expval(observable) for observable in extra)]
-
-        return with_observables
+        own = quantum_function(self.network, self.batch.rows.shape[-1])
+        return measuring_also(own, extra) if extra else own
 
     def evaluate(self, outputs: np.ndarray, targets: Targets) -> tuple[float, np.ndarray]:
         """The loss of measured outputs ``(b, …)`` and its cotangent, of the same shape.
@@ -98,6 +94,7 @@ def pose(
         InvalidInputError: something is missing or does not fit; the message names it.
     """
     inputs, labels = train
+    quantum_function(network)
     loss = _default_loss(network, teacher) if loss is None else loss
     check_loss(loss, iterations)
     _check_task(network, loss, teacher)
@@ -129,7 +126,7 @@ def pose(
 
 def count_outputs(network: Network) -> int:
     """How many expectation values a network returns."""
-    return len(network.observables)
+    return network.n_outputs
 
 
 def _default_loss(network: Network, teacher: Any) -> Any:
@@ -139,8 +136,6 @@ def _default_loss(network: Network, teacher: Any) -> Any:
 
 
 def _check_task(network: Network, loss: Any, teacher: Any) -> None:
-    if not isinstance(network, QNN | QAE):
-        raise InvalidInputError(f"network is a {type(network).__name__}; it must be a QNN or QAE")
     task = getattr(loss, "task", "classification")
     if isinstance(network, QAE) and teacher is not None:
         raise InvalidInputError("teacher: an autoencoder is trained by fidelity, without a teacher")
@@ -170,7 +165,7 @@ def _numbers(
         raise InvalidInputError(f"labels are None and there is no teacher; {problem.loss!r} needs one of them")
     counted = wanted if weights is None else wanted[weights > 0]
     if not np.isfinite(counted).any(axis=0).all():
-        raise InvalidInputError(f"labels: no sample has one, and {problem.loss!r} compares with them")
+        raise InvalidInputError(f"labels: no sample has a label, and {problem.loss!r} needs some")
     scaling = None if like is None else like.scaling
     scaling = Scaling.of(counted) if scaling is None else scaling
     scaled = [None if each is None else scaling.to_outputs(each) for each in (given, taught)]

@@ -10,7 +10,11 @@ import pennylane as qml
 from qkd_pl.devices.given import GivenDevice
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import Model, trained
-from qkd_pl.networks.networks import Network
+from qkd_pl.networks.networks import QAE
+from qkd_pl.networks.protocol import Network
+
+# What a model of each task needs beside its weights.
+_OF_TASK = ("logit_scale", "target_scale", "target_offset")
 
 
 @dataclass
@@ -50,4 +54,6 @@ class Run:
 
     def model(self) -> Model:
         """The network with its present weights."""
-        return trained(self.network, self.weights.copy(), self.settings, list(self.history))
+        of_task = {name: self.settings[name] for name in _OF_TASK if name in self.settings}
+        task: Any = "compression" if isinstance(self.network, QAE) else self.settings["task"]
+        return trained(self.network, self.weights, task, training=self.settings, history=list(self.history), **of_task)

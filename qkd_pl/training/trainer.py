@@ -12,11 +12,14 @@ from qkd_pl.checks import check_count, check_number
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.errors import InvalidInputError, TrainingDivergedError
 from qkd_pl.gradients import vjp
-from qkd_pl.networks.models import Model, TrainedNetwork, TrainedQAE, TrainedQNN
-from qkd_pl.networks.networks import QAE, QNN, Network, to_manifest
+from qkd_pl.networks.manifest import fingerprint
+from qkd_pl.networks.models import Model, TrainedQAE, TrainedQNN
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.networks.protocol import Network
 from qkd_pl.storage import checksum
 from qkd_pl.training.callbacks.base import Callback, check_callbacks, watching
 from qkd_pl.training.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
+from qkd_pl.training.initial import default_initial, describe_initial, initial_weights
 from qkd_pl.training.losses.base import describe_loss, probability_scale
 from qkd_pl.training.losses.targets import Targets
 from qkd_pl.training.optimizers import make_optimizer
@@ -67,6 +70,8 @@ class KDTrainer:
     def fit(self, network: QNN, train: Any, **settings: Any) -> TrainedQNN: ...
     @overload
     def fit(self, network: QAE, train: Any, **settings: Any) -> TrainedQAE: ...
+    @overload
+    def fit(self, network: Network, train: Any, **settings: Any) -> Any: ...
     def fit(  # type: ignore[misc]
         self,
         network: Network,
@@ -82,10 +87,11 @@ class KDTrainer:
         checkpoint_every: int = 10,
         initial: Any = None,
     ) -> Model:
-        """Train from random weights, uniform in [0, 2π), or from ``initial``.
+        """Train from random weights, by default uniform in [0, 2π), for a QAE normal with standard deviation 0.3.
 
         Args:
-            network: a :class:`QNN` or :class:`QAE`.
+            network: a QNN, QAE, CircuitNetwork, or anything that has what a
+                :class:`~qkd_pl.networks.protocol.Network` needs; it is checked before the training starts.
             train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none; numbers
                 in regression, NaN where there is none; None where the loss uses none.
             teacher: what :func:`qkd_pl.teachers.teacher_logits` takes, for regression
@@ -100,7 +106,8 @@ class KDTrainer:
             checkpoint: file that holds the run's state; if it exists, training continues from it, bit for bit. The
                 checkpoint of a finished run serves for one with more iterations, too.
             checkpoint_every: iterations between writes of that file.
-            initial: a model, or weights in radians of shape ``network.weights_shape``, to start from.
+            initial: a model, weights in radians of shape ``network.weights_shape`` or a dictionary of the named arrays,
+                or a distribution of :mod:`qkd_pl.training.initial` to draw them from.
 
         Raises:
             InvalidInputError: a setting, the data, the loss, the teacher, a callback or the checkpoint's path does not
@@ -125,7 +132,7 @@ class KDTrainer:
             )
         states = restore_checkpoint(run, path, watchers) if path is not None and path.is_file() else []
         qnode = run.device.qnode(problem.circuit, network.wires, run.random["device"])
-        with watching(watchers, run, states):
+        with watching(watchers, run, states, path):
             while run.iteration < run.iterations and not run.stopped:
                 self._step(run, qnode, problem)
                 for callback in watchers:
@@ -141,9 +148,8 @@ class KDTrainer:
         # One stream for each use, so that with equal seeds batches agree whatever the network or the device draws.
         streams = map(np.random.default_rng, np.random.SeedSequence(self.seed).spawn(len(_STREAMS)))
         random = dict(zip(_STREAMS, streams, strict=True))
-        weights = random.pop("weights").uniform(0.0, 2.0 * np.pi, problem.network.weights_shape)
-        if initial is not None:
-            weights = _initial_weights(initial, problem.network)
+        initial = default_initial(problem.network) if initial is None else initial
+        weights = initial_weights(initial, problem.network, random.pop("weights"))
         device = resolve_device(self.device)
         settings: dict[str, Any] = {
             "iterations": int(self.iterations),
@@ -160,15 +166,15 @@ class KDTrainer:
         data = {"initial_weights": weights, **_arrays(problem, "")}
         if validation is not None:
             data |= _arrays(validation.data, "validation_")
-        network = to_manifest(problem.network)
-        fingerprint = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
-        told = {**settings, "loss": loss, "task": problem.task}
+        network = fingerprint(problem.network)
+        determined = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
+        told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
         if problem.task == "classification":
             told["logit_scale"] = probability_scale(problem.loss, self.iterations - 1)
         if problem.scaling is not None:
             told |= {"target_scale": list(problem.scaling.scale), "target_offset": list(problem.scaling.offset)}
         optimizer = make_optimizer(self.optimizer)
-        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, fingerprint)
+        return Run(problem.network, device, told, self.iterations, weights, optimizer, random, determined)
 
     def _step(self, run: Run, qnode: qml.QNode, problem: Problem) -> None:
         n_samples = len(problem.batch)
@@ -184,7 +190,13 @@ class KDTrainer:
                 f"learning rate {run.optimizer.stepsize:g}, device {run.device.name!r}"
             )
         weights = qml.numpy.array(run.weights, requires_grad=True)
-        run.weights = np.array(run.optimizer.apply_grad((gradient,), (weights,))[0])
+        with np.errstate(all="ignore"):  # what overflows here is told in our own words
+            run.weights = np.array(run.optimizer.apply_grad((gradient,), (weights,))[0])
+        if not np.isfinite(run.weights).all():
+            raise TrainingDivergedError(
+                f"iteration {run.iteration + 1}: the {self.optimizer} step gives weights that are not finite; "
+                f"learning rate {run.optimizer.stepsize:g}"
+            )
         run.iteration += 1
         run.history.append(
             {
@@ -214,13 +226,6 @@ def _check_train(train: Any, positional: tuple) -> None:
         raise InvalidInputError("train: give inputs and labels as one pair, fit(network, (inputs, labels))")
     if not isinstance(train, tuple | list) or len(train) != 2:
         raise InvalidInputError("train: must be a pair (inputs, labels); for a QAE, (states, None)")
-
-
-def _initial_weights(initial: Any, network: Network) -> np.ndarray:
-    weights = np.array(initial.weights if isinstance(initial, TrainedNetwork) else initial, dtype=np.float64)
-    if weights.shape != network.weights_shape:
-        raise InvalidInputError(f"initial weights have shape {weights.shape}; {network} needs {network.weights_shape}")
-    return weights
 
 
 def _arrays(problem: Problem, prefix: str) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qkd_pl.circuits.ansatz import Ansatz
 from qkd_pl.circuits.embeddings import EMBEDDINGS, encode
-from qkd_pl.circuits.readout import class_logits
+from qkd_pl.circuits.readout import class_observables
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.gradients import vjp
 
@@ -118,7 +118,7 @@ def test_logits_and_gradients_agree_with_stock_pennylane_sample_by_sample(kind, 
     def circuit(rows, weights):
         EMBEDDINGS[embedding].apply(rows, qml.wires.Wires(range(ansatz.n_qubits)))
         ansatz.apply(weights)
-        return class_logits(n_classes)
+        return [qml.expval(each) for each in class_observables(n_classes, ansatz.n_qubits)]
 
     device = qml.device("default.qubit", wires=ansatz.n_qubits)
     logits, pullback = vjp(
@@ -213,3 +213,34 @@ def test_amplitudes_in_half_precision(rng):
     rows = [encode("amplitude", pixels.astype(dtype), 4).rows for dtype in (np.float16, np.float64, np.uint8)]
     np.testing.assert_array_equal(rows[0], rows[1])
     np.testing.assert_array_equal(rows[2], rows[1])
+
+
+def test_single_precision_makes_no_rank(rng):
+    """Density matrices in complex64 have eigenvalues of the size of rounding where those in complex128 have zeros."""
+    vectors = random_states(rng, 3, 16)
+    mixed = np.einsum("r,ri,rj->ij", [0.5, 0.3, 0.2], vectors, vectors.conj())[None]
+    exact, single = encode("state", mixed, 4), encode("state", mixed.astype(np.complex64), 4)
+    assert exact.rows.shape == single.rows.shape == (1, 3, 16)
+    np.testing.assert_allclose(single.weights, exact.weights, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.complex64])
+def test_states_in_lower_precision_are_normalised(dtype, rng):
+    states = rng.normal(size=(20, 4096))
+    states = (states / np.linalg.norm(states, axis=1, keepdims=True)).astype(dtype)
+    rows = encode("state", states, 12).circuit_inputs
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-14)
+    np.testing.assert_allclose(rows, states, atol=1e-3)
+
+
+def test_a_wrong_norm_is_told_from_one():
+    with pytest.raises(InvalidInputError, match=r"inputs\[1\] has norm 1\.000003; state vectors must have norm 1"):
+        encode("state", np.eye(4)[:2] * [[1.0], [1.000003]], 2)
+    encode("state", (np.eye(4) * 1.000003).astype(np.float32), 2)  # within what float32 holds
+
+
+def test_encoding_leaves_the_inputs_alone():
+    states = np.eye(4, dtype=np.complex128) * (1 + 1e-8)
+    before = states.copy()
+    encode("state", states, 2)
+    np.testing.assert_array_equal(states, before)

@@ -1,11 +1,11 @@
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.circuits.readout import class_logits, latent_expectations, latent_pauli_words
+from qkd_pl.circuits.readout import class_observables, latent_expectations, latent_pauli_words
 
 
 def test_logits_are_pauli_z_on_the_first_wires():
-    assert [m.obs for m in class_logits(3)] == [qml.Z(0), qml.Z(1), qml.Z(2)]
+    assert class_observables(3, n_qubits=3) == [qml.Z(0), qml.Z(1), qml.Z(2)]
 
 
 def test_pauli_words_are_a_basis_of_operators():

@@ -1,6 +1,7 @@
 """The commands, from a saved model to a result, each invocation on its own."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from plans import make_plan
 from typer.testing import CliRunner
 
 from qkd_pl.cli.job_commands import app
+from qkd_pl.cli.python_names import named_object
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
 from qkd_pl.devices.ibm.jobs.rehearsal import rehearse
@@ -72,7 +74,7 @@ def test_submit_says_what_to_do_next(model: Path) -> None:
 def test_ibms_estimate_stands_beside_ours(model: Path, direct: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qkd_pl.devices.ibm.jobs.rehearsal.rehearse", lambda plan: rehearse(make_plan()))
     printed = run("submit", model, "--samples", 2, "--dry-run")
-    assert "about 6 QPU seconds; depth" in printed, "two circuits and the learning of the read-out"
+    assert re.search(r"^plan: .* about \d+ QPU seconds", printed)
     assert "IBM:     about 4 QPU seconds by its own estimate; nothing was run" in printed
     assert json.loads(run("submit", model, "--samples", 2, "--dry-run", "--json"))["ibm_qpu_seconds"] == 3.5
     assert jobs() == []
@@ -189,3 +191,62 @@ def test_exact_logits_are_exact_whatever_the_default_device_is(
     arrays = attach(submitted["id"]).ledger.arrays(submitted["id"])
     _, (inputs, _) = topological_phases(3, 0, 4, seed=0)
     np.testing.assert_allclose(arrays["exact_logits"], load_model(model).logits(inputs, EXACT), atol=1e-12)
+
+
+OWN_CIRCUIT = """
+import pennylane as qml
+from qkd_pl import CircuitNetwork
+
+
+def circuit(inputs, weights):
+    qml.RX(inputs[0] * weights["scale"], wires=0)
+    qml.RY(weights["angles"][0], wires=0)
+    qml.CNOT([0, 1])
+    qml.RY(weights["angles"][1] + inputs[1], wires=1)
+    return qml.expval(qml.Z(1))
+
+
+network = CircuitNetwork(circuit, wires=2, weights_shape={"scale": (), "angles": (2,)})
+other = CircuitNetwork(lambda inputs, weights: qml.expval(qml.Z(1)), wires=2, weights_shape=2)
+"""
+
+
+@pytest.fixture
+def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "own_circuit_of_a_test.py").write_text(OWN_CIRCUIT)
+    monkeypatch.chdir(tmp_path)
+    network = named_object("own_circuit_of_a_test:network", "--network")
+    trained(network, {"scale": 0.7, "angles": [0.2, 2.5]}).save(tmp_path / "own.safetensors")
+    rng = np.random.default_rng(1)
+    np.savez(tmp_path / "data.npz", inputs=rng.uniform(0, 3, (4, 2)), labels=np.arange(4) % 2)
+    return tmp_path / "own.safetensors"
+
+
+def test_a_circuit_of_the_users_own(own_model: Path) -> None:
+    """Written for one row, with a single output: all rows are one circuit on the device, the logits are (z, -z)."""
+    options = ("--network", "own_circuit_of_a_test:network", "--data", own_model.with_name("data.npz"))
+    submitted = json.loads(run("submit", own_model, "--device", "aer", *options, "--json"))
+    report = json.loads(run("result", submitted["id"], "--json"))
+    network = named_object("own_circuit_of_a_test:network", "--network")
+    inputs = np.load(own_model.with_name("data.npz"))["inputs"]
+    exact = load_model(own_model, network=network).logits(inputs)
+    assert (submitted["jobs"], submitted["circuits"]) == (1, 4)
+    np.testing.assert_allclose(report["logits"], exact[:, :1], atol=6 / np.sqrt(4096))
+    assert report["exact_accuracy"] == np.mean(exact.argmax(axis=1) == np.arange(4) % 2)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (None, "no file can hold; give it"),
+        ("own_circuit_of_a_test", "must be MODULE:NAME"),
+        ("no_such_module_anywhere:network", "cannot be imported"),
+        ("own_circuit_of_a_test:absent", "has no absent"),
+        ("own_circuit_of_a_test:other", "differs from the one stored in weights_shape"),
+    ],
+)
+def test_the_network_of_a_custom_model_must_be_named(own_model: Path, network: str | None, message: str) -> None:
+    options = [] if network is None else ["--network", network]
+    refused = CliRunner().invoke(app, ["submit", str(own_model), "--device", "aer", *options])
+    assert refused.exit_code == 1
+    assert message in " ".join(refused.stderr.split())

@@ -14,8 +14,10 @@ from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
+from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.training.losses import CrossEntropy
 from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
 from qkd_pl.upstream.runtime import Generation
@@ -166,9 +168,9 @@ def test_compressed_student_keeps_its_accuracy_on_a_noisy_device(
     train, test = topological_phases(n_qubits=5, n_train=150, n_test=60, seed=0)
     settings = {"batch_size": 32, "seed": 1, "device": "lightning"}
     qae = KDTrainer(iterations=40, learning_rate=Step(0.1), **settings).fit(QAE(5, 2, 2), train)
-    student = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings).fit(
-        QNN(2, 2), Dataset(qae.compress(train.inputs), train.labels)
-    )
+    compressed_train = Dataset(qae.compress(train.inputs), train.labels)
+    trainer = KDTrainer(iterations=50, learning_rate=Step(0.2), **settings)
+    student = trainer.fit(QNN(2, 2), compressed_train, loss=CrossEntropy(logit_scale=10.0))
     compressed = qae.compress(test.inputs)
     exact = student.score(compressed, test.labels)
     logits = submit(plan(student, compressed, "manila", test.labels)).result()
@@ -222,3 +224,64 @@ def test_the_causal_cone_reaches_into_the_preparation() -> None:
     whole = plan(model, states, device.changed(causal_cone=False))
     assert whole.cost.two_qubit_gates >= 15 + 4
     assert cone.cost.two_qubit_gates <= 15
+
+
+def test_rows_of_one_structure_are_one_circuit(rng):
+    """A circuit for single rows, whose rows have the same gates: one transpilation, one job, the exact outputs."""
+
+    def uploaded_again(inputs, weights):
+        for layer in range(2):
+            qml.RX(weights[layer] * inputs[0], wires=0)
+            qml.RY(inputs[1], wires=1)
+            qml.CZ([0, 1])
+        return [qml.expval(qml.X(0)), qml.expval(qml.Z(1))]
+
+    network = CircuitNetwork(uploaded_again, wires=2, weights_shape=2)
+    model, inputs = trained(network, rng.uniform(0, 6, 2)), rng.uniform(0, 3, (5, 2))
+    planned = plan(model, inputs, EXACT)
+    assert (len(planned.payloads), len(planned.layouts)) == (1, 1)
+    np.testing.assert_allclose(submit(planned).result(), model.outputs(inputs), atol=1e-9)
+
+
+def test_rows_of_several_structures_are_refused():
+    """A job's result is one table; the device itself runs them."""
+
+    def following_the_data(inputs, weights):
+        qml.RY(weights[0], wires=0)
+        if inputs[0] > 1.5:
+            qml.RX(inputs[0], wires=0)
+        return qml.expval(qml.Z(0))
+
+    model = trained(CircuitNetwork(following_the_data, wires=1, weights_shape=1), [0.4])
+    inputs = np.array([[0.3], [2.0], [0.6], [2.5]])
+    with pytest.raises(InvalidInputError, match="gates depend on its inputs"):
+        plan(model, inputs, EXACT)
+    np.testing.assert_allclose(model.outputs(inputs, EXACT), model.outputs(inputs), atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        QNN(2, 1, n_classes=4),
+        QNN(2, 1, observables=[qml.Z(0) + 0.5 * qml.Identity(1), qml.Identity(0), 2.0 * qml.X(1)]),
+    ],
+    ids=["projectors", "constants"],
+)
+def test_observables_with_constants(network, rng):
+    """The service measures no multiples of the identity; the results have them."""
+    model = trained(network, rng.uniform(0, 6, network.weights_shape))
+    states = np.eye(2**network.n_qubits)
+    np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
+
+
+def test_only_plans_are_submitted(ledger_path):
+    for something in (make_model(2), "a plan", None):
+        with pytest.raises(InvalidInputError, match=r"plan is a \w+; submit takes what kd.plan"):
+            submit(something)
+    assert not ledger_path.exists()
+
+
+def test_constants_alone_are_nothing_to_measure(rng):
+    network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
+    with pytest.raises(InvalidInputError, match="nothing to measure"):
+        plan(trained(network, rng.uniform(0, 6, network.weights_shape)), np.eye(2), EXACT)

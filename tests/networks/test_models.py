@@ -12,7 +12,7 @@ from safetensors import safe_open
 from qkd_pl import QAE, QNN, DeviceSpec, KDTrainer, load_model
 from qkd_pl.errors import DeviceConfigError, FileFormatError, InvalidInputError
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, trained
-from qkd_pl.storage import write_tensors
+from qkd_pl.storage import read_tensors, write_tensors
 from qkd_pl.training.schedules import Step
 
 SAMPLED = DeviceSpec(name="few shots", plugin="default.qubit", shots=20)
@@ -30,7 +30,7 @@ def random_model(network, rng: np.random.Generator, **keywords):
 @pytest.fixture
 def classifier(rng) -> TrainedQNN:
     history = [{"iteration": 1, "loss": 0.5}]
-    return random_model(QNN(3, 1), rng, training={"logit_scale": 7.0, "seed": 3}, history=history)
+    return random_model(QNN(3, 1), rng, training={"seed": 3}, history=history, logit_scale=7.0)
 
 
 # --- classifier
@@ -201,10 +201,11 @@ def test_the_manifest_tells_how_the_model_was_made(classifier, tmp_path):
         manifest = json.loads(stored.metadata()["qkd_pl"])
     assert manifest["network"]["type"] == "QNN"
     assert manifest["network"]["n_qubits"] == 3
-    assert manifest["wire_order"] == [0, 1, 2]
+    assert manifest["wire_order"] == ["0", "1", "2"]
     assert manifest["observables"] == ["Z(0)", "Z(1)"]
     assert manifest["versions"]["pennylane"] == qml.__version__
-    assert manifest["training"] == {"logit_scale": 7.0, "seed": 3}
+    assert manifest["training"] == {"seed": 3}
+    assert (manifest["task"], manifest["settings"]) == ("classification", {"logit_scale": 7.0})
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-9], lambda b: b[:50], lambda b: b[:-1] + bytes([b[-1] ^ 4])])
@@ -216,22 +217,22 @@ def test_a_damaged_model_is_refused(classifier, tmp_path, damage):
         load_model(path)
 
 
-def test_other_files_are_refused(classifier, tmp_path, monkeypatch):
+def test_other_files_are_refused(classifier, tmp_path):
     path = tmp_path / "file.safetensors"
     write_tensors(path, "checkpoint", {"weights": np.zeros(2)}, {})
     with pytest.raises(FileFormatError, match="holds a checkpoint, expected a model"):
         load_model(path)
     with pytest.raises(FileNotFoundError, match="no such model file"):
         load_model(tmp_path / "absent")
-    monkeypatch.setattr("qkd_pl.networks.models.FORMAT_VERSION", 2)
     classifier.save(path)
-    monkeypatch.undo()
-    with pytest.raises(FileFormatError, match="model format 2; this version of qkd_pl reads format 1"):
+    tensors, manifest = read_tensors(path, "model")
+    write_tensors(path, "model", tensors, {**manifest, "format_version": 3})
+    with pytest.raises(FileFormatError, match="model format 3; this version of qkd_pl reads format 2"):
         load_model(path)
 
 
 def test_a_model_that_measures_something_else_is_refused(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(QNN, "observables", ["X(0)", "X(1)"])
+    monkeypatch.setattr(QNN, "readout", [qml.X(0), qml.X(1)])
     classifier.save(tmp_path / "model.safetensors")
     monkeypatch.undo()
     with pytest.raises(FileFormatError, match="wire order or observables differ"):

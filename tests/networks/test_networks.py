@@ -8,7 +8,7 @@ import pytest
 from qkd_pl import QAE, QNN
 from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.networks.networks import from_manifest, to_manifest
+from qkd_pl.networks.manifest import from_manifest, to_manifest
 
 ARCHITECTURES = [
     *(QNN(n_qubits=3, n_layers=2, embedding=embedding) for embedding in EMBEDDINGS),
@@ -51,10 +51,10 @@ def test_shapes_and_observables():
     network = QNN(n_qubits=4, n_layers=3, n_classes=3)
     assert network.weights_shape == (4, 4, 3)
     assert list(network.wires) == [0, 1, 2, 3]
-    assert network.observables == ["Z(0)", "Z(1)", "Z(2)"]
+    assert network.readout == [qml.Z(0), qml.Z(1), qml.Z(2)]
     autoencoder = QAE(n_qubits=4, n_latent=2, n_layers=1)
     assert autoencoder.weights_shape == (2, 4, 3)
-    assert len(autoencoder.observables) == 32
+    assert autoencoder.n_outputs == len(autoencoder.readout) == 32
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_shapes_and_observables():
     [
         (lambda: QNN(3, 1, embedding="fourier"), "embedding='fourier'.*'phase'"),
         (lambda: QNN(3, 1, n_classes=0), "n_classes=0: must be a whole number of at least 1"),
-        (lambda: QNN(3, 1, n_classes=4), "n_qubits=3: too few for 4 classes"),
+        (lambda: QNN(3, 1, n_classes=9), "n_qubits=3: too few for 9 classes, which need 4"),
         (lambda: QNN(0, 1), "n_qubits=0"),
         (lambda: QNN(3, 0), "n_layers=0"),
         (lambda: QNN(3, 1, rotations="H"), "rotations='H'"),

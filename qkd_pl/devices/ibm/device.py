@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 
-from qkd_pl.checks import check_count, check_number, check_variable_name
+from qkd_pl.checks import check_count, check_number, check_variable_name, plain
 from qkd_pl.devices import causal_cone as cone
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
+from qkd_pl.devices.ibm.compile.mitigation import mitigation_options, switched
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
@@ -40,7 +42,8 @@ class IBMDevice(RemoteDevice):
     Args:
         wires: number of wires, or their labels.
         backend: ``"aer"``, ``"fake_…"``, ``"least_busy"``, the name of an IBM backend (see
-            :func:`qkd_pl.devices.ibm.service.backends.open_backend`), or a Qiskit backend.
+            :func:`qkd_pl.devices.ibm.service.backends.open_backend`), or a Qiskit backend: IBM's, a Qiskit Aer
+            simulator, or any other with a target, such as ``FakeTorino()``, whose noise is simulated here.
         seed: of the simulator's noise, a number or a generator; each job draws its own seed from it, so that a new
             device with the same number repeats the whole sequence. Hardware ignores it.
         token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
@@ -59,11 +62,14 @@ class IBMDevice(RemoteDevice):
         preparation_fidelity: what ``"auto"`` asks of every state, without noise.
         causal_cone: whether to drop the gates that no measured observable depends on, those of the preparation
             included; exact.
+        mitigation: error mitigation by name, instead of ``resilience_level``: ``"none"``, ``"readout"``, ``"zne"``
+            (zero-noise extrapolation) or ``"pec"`` (probabilistic error cancellation); what each repeats is part of the
+            price. Simulators ignore it, so that its effect shows on hardware only.
         resilience_level: error mitigation of expectation values, 0 to 2; ``None`` for the service's default, 1. The
             Sampler has none, so that probs, counts and samples are refused together with it.
         resilience: advanced settings of the mitigation.
-        dynamical_decoupling: for example ``{"enable": True, "sequence_type": "XY4"}``.
-        twirling: for example ``{"enable_gates": True}``.
+        dynamical_decoupling: True, False, or for example ``{"enable": True, "sequence_type": "XY4"}``.
+        twirling: True (gates and measurements), False, or for example ``{"enable_gates": True}``.
         execution: for example ``{"rep_delay": 0.0002}``.
         max_execution_time: QPU seconds after which the service stops a job; ``None`` for ``max_qpu_seconds``, so that
             what was estimated too low cannot cost more than was allowed.
@@ -103,24 +109,26 @@ class IBMDevice(RemoteDevice):
         preparation_layers: int | None = None,
         preparation_fidelity: float = 0.99,
         causal_cone: bool = True,
+        mitigation: str | None = None,
         resilience_level: int | None = None,
         resilience: Mapping[str, Any] | None = None,
-        dynamical_decoupling: Mapping[str, Any] | None = None,
-        twirling: Mapping[str, Any] | None = None,
+        dynamical_decoupling: Mapping[str, Any] | bool | None = None,
+        twirling: Mapping[str, Any] | bool | None = None,
         execution: Mapping[str, Any] | None = None,
         max_execution_time: int | None = None,
         max_qpu_seconds: float | None = None,
         primitives: str | None = None,
     ) -> None:
+        level, advanced = mitigation_options(mitigation, resilience_level, resilience)
         settings = {
-            "resilience_level": resilience_level,
-            "resilience": resilience,
-            "dynamical_decoupling": dynamical_decoupling,
-            "twirling": twirling,
+            "resilience_level": level,
+            "resilience": advanced,
+            "dynamical_decoupling": switched("dynamical_decoupling", dynamical_decoupling),
+            "twirling": switched("twirling", twirling),
             "execution": execution,
             "max_execution_time": max_execution_time,
         }
-        options: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+        options: dict[str, Any] = {key: plain(value) for key, value in settings.items() if value is not None}
         options["primitives"] = str(runtime.generation(primitives))
         client.check_options("estimator", options)
         if token_env is not None:
@@ -133,11 +141,10 @@ class IBMDevice(RemoteDevice):
             check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
             raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
+        wires = range(int(wires)) if isinstance(wires, int | Integral) else list(wires)
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
-        if isinstance(backend, str):
-            n_wires = wires if isinstance(wires, int) else len(list(wires))
-            backend = open_backend(backend, n_wires, token_env, instance)
-        if not client.is_simulator(backend) and _is_unbounded(resilience or {}):
+        backend = open_backend(backend, len(wires), token_env, instance)
+        if not client.is_simulator(backend) and _is_unbounded(advanced or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
         if not client.is_simulator(backend) and max_qpu_seconds is not None:
             options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))
@@ -145,7 +152,9 @@ class IBMDevice(RemoteDevice):
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
         self._token_env = token_env
-        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts, initial_layout, excluded_qubits)
+        layout = None if initial_layout is None else plain(list(initial_layout))
+        excluded = plain(list(excluded_qubits))
+        self.transpiler = Transpiler(backend, optimization_level, transpile_attempts, layout, excluded)
         if preparation == "auto" and self.is_exact:
             preparation = "exact"
         self.preparer = StatePreparer(preparation, preparation_layers, preparation_fidelity)
@@ -167,6 +176,7 @@ class IBMDevice(RemoteDevice):
         """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
         _, config = super().preprocess(execution_config)
         pipeline = CompilePipeline()
+        pipeline.add_transform(preprocessing.deferred_measurements)
         pipeline.add_transform(validate_device_wires, self.wires, name=self.name)
         pipeline.add_transform(
             validate_measurements,

@@ -3,17 +3,17 @@
 import hashlib
 import json
 import math
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from qiskit.exceptions import QiskitError
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
+from qkd_pl.bounded import inflated_size, parse_json
+from qkd_pl.checks import cut
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.runtime import Generation, Primitive
@@ -23,6 +23,8 @@ REGISTER = "meas"
 #: Options of a payload that are not the client's.
 OUR_OPTIONS = frozenset({"seed", "primitives"})
 _FORMAT = 1
+#: Of an encoded payload, packed or unpacked.
+MOST_BYTES = 1 << 28
 _PUB_TYPES: dict[str, type[EstimatorPub] | type[SamplerPub]] = {"estimator": EstimatorPub, "sampler": SamplerPub}
 _MAX_SEED = 2**31 - 1
 
@@ -69,6 +71,11 @@ class Payload:
     def __post_init__(self) -> None:
         if self.primitive not in _PUB_TYPES:
             raise InvalidInputError(f"primitive={self.primitive!r}: allowed are 'estimator' and 'sampler'")
+        if not isinstance(self.options, Mapping) or not all(isinstance(key, str) for key in self.options):
+            raise InvalidInputError(f"options={cut(self.options)}: must map names to settings")
+        for name in ("execution", "resilience", "twirling", "dynamical_decoupling", "environment"):
+            if not isinstance(self.options.get(name, {}), Mapping):
+                raise InvalidInputError(f"options: {name}={cut(self.options[name])}: must map names to settings")
         if not self.pubs or not all(isinstance(pub, _PUB_TYPES[self.primitive]) for pub in self.pubs):
             raise InvalidInputError(f"pubs of a {self.primitive} job must be one or more {self.primitive} PUBs")
         if len({shots_of(pub) for pub in self.pubs}) > 1:
@@ -105,17 +112,19 @@ class Payload:
         Raises:
             FileFormatError: the text is cut, altered, or not a payload.
         """
+        plain = parse_json(text, MOST_BYTES, "job payload")
+        if inflated_size(plain, MOST_BYTES) > MOST_BYTES:
+            raise FileFormatError(f"job payload: unpacks to more than the {MOST_BYTES:,} bytes that are allowed")
+        if not isinstance(plain, dict) or plain.get("format") != _FORMAT:
+            found = cut(plain.get("format") if isinstance(plain, dict) else plain, 50)
+            raise FileFormatError(f"job payload of format {found}; this version reads format {_FORMAT}")
         try:
             document = json.loads(text, cls=RuntimeDecoder)
-            if (found := document["format"]) != _FORMAT:
-                raise FileFormatError(f"job payload of format {found!r}; this version reads format {_FORMAT}")
             container = _PUB_TYPES[document["primitive"]]
             pubs = tuple(container.coerce(tuple(pub)) for pub in document["pubs"])
             return cls(document["primitive"], pubs, document["options"])
-        except (ValueError, KeyError, TypeError, EOFError, zlib.error, QiskitError) as error:
-            if isinstance(error, FileFormatError):
-                raise
-            raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error})") from error
+        except Exception as error:  # Qiskit's and the client's decoders raise whatever they stumble over
+            raise FileFormatError(f"not a readable job payload ({type(error).__name__}: {error!s:.200})") from error
 
 
 def fingerprint(payloads: Sequence[Payload], target: Mapping[str, Any]) -> str:

@@ -177,5 +177,5 @@ def _product(left: Terms, right: Terms) -> Terms:
 
 def _moved(diagonal: np.ndarray, mask: int) -> np.ndarray:
     n = diagonal.ndim
-    axes = [axis for axis in range(n) if mask >> (n - 1 - axis) & 1 and diagonal.shape[axis] == 2]
+    axes = tuple(axis for axis in range(n) if mask >> (n - 1 - axis) & 1 and diagonal.shape[axis] == 2)
     return np.flip(diagonal, axes)

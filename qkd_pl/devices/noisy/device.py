@@ -10,6 +10,7 @@ import pennylane as qml
 from pennylane.devices import Device, ExecutionConfig
 from pennylane.devices.modifiers import simulator_tracking, single_tape_support
 from pennylane.devices.preprocess import decompose, validate_device_wires, validate_measurements
+from pennylane.math.interface_utils import Interface
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
@@ -157,7 +158,13 @@ class NoisyDevice(Device):
         """The pipeline of ``qkd.ibm``, which circuits that run as they are skip."""
         config = execution_config or ExecutionConfig()
         pipeline = CompilePipeline()
-        pipeline.add_transform(_expand_unless_native, device=self, differentiable=bool(config.use_device_gradient))
+        # PennyLane multiplies Jacobians only of parameters that are numbers, and asks for them under jax.jit.
+        by_products = config.use_device_jacobian_product and config.interface is not Interface.JAX_JIT
+        differentiable = bool(config.use_device_gradient)
+        whole_jacobian = differentiable and not by_products
+        pipeline.add_transform(
+            _expand_unless_native, device=self, differentiable=differentiable, whole_jacobian=whole_jacobian
+        )
         return pipeline
 
     def is_native(self, tape: QuantumScript, differentiable: bool) -> bool:
@@ -268,10 +275,13 @@ class NoisyDevice(Device):
 
 @qml.transform
 def _expand_unless_native(
-    tape: QuantumScript, device: NoisyDevice, differentiable: bool
+    tape: QuantumScript, device: NoisyDevice, differentiable: bool, whole_jacobian: bool
 ) -> tuple[QuantumScriptBatch, PostprocessingFn]:
     """Leave a tape that runs natively as it is; decompose any other, and take its batch apart if it must be."""
-    if device.is_native(tape, differentiable):
+    is_taken_apart = whole_jacobian and any(
+        np.ndim(tape.get_parameters(trainable_only=False)[index]) for index in tape.trainable_params
+    )
+    if not is_taken_apart and device.is_native(tape, differentiable):
         return (tape,), _only
     pipeline = CompilePipeline()
     pipeline.add_transform(validate_device_wires, device.wires, name=device.name)

@@ -29,6 +29,7 @@ class Lowered:
         final: physical qubit at which each wire is measured.
         n_qubits: of the backend.
         circuit: the compiled Qiskit circuit, if there is one.
+        columns: of the tape's angles, for each index of the Qiskit circuit's parameters.
     """
 
     elements: list[Element]
@@ -36,6 +37,7 @@ class Lowered:
     final: tuple[int, ...]
     n_qubits: int
     circuit: Any = None
+    columns: tuple[int, ...] = ()
 
 
 class Lowering(Protocol):
@@ -74,13 +76,13 @@ class BackendLowering:
 
     def lower(self, tape: QuantumScript, n_wires: int, measured: tuple[tuple[Expectation, ...], ...]) -> Lowered:
         """See :class:`Lowering`."""
-        columns = np.round(angles(tape)[0]).astype(int)
+        columns = tuple(np.round(angles(tape)[0]).astype(int).tolist())
         circuit = parameterised_circuit(tape, n_wires)
         structure = circuit_key(tape), circuit.num_clbits > 0
         compiled = self._transpiler.compile(structure, circuit, measured_wires(measured))
         final = _read_qubits(compiled.circuit, n_wires) if circuit.num_clbits else compiled.layout
-        elements = remapped(list(elements_of(compiled.circuit, self._noise)), columns.tolist())
-        return Lowered(elements, compiled.initial_layout, final, compiled.circuit.num_qubits, compiled.circuit)
+        elements = remapped(list(elements_of(compiled.circuit, self._noise)), columns)
+        return Lowered(elements, compiled.initial_layout, final, compiled.circuit.num_qubits, compiled.circuit, columns)
 
 
 def _read_qubits(circuit: Any, n_wires: int) -> tuple[int, ...]:

@@ -49,9 +49,9 @@ class SquaredError(_Regression):
         The transverse field, in units of J, from ground states:
 
         >>> from qkd_pl import QNN, KDTrainer, datasets
-        >>> train, test = datasets.topological_phases(3, n_train=64, n_test=64, seed=0, targets="field")
-        >>> model = KDTrainer(iterations=100, seed=0).fit(QNN(3, 2, n_classes=1), train, loss=SquaredError())
-        >>> model.score(*test) > 0.9  # R²
+        >>> train, test = datasets.topological_phases(5, n_train=64, n_test=64, seed=0, targets="field")
+        >>> model = KDTrainer(iterations=100, seed=0).fit(QNN(5, 3, n_classes=1), train, loss=SquaredError())
+        >>> model.score(*test) > 0.8  # R²
         True
 
         >>> SquaredError()(np.array([[0.5]]), Targets(labels=np.array([0.2])))[0].__round__(6)

@@ -199,6 +199,25 @@ def test_wires_that_nothing_measured_depends_on_are_not_simulated():
     assert pullback(np.ones(2))[1] == 0
 
 
+@pytest.mark.parametrize("entangler", [qml.CNOT, qml.CZ, qml.CY])
+@pytest.mark.parametrize("c_dtype", [np.complex64, np.complex128])
+def test_long_rings_of_entanglers_agree_with_default_qubit(entangler, c_dtype):
+    rng = np.random.default_rng(0)
+    inputs, weights = rng.uniform(0, 6, (3, 11)), rng.uniform(0, 6, (2, 11, 3))
+
+    def circuit(inputs, weights, wires):
+        qml.AngleEmbedding(inputs, wires=wires)
+        qml.StronglyEntanglingLayers(weights, wires=wires, ranges=(1, 3), imprimitive=entangler)
+        qml.RX(weights[0, 0, 0], 0)
+
+    arguments = (circuit, lambda wires: [qml.Z(0), qml.X(1)], inputs, weights, range(11))
+    device = BatchedLightning(wires=11, c_dtype=c_dtype)
+    ours = outputs_and_gradient(device, "adjoint", *arguments, device_vjp=True)
+    exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
+    for here, there in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-10 if c_dtype is np.complex128 else 1e-4)
+
+
 def test_memory_of_a_large_batch_is_a_few_copies_of_its_states():
     rng = np.random.default_rng(0)
     inputs, weights = random_states(rng, 64, 15), rng.uniform(0, 6, (1, 15, 3))

@@ -138,8 +138,11 @@ class GroupedTapes:
         bits = np.concatenate(parts)
         for index, span in _spans(group):
             tape = self._tapes[index]
-            own = bits[span if tape.batch_size is not None else span.start].astype(np.int64)
-            yield _unwrapped([each.process_samples(own, Wires(range(self._n_wires))) for each in tape.measurements])
+            # PennyLane would take the axis of a batch of one for no axis at all.
+            is_many = tape.batch_size is not None and tape.batch_size > 1
+            own = bits[span if is_many else span.start].astype(np.int64)
+            read = [each.process_samples(own, Wires(range(self._n_wires))) for each in tape.measurements]
+            yield _unwrapped(read if tape.batch_size != 1 else [_as_batch(each) for each in read])
 
 
 def group_tapes(
@@ -250,6 +253,10 @@ def _expectations(
     if id(measurement) not in known:
         known[id(measurement)] = expectations(measurement, n_wires)
     return known[id(measurement)]
+
+
+def _as_batch(result: Any) -> Any:
+    return [result] if isinstance(result, dict) else np.asarray(result)[np.newaxis]
 
 
 def _unwrapped(values: list[Any]) -> Result:

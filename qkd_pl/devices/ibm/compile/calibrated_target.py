@@ -5,6 +5,7 @@ from collections.abc import Collection
 from statistics import median
 from typing import Any
 
+from qiskit.circuit import Measure
 from qiskit.transpiler import InstructionProperties, Target
 
 
@@ -12,7 +13,8 @@ def layout_target(backend: Any, excluded: Collection[int] = ()) -> Target:
     """The backend's target, or a copy without the excluded qubits and with every error rate a number.
 
     An error rate that is missing or NaN, where the same instruction has one elsewhere, is taken to be the median of
-    those: left alone, it would count as perfect. Calibrations that fail are reported with rate 1 or without any.
+    those: left alone, it would count as perfect. Calibrations that fail are reported with rate 1 or without any. Where
+    measurements are missing, as in the oldest snapshots of devices, every qubit gets one.
 
     Args:
         backend: Qiskit backend.
@@ -20,7 +22,8 @@ def layout_target(backend: Any, excluded: Collection[int] = ()) -> Target:
     """
     target = backend.target
     properties = {name: target[name] for name in target.operation_names}
-    if not excluded and not any(_has_gaps(each) for each in properties.values()):
+    measures = "measure" in properties
+    if measures and not excluded and not any(_has_gaps(each) for each in properties.values()):
         return target
     copy = Target(
         description=target.description,
@@ -40,6 +43,9 @@ def layout_target(backend: Any, excluded: Collection[int] = ()) -> Target:
             continue
         kept = {qubits: each for qubits, each in of_qubits.items() if not set(qubits) & set(excluded)}
         copy.add_instruction(operation, _filled(kept), name=name)
+    if not measures:
+        qubits = range(target.num_qubits or 0)
+        copy.add_instruction(Measure(), {(qubit,): None for qubit in qubits if qubit not in excluded})
     return copy
 
 

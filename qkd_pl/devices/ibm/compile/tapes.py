@@ -25,6 +25,9 @@ _EXCLUDED = {"Barrier", "StatePrep", "CRX", "CRY", "CRZ", "CPhase", "Adjoint(Glo
 GATES = frozenset(QISKIT_OPERATION_MAP) - _EXCLUDED | {"GlobalPhase"}
 
 
+_NORM_TOLERANCE = 1e-6
+
+
 def is_gate_or_state(operation: Operator) -> bool:
     """Whether decomposition stops at ``operation``."""
     return operation.name in GATES or isinstance(operation, StatePrepBase)
@@ -55,6 +58,22 @@ def check_shots(tape: QuantumScript, exact: bool, backend: str) -> tuple[Quantum
     if not tape.shots and not all(map(is_estimated, tape.measurements)):
         raise InvalidInputError("shots=None: only expval and var are exact here; set shots for probs, counts, sample")
     return (tape,), _only
+
+
+@qml.transform
+def deferred_measurements(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
+    """Measurements in the middle of a circuit moved to its end, each onto a wire after those of the circuit.
+
+    Raises:
+        InvalidInputError: one of them selects its outcome, which no repetition of the circuit can be made to do.
+    """
+    measured = [operation for operation in tape.operations if isinstance(operation, qml.ops.MidMeasure)]
+    if not measured:
+        return (tape,), _only
+    if any(operation.postselect is not None for operation in measured):
+        raise InvalidInputError("a measurement with postselect cannot be deferred to the end of the circuit")
+    tapes, join = qml.defer_measurements(tape)
+    return tapes, join
 
 
 @qml.transform
@@ -119,7 +138,7 @@ def prepared(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScrip
 
 @qml.transform
 def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
-    """Take a batch apart where a matrix differs from input to input: matrices are no circuit parameters."""
+    """Take a batch apart where a matrix differs from input to input: matrices cannot be circuit parameters."""
     if not any(operation.batch_size and any(operation.ndim_params) for operation in tape.operations):
         return (tape,), _only
     tapes, join = qml.transforms.broadcast_expand(tape)
@@ -127,9 +146,17 @@ def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postproces
 
 
 def amplitudes(operation: StatePrepBase) -> np.ndarray:
-    """The state that an operation prepares, or each state of a batch: ``(2^k,)`` or ``(b, 2^k)``."""
+    """The state that an operation prepares, or each state of a batch: ``(2^k,)`` or ``(b, 2^k)``.
+
+    Raises:
+        InvalidInputError: one is not normalised.
+    """
     data = operation.state_vector()
-    return data.reshape(*data.shape[: data.ndim - len(operation.wires)], -1)
+    states = data.reshape(*data.shape[: data.ndim - len(operation.wires)], -1)
+    norms = np.linalg.norm(np.atleast_2d(states), axis=1)
+    if (bad := np.flatnonzero(~(np.abs(norms - 1) < _NORM_TOLERANCE))).size:
+        raise InvalidInputError(f"{operation.name}: state {bad[0]} has norm {norms[bad[0]]:.6g}; it must be 1")
+    return states
 
 
 def starts_at_last(operation: StatePrepBase, tape: QuantumScript, index: int) -> bool:

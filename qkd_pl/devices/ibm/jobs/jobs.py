@@ -17,7 +17,7 @@ from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
 from qkd_pl.devices.ibm.service.job_status import Status
 from qkd_pl.devices.ibm.service.remote import Remote
-from qkd_pl.errors import InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
+from qkd_pl.errors import FileFormatError, InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,9 @@ class Job:
         """
         work = self._work(timeout)
         arrays = work.ledger.arrays(self.id)
-        return wanted_outputs(self.receipt, arrays, self._outputs(work, arrays), calibrated)
+        outputs = self._outputs(work, arrays)
+        with self._read_from_ledger():
+            return wanted_outputs(self.receipt, arrays, outputs, calibrated)
 
     @property
     def calibration(self) -> Calibration | None:
@@ -103,14 +105,18 @@ class Job:
         arrays = work.ledger.arrays(self.id)
         reference = Reference.from_arrays(arrays)
         outputs = self._outputs(work, arrays) if reference else np.empty(0)
-        return calibration_of(self.receipt, reference, outputs)
+        with self._read_from_ledger():
+            return calibration_of(self.receipt, reference, outputs)
 
     def _outputs(self, work: Work, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         """The raw outputs of all samples."""
         recombination = Recombination.from_arrays(arrays)
         if recombination is None:
             raise JobError(f"job {self.id} was sent by a QNode, and has no logits; Job.values() has its numbers")
-        return recombination.apply([array for part in _values(work) for array in part])
+        values = [array for arrays in _values(work) for array in arrays]
+        if not values or len({array.shape[:-1] for array in values}) > 1 or any(array.ndim != 2 for array in values):
+            raise FileFormatError(f"{self.ledger.path}: the results of job {self.id} are damaged")
+        return recombination.apply(values)
 
     def values(self, timeout: float | None = None) -> list[list[np.ndarray]]:
         """The numbers behind :meth:`result`: for each part, one array for each PUB (:func:`results.values`)."""
@@ -131,6 +137,17 @@ class Job:
                 work.cancel_unsent()
             work.cancel_sent()
             return work.status()
+
+    @contextmanager
+    def _read_from_ledger(self) -> Iterator[None]:
+        """What cannot be made of a calibration that was read is a damage of the ledger."""
+        try:
+            yield
+        except QKDError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            where = f"{self.ledger.path}: the calibration of job {self.id}"
+            raise FileFormatError(f"{where} is damaged ({type(error).__name__}: {error!s:.200})") from error
 
     def _work(self, timeout: float | None) -> Work:
         return Work(self.id, self.ledger, Deadline(timeout), self._connection)
@@ -173,6 +190,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         timeout: seconds for sending.
 
     Raises:
+        InvalidInputError: ``plan`` is something else.
         CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
         ServiceError, CredentialsError: nothing was sent, or the service could not say; the error's note names the job
             to come back to.
@@ -188,6 +206,10 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         ...     job.result().shape
         (4, 2)
     """
+    if not isinstance(plan, Plan):
+        raise InvalidInputError(
+            f"plan is a {type(plan).__name__}; submit takes what kd.plan(model, inputs, device) returns"
+        )
     plan.check_limit()
     Deadline(timeout)  # one that makes no sense is refused before there is a receipt
     job = record(plan, ledger or Ledger())

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from qkd_pl.bounded import read_npz
 from qkd_pl.devices.ibm.jobs import locks
-from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, read_receipt
+from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
+from qkd_pl.npz import read_npz
 
 __all__ = ["Damaged", "Ledger", "Part", "Receipt"]
 
@@ -55,7 +55,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 class Ledger:
     """The ledger at ``path``; every method is one transaction on a connection of its own.
 
-    All raise :class:`FileFormatError` if the file is no ledger or damaged, and :class:`LedgerBusyError` if another
+    All raise :class:`FileFormatError` if the file is not a ledger or damaged, and :class:`LedgerBusyError` if another
     process holds it for longer than 30 seconds, or than the deadline of :meth:`until`.
     """
 
@@ -100,7 +100,7 @@ class Ledger:
         """The receipt of one job.
 
         Raises:
-            UnknownJobError: there is none of this id.
+            UnknownJobError: the ledger has no job of this id.
         """
         with self._transaction() as database:
             found = _rows(database, "id", job) if _ID.fullmatch(job) else None
@@ -138,7 +138,12 @@ class Ledger:
 
     def arrays(self, job: str) -> dict[str, np.ndarray]:
         """The arrays that were stored with the receipt."""
-        return self._unpack(job, self._column("arrays FROM jobs WHERE id = ?", job))
+        arrays = self._unpack(job, self._column("arrays FROM jobs WHERE id = ?", job))
+        try:
+            check_arrays(arrays)
+        except FileFormatError as error:
+            raise FileFormatError(f"{self.path}: the arrays of job {job} are damaged ({error})") from None
+        return arrays
 
     def result(self, part: Part) -> list[np.ndarray] | None:
         """The stored values of a part, one array for each PUB; ``None`` while there are none."""
@@ -199,11 +204,12 @@ class Ledger:
 
     def _rows_or_reason(self, database: sqlite3.Connection, number: int) -> Any:
         try:
-            return _rows(database, "rowid", number)
+            found = _rows(database, "rowid", number)
         except sqlite3.DatabaseError as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise
             return Damaged(f"row {number}", f"{self.path}: row {number} cannot be read ({error})")
+        return found or Damaged(f"row {number}", f"{self.path}: row {number} is listed, but not there")
 
     def _readable(self, found: Any) -> Receipt | Damaged:
         if isinstance(found, Damaged):
@@ -249,7 +255,7 @@ class Ledger:
                     database.execute("BEGIN IMMEDIATE")
                     self._prepare(database)
                     yield database
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes damaged bytes in its messages
             if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
                 raise LedgerBusyError(
                     f"{self.path}: another process has held the ledger for {seconds:.3g} seconds; try again later"

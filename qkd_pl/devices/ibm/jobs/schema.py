@@ -1,11 +1,12 @@
 """What a row of the ledger must look like; whatever else stands there is refused before anything is built from it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from qkd_pl.bounded import parse_json
@@ -14,6 +15,7 @@ from qkd_pl.errors import FileFormatError
 
 MOST_JSON = 1 << 20  # bytes of a target or cost
 MOST_PARTS = 10_000
+MOST_SAMPLES = 10_000_000
 
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Short = Annotated[str, StringConstraints(max_length=500)]
@@ -143,6 +145,51 @@ def read_receipt(head: Sequence[Any], parts: Sequence[Sequence[Any]]) -> Receipt
         raise
     except (ValueError, TypeError, OverflowError) as error:
         raise FileFormatError(f"{error!s:.200}") from None
+
+
+def check_arrays(arrays: Mapping[str, np.ndarray]) -> None:
+    """Refuse arrays that do not say which circuit belongs to which sample; a job without any has no samples.
+
+    Raises:
+        FileFormatError: says what is wrong.
+    """
+    if "n_samples" in arrays:
+        n_samples = _number("n_samples", arrays, 1, MOST_SAMPLES)
+        _indices("sample", arrays, n_samples)
+        _finite("weight", arrays, arrays["sample"].shape)
+    if "reference_sample" in arrays:
+        n_samples = _number("n_samples", arrays, 1, MOST_SAMPLES)
+        _indices("reference_sample", arrays, n_samples)
+        _finite("reference_exact", arrays, (len(arrays["reference_sample"]), None))
+        _number("reference_extra", arrays, 0, n_samples)
+    if "exact_logits" in arrays:
+        _finite("exact_logits", arrays, (None, None))
+    if "labels" in arrays and (arrays["labels"].ndim != 1 or arrays["labels"].dtype.kind not in "iu"):
+        raise FileFormatError("labels: must be whole numbers, one for each sample")
+
+
+def _number(name: str, arrays: Mapping[str, np.ndarray], low: int, high: int) -> int:
+    found = arrays.get(name)
+    if found is None or found.shape != () or found.dtype.kind not in "iu" or not low <= int(found) <= high:
+        raise FileFormatError(f"{name}: must be one whole number from {low} to {high:,}")
+    return int(found)
+
+
+def _indices(name: str, arrays: Mapping[str, np.ndarray], below: int) -> None:
+    found = arrays.get(name)
+    if found is None or found.ndim != 1 or found.dtype.kind not in "iu" or found.size == 0:
+        raise FileFormatError(f"{name}: must be whole numbers, one for each circuit")
+    if not 0 <= int(found.min()) <= int(found.max()) < below:
+        raise FileFormatError(f"{name}: must be from 0 to {below - 1}")
+
+
+def _finite(name: str, arrays: Mapping[str, np.ndarray], shape: tuple[int | None, ...]) -> None:
+    found = arrays.get(name)
+    fits = found is not None and len(found.shape) == len(shape)
+    if found is None or not fits or any(w not in (None, h) for w, h in zip(shape, found.shape, strict=True)):
+        raise FileFormatError(f"{name}: must have the shape {shape}, not {getattr(found, 'shape', None)}")
+    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise FileFormatError(f"{name}: must be finite numbers")
 
 
 def _read_part(expected: int, row: Sequence[Any]) -> Part:

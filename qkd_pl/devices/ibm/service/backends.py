@@ -10,17 +10,18 @@ from qkd_pl.devices.ibm.service import deadline
 from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.failures import redacted, translate
-from qkd_pl.errors import BackendError, CredentialsError, ServiceError
+from qkd_pl.errors import BackendError, CredentialsError, InvalidInputError, ServiceError
 
 _HOW_TO_SAVE = "QiskitRuntimeService.save_account(token=…)"
 
 
-def open_backend(name: str, n_wires: int, token_env: str | None = None, instance: str | None = None) -> Any:
-    """Backend called ``name``.
+def open_backend(name: Any, n_wires: int, token_env: str | None = None, instance: str | None = None) -> Any:
+    """Backend called ``name``, or one for a backend object.
 
     Args:
         name: ``"aer"`` (ideal simulator), ``"fake_…"`` (simulator with the noise of an IBM device; its noise model is
-            built once per process), ``"least_busy"``, or the name of an IBM backend.
+            built once per process), ``"least_busy"``, or the name of an IBM backend. A Qiskit backend object is taken
+            as it is if it is IBM's or a Qiskit Aer simulator; any other with a target is simulated with its noise.
         n_wires: qubits that the circuits need; ``least_busy`` looks among backends with at least as many.
         token_env: environment variable that holds the IBM Quantum API key; ``None`` for the saved Qiskit account.
         instance: IBM Cloud resource name or instance name; ``None`` for the account's own choice.
@@ -30,11 +31,15 @@ def open_backend(name: str, n_wires: int, token_env: str | None = None, instance
 
     Raises:
         BackendError: there is no such backend, it is too small, or the service cannot be reached.
+        InvalidInputError: ``name`` is neither a name nor a backend that circuits can be compiled for.
         CredentialsError: there is no account, or the service refuses it.
     """
-    if not name:
+    if not isinstance(name, str):
+        backend = _given(name)
+        name = backend.name
+    elif not name:
         raise BackendError("backend: needs a name: aer, fake_…, least_busy, or that of an IBM backend")
-    if name == "aer":
+    elif name == "aer":
         backend = _ideal()
     elif name.startswith("fake_"):
         backend = _fake(name)
@@ -72,6 +77,23 @@ def connect(token_env: str | None = None, instance: str | None = None, limit: De
     else:
         return service
     raise failure
+
+
+def _given(backend: Any) -> Any:
+    """A backend that the primitives can run on, for any that circuits can be compiled for."""
+    from qiskit.providers import BackendV2
+    from qiskit_aer import AerSimulator
+    from qiskit_ibm_runtime import IBMBackend
+
+    if isinstance(backend, AerSimulator | IBMBackend):
+        return backend
+    if not isinstance(backend, BackendV2) or backend.num_qubits is None:
+        raise InvalidInputError(
+            f"backend: a {type(backend).__name__}; must be a name, an IBM backend, an AerSimulator, or a BackendV2 "
+            "with a number of qubits"
+        )
+    # An object may be changed between two uses, so that its simulator is not remembered.
+    return AerSimulator.from_backend(backend)
 
 
 @cache

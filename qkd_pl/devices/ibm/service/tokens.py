@@ -37,7 +37,7 @@ class SafeAuthenticator(IAMAuthenticator):
 
     def __init__(self, apikey: str, **settings: Any) -> None:
         super().__init__(apikey, **settings)
-        inner: IAMTokenManager = self.token_manager
+        inner: IAMTokenManager = self.token_manager  # type: ignore[has-type]
         self.token_manager = like(inner)
 
 

@@ -1,27 +1,25 @@
 """Every way in which the service can fail: a typed error of ours or a recovery, one job at most, and no secrets out."""
 
 import json
-import logging
 import threading
 import time
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from loopback import API_KEY, Server, cut_json, hang, reset_after, reset_before, respond, truncate
+from fault_checks import ALWAYS, DEADLINE, Caught, assert_one_good_job
+from loopback import Server, cut_json, hang, reset_after, reset_before, respond, truncate
 from loopback.replies import Exchange
 from loopback.service import StoredJob
 from plans import LOGITS, TOLERANCE, make_plan
 
 from qkd_pl.devices.ibm.jobs.jobs import Job, attach, jobs, submit
-from qkd_pl.devices.ibm.service import connection, deadline, polling
+from qkd_pl.devices.ibm.service import connection, deadline
 from qkd_pl.devices.ibm.service.job_status import Status
-from qkd_pl.devices.ibm.service.remote import Remote, open_remote
+from qkd_pl.devices.ibm.service.remote import Remote
 from qkd_pl.errors import (
     BackendError,
     CredentialsError,
@@ -33,8 +31,7 @@ from qkd_pl.errors import (
     ServiceError,
 )
 
-DEADLINE = 5.0
-ALWAYS = 1_000_000
+pytestmark = pytest.mark.usefixtures("impatient", "no_secrets")
 WAYS = pytest.mark.parametrize("way", ["direct", "proxied"])
 
 
@@ -54,52 +51,6 @@ def server(way: str, request: pytest.FixtureRequest) -> Server:
 @pytest.fixture
 def way() -> str:
     return "direct"
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(polling, "FIRST_SECONDS", 0.02)
-    monkeypatch.setattr(polling, "LONGEST_SECONDS", 0.1)
-    monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
-    # Handles of one test share one connection, which takes a while to open.
-    shared = cache(lambda *target: open_remote(dict(target), deadline.Deadline(None)))
-    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.work.open_remote", lambda target, _deadline: shared(*where(target)))
-
-
-@pytest.fixture(autouse=True)
-def no_secrets(
-    server: Server, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
-) -> Iterator[None]:
-    """Neither the API key nor an access token in any log, output or file; the key itself only ever goes to IAM."""
-    with caplog.at_level(logging.DEBUG):
-        yield
-    captured = capfd.readouterr()
-    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    everything = caplog.text + captured.out + captured.err + files.decode(errors="replace")
-    for secret in (API_KEY, *server.service.access_tokens):
-        assert secret not in everything
-    assert not server.service.raw_key_seen
-
-
-class Caught:
-    """An expected error, its text and how long it took."""
-
-    def __init__(self, *expected: type[QKDError]) -> None:
-        self._expected = expected
-
-    def __enter__(self) -> "Caught":
-        self._start = time.monotonic()
-        return self
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
-        assert isinstance(error, self._expected), f"expected {self._expected}, got {error!r}"
-        self.error: Any = error
-        self.seconds = time.monotonic() - self._start
-        assert self.seconds < DEADLINE + 1, "it hung past its deadline"
-        text = "".join(traceback.format_exception(error))
-        assert API_KEY not in text
-        assert "eyJ" not in text
-        return True
 
 
 def echo(exchange: Exchange) -> dict[str, Any]:
@@ -365,9 +316,9 @@ def test_a_backend_that_is_gone_leaves_the_receipt(server: Server) -> None:
 
 
 def test_a_slow_download_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
     job = submit(make_plan(), timeout=DEADLINE)
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
     server.break_on("GET", "/jobs/[^/]+/results", lambda exchange, perform: time.sleep(1) or exchange.send(perform()))
     np.testing.assert_allclose(job.result(timeout=DEADLINE), LOGITS, atol=TOLERANCE)
     assert sum(request.endswith("/results") for request in server.requests) == 1
@@ -516,17 +467,6 @@ def test_missing_credentials_are_named(server: Server, monkeypatch: pytest.Monke
     assert "QISKIT_IBM_TOKEN" in str(caught.error)
 
 
-def where(target: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    return [(key, target[key]) for key in ("backend", "instance", "token_env")]
-
-
 def expire_tokens(job: Job) -> None:
     for client in job._connection["remote"]._service._api_clients.values():
         client._session.auth.tokens.expire_time = 0
-
-
-def assert_one_good_job(job: Job, server: Server) -> None:
-    """Exactly one job that was not cancelled, and it gives the right numbers."""
-    np.testing.assert_allclose(job.result(timeout=30), LOGITS, atol=TOLERANCE)
-    assert len(server.service.active) == 1
-    assert job.receipt.parts[0].service_id == server.service.active[0].id

@@ -13,6 +13,7 @@ from loopback.replies import Exchange
 from plans import LOGITS, TOLERANCE, FlatCost, make_plan
 
 from qkd_pl.devices.ibm.compile.recombination import Recombination
+from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
 from qkd_pl.devices.ibm.service import polling, results
 from qkd_pl.devices.ibm.service.job_status import Stage, Status
@@ -111,6 +112,29 @@ def test_nothing_is_written_or_sent_above_the_limit(direct: Server) -> None:
         submit(make_plan(cost=FlatCost(121.0), max_qpu_seconds=120))
     assert direct.requests == []
     assert jobs() == []
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 0, -1, True, "60"])
+def test_a_limit_that_limits_nothing_is_refused(limit: Any, direct: Server) -> None:
+    with pytest.raises(InvalidInputError, match="max_qpu_seconds"):
+        submit(make_plan(max_qpu_seconds=limit))
+    with pytest.raises(InvalidInputError, match="max_qpu_seconds"):
+        IBMDevice(1, "aer", max_qpu_seconds=limit)
+    with pytest.raises(CostLimitError):
+        submit(make_plan(cost=FlatCost(float("nan")), max_qpu_seconds=60))
+    assert jobs() == []
+    assert direct.requests == []
+
+
+@pytest.mark.parametrize("timeout", [float("nan"), -1, "5", True])
+def test_a_time_that_never_passes_is_refused(timeout: Any, direct: Server) -> None:
+    with pytest.raises(InvalidInputError, match="timeout"):
+        submit(make_plan(), timeout=timeout)
+    assert jobs() == []
+    job = submit(make_plan())
+    for ask in (job.result, job.status, job.send, job.cancel, job.values):
+        with pytest.raises(InvalidInputError, match="timeout"):
+            ask(timeout)
 
 
 def test_the_limit_itself_is_allowed(direct: Server) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -16,8 +17,9 @@ import pytest
 
 from qkd_pl.devices.ibm.jobs.jobs import jobs
 from qkd_pl.devices.ibm.jobs.ledger import Damaged, Ledger
+from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
-from qkd_pl.errors import FileFormatError, JobError, UnknownJobError
+from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
 
 TARGET = {"device": {"name": "manila"}, "backend": "fake_manila", "remote": False}
 ARRAYS = {"labels": np.array([0, 1, 1]), "weights": np.linspace(0, 1, 4).reshape(2, 2)}
@@ -149,6 +151,103 @@ def test_a_newer_ledger_is_refused(ledger: Ledger) -> None:
         ledger.receipts()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other permissions")
+def test_nobody_else_can_read_it(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        ledger = Ledger(tmp_path / "new" / "folder" / "ledger.sqlite")
+        with ledger.exclusive(add(ledger), 1):
+            files = [path for path in (tmp_path / "new").rglob("*") if path.is_file()]
+            folders = [path for path in (tmp_path / "new").rglob("*") if path.is_dir()]
+            assert any(path.parent.name.endswith("-locks") for path in files)
+            assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+            assert {stat.S_IMODE(path.stat().st_mode) for path in [tmp_path / "new", *folders]} == {0o700}
+        ledger.path.chmod(0o644)
+        ledger.receipts()
+        assert stat.S_IMODE(ledger.path.stat().st_mode) == 0o600, "one of an older version is closed, too"
+    finally:
+        os.umask(old)
+
+
+def test_needs_no_shared_memory(ledger: Ledger) -> None:
+    """Write-ahead logs do, which a network file system does not have."""
+    add(ledger)
+    with closing(sqlite3.connect(ledger.path)) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    assert {path.name.removeprefix(ledger.path.name) for path in ledger.path.parent.glob("ledger*")} <= {"", "-locks"}
+
+
+def test_locks_leave_no_files(ledger: Ledger) -> None:
+    job = add(ledger)
+    with ledger.exclusive(job, 1):
+        pass
+    folder = ledger.path.with_name(ledger.path.name + "-locks")
+    assert list(folder.iterdir()) == []
+    (folder / "left-by-a-killed-process").touch()
+    add(ledger)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_lock_that_is_held_is_not_swept_away(ledger: Ledger) -> None:
+    job = add(ledger)
+    with ledger.exclusive(job, 1):
+        add(ledger)
+        with pytest.raises(JobError), Ledger().exclusive(job, 0.05):
+            pytest.fail("two at once")
+
+
+def test_of_many_only_one_holds_a_lock_at_a_time(ledger: Ledger) -> None:
+    """Although its file comes and goes."""
+    job, inside, most = add(ledger), [], []
+
+    def work(number: int) -> None:
+        with Ledger().exclusive(job, 60):
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(24)))
+    assert most == [1] * 24
+
+
+VERSION_1 = """
+CREATE TABLE jobs (
+    id TEXT PRIMARY KEY, created TEXT NOT NULL, target TEXT NOT NULL, cost TEXT NOT NULL, arrays BLOB NOT NULL
+) STRICT;
+CREATE TABLE parts (
+    job TEXT NOT NULL REFERENCES jobs(id), part INTEGER NOT NULL, tag TEXT NOT NULL UNIQUE, payload TEXT NOT NULL,
+    stage TEXT NOT NULL, service_id TEXT, message TEXT, updated TEXT NOT NULL, result BLOB, PRIMARY KEY (job, part)
+) STRICT;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_ledger_of_version_1_is_taken_over_and_a_copy_kept(ledger: Ledger, tmp_path: Path) -> None:
+    source = Ledger(tmp_path / "source.sqlite")
+    job = add(source)
+    with closing(sqlite3.connect(ledger.path)) as database, database:
+        database.executescript(VERSION_1)
+        database.execute("ATTACH ? AS source", (str(source.path),))
+        database.execute("INSERT INTO jobs SELECT id, created, target, cost, arrays FROM source.jobs")
+        database.execute("INSERT INTO parts SELECT * FROM source.parts")
+    before = ledger.path.read_bytes()
+    assert ledger.receipt(job) == source.receipt(job)
+    np.testing.assert_array_equal(ledger.arrays(job)["labels"], ARRAYS["labels"])
+    copy = ledger.path.with_name(ledger.path.name + ".version-1")
+    assert copy.read_bytes() == before
+    assert ledger.unread("nothing") == []
+
+
+def test_a_ledger_that_is_busy_is_not_called_damaged(ledger: Ledger) -> None:
+    add(ledger)
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(LedgerBusyError, match="another process has held the ledger"):
+            ledger.until(Deadline(0.1)).receipts()
+
+
 def test_writers_in_parallel_lose_nothing(ledger: Ledger) -> None:
     with ThreadPoolExecutor(8) as pool:
         ids = set(pool.map(lambda _: add(ledger), range(40)))
@@ -184,7 +283,7 @@ def test_waiting_for_a_job_can_be_interrupted(ledger: Ledger) -> None:
         process.stdout.readline()
         time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=10)
+        _, said = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in said
 
 

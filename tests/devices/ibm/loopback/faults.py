@@ -76,6 +76,26 @@ def cut_json(exchange: Exchange, perform: Callable[[], Reply]) -> None:
     exchange.send(Reply(reply.status, content[: len(content) // 2], {}))
 
 
+def redirect_to(target: str, status: int) -> Action:
+    """Lead elsewhere instead of answering."""
+    return respond(status, {}, {"Location": target})
+
+
+def listing_everything(exchange: Exchange, perform: Callable[[], Reply]) -> None:
+    """List jobs whatever their tags."""
+    exchange.query.pop("tags", None)
+    exchange.send(perform())
+
+
+def with_id(told: Any) -> Action:
+    """Do what was asked, but tell another id."""
+
+    def action(exchange: Exchange, perform: Callable[[], Reply]) -> None:
+        exchange.send(Reply(200, {**perform().body, "id": told}))
+
+    return action
+
+
 def hang(accept: bool = False) -> Action:
     """Never answer, until the server stops; with ``accept`` the request is performed first."""
 

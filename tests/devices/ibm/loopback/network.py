@@ -74,6 +74,29 @@ class Network:
         _pass(server, client)
 
 
+class Listener:
+    """Somebody else's port, that counts who connects to it."""
+
+    def __enter__(self) -> "Listener":
+        self.connections = 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._socket.accept()
+                self.connections += 1
+                client.close()
+
+
 def _pass(source: socket.socket, target: socket.socket) -> None:
     with contextlib.suppress(OSError):
         while received := source.recv(65536):

@@ -1,6 +1,8 @@
 """What the client raises becomes an error of ours, without secrets; its connections are bounded."""
 
 import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import pytest
 import requests
@@ -38,6 +40,22 @@ def test_finds_the_status_where_the_client_hides_it() -> None:
     found = translate(raised(429, {"Retry-After": "17"}), "sending", [API_KEY])
     assert isinstance(found, ServiceError)
     assert (found.status, found.retry_after, found.transient) == (429, 17.0, True)
+
+
+@pytest.mark.parametrize(
+    "told", ["", "soon", "²", "-5", "1e3", "nan", "9" * 400, "86401", "Mon, 01 Jan 1990 00:00:00 GMT", "1,5"]
+)
+def test_a_nonsensical_wait_is_ignored(told: str) -> None:
+    found = translate(raised(429, {"Retry-After": told}), "sending")
+    assert isinstance(found, ServiceError)
+    assert (found.status, found.retry_after) == (429, None)
+
+
+def test_a_wait_may_be_told_as_a_date() -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    found = translate(raised(503, {"Retry-After": until}), "sending")
+    assert isinstance(found, ServiceError)
+    assert found.retry_after == pytest.approx(90, abs=5)
 
 
 def test_secrets_are_taken_out() -> None:
