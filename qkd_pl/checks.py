@@ -25,7 +25,7 @@ def check_count(name: str, value: Any, at_least: int = 1) -> None:
         qkd_pl.errors.InvalidInputError: n_layers=2.5: must be a whole number of at least 1
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or value < at_least:
-        raise InvalidInputError(f"{name}={value!r}: must be a whole number of at least {at_least}")
+        raise InvalidInputError(f"{name}={cut(value)}: must be a whole number of at least {at_least}")
 
 
 def checked_labels(labels: Any, n_samples: int, n_classes: int) -> np.ndarray:
@@ -81,10 +81,17 @@ def check_number(name: str, value: Any, low: float, high: float = float("inf"), 
         ...
         qkd_pl.errors.InvalidInputError: temperature=0.0: must be a finite number above 0
     """
-    is_finite = isinstance(value, Real) and not isinstance(value, bool) and abs(float(value)) < float("inf")
+    is_finite = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     if not is_finite or not low <= value <= high or (above and value == low):
-        allowed = f"above {low}" if above else f"from {low} on" if high == float("inf") else f"from {low} to {high}"
-        raise InvalidInputError(f"{name}={value!r}: must be a finite number {allowed}")
+        allowed = f"above {low}" if above else f"of at least {low}" if high == float("inf") else f"from {low} to {high}"
+        raise InvalidInputError(f"{name}={cut(value)}: must be a finite number {allowed}")
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return abs(float(value)) < float("inf")
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
 
 
 def cut(value: Any, length: int = 120) -> str:
@@ -94,7 +101,10 @@ def cut(value: Any, length: int = 120) -> str:
         >>> cut("moon"), cut("x" * 1000, length=10)
         ("'moon'", "'xxxxxxxx…")
     """
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; lists within lists
+        text = f"<a {type(value).__name__} that is too long to be shown>"
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
@@ -107,7 +117,7 @@ def nearest(name: Any, known: Iterable[str]) -> str:
         >>> nearest("moon", ["default.qubit"])
         ''
     """
-    close = get_close_matches(str(name), list(known), n=3)
+    close = get_close_matches(cut(name)[1:-1] if isinstance(name, str) else cut(name), list(known), n=3)
     return f" (did you mean {' or '.join(close)}?)" if close else ""
 
 
@@ -131,7 +141,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
     """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
 
     Raises:
-        InvalidInputError: it is none of them, or its rows have different lengths; the message names ``name``.
+        InvalidInputError: it is not numbers, or its rows have different lengths; the message names ``name``.
 
     Example:
         >>> as_array("inputs", [[1, 2], [3, 4]]).shape
@@ -139,7 +149,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
         >>> as_array("inputs", [[1, 2], [3]])
         Traceback (most recent call last):
         ...
-        qkd_pl.errors.InvalidInputError: inputs is a list that is no array of numbers
+        qkd_pl.errors.InvalidInputError: inputs is a list that is not an array of numbers
     """
     if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
         value = value.detach().cpu()
@@ -148,5 +158,5 @@ def as_array(name: str, value: Any) -> np.ndarray:
     except (ValueError, TypeError, RuntimeError):
         array = np.asarray(None)
     if array.dtype.kind not in "biufc":
-        raise InvalidInputError(f"{name} is a {type(value).__name__} that is no array of numbers")
+        raise InvalidInputError(f"{name} is a {type(value).__name__} that is not an array of numbers")
     return array

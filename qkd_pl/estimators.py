@@ -118,9 +118,9 @@ class _QNNEstimator(BaseEstimator):
         defaults = _QNNEstimator().get_params()
         of_qnn = [each.name for each in fields(QNN) if each.name in defaults]
         if others := [name for name in of_qnn if getattr(self, name) != defaults[name]]:
-            raise InvalidInputError(f"network is given, and so {', '.join(others)} must not be: it has its own")
+            raise InvalidInputError(f"network is given, and has its own {', '.join(others)}: give one or the other")
         if hasattr(self.network, "circuit") or not callable(self.network):
-            given: Any = self.network  # what is no network is refused when it is trained
+            given: Any = self.network  # what is not a network is refused when it is trained
             return given
         return self.network(self.n_features_in_, n_outputs)
 

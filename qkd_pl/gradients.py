@@ -22,11 +22,11 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch, make_qscript
 from pennylane.transforms import broadcast_expand, convert_to_numpy_parameters
 from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane.workflow import construct_batch
-from pennylane.workflow.interfaces.autograd import autograd_execute
 
 from qkd_pl.circuits.embeddings import Preparations
 from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.circuits.tracing import Trace, trace
+from qkd_pl.upstream.pennylane import execution_keywords, has_transforms, run_differentiably
 
 Pullback = Callable[[np.ndarray], np.ndarray]
 _DEVICE_PRODUCTS = ExecutionConfig(
@@ -80,7 +80,7 @@ def _by_device(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tup
     Tracing a circuit for automatic differentiation takes longer than running a small one. It is done once for each
     structure, and then only if there is something to carry back from the gates' parameters to the weights.
     """
-    if qnode.diff_method != "adjoint" or len(qnode.compile_pipeline):
+    if qnode.diff_method != "adjoint" or has_transforms(qnode):
         return None
     try:
         tape = make_qscript(qnode.func)(inputs, weights)
@@ -180,10 +180,9 @@ def _run(qnode: qml.QNode, all_inputs: Iterable[np.ndarray], weights: Any) -> li
         parts.append((slice(len(tapes), len(tapes) + len(own)), postprocessing))
         tapes += own
     if shifts:
-        together = _ShiftedTogether(qnode)
-        results = autograd_execute(tuple(tapes), together.execute, together)
+        results = run_differentiably(tapes, _ShiftedTogether(qnode))
     else:
-        keywords = {"gradient_kwargs": qnode.gradient_kwargs, **qnode.execute_kwargs}
+        keywords = execution_keywords(qnode)
         results = qml.execute(tapes, qnode.device, diff_method=qnode.diff_method, interface="autograd", **keywords)
     return [_only(postprocessing(results[span])) for span, postprocessing in parts]
 

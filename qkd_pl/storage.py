@@ -17,10 +17,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from qkd_pl.bounded import parse_json
 from qkd_pl.errors import FileFormatError
 
 _MANIFEST_KEY = "qkd_pl"
 _CHECKSUM_KEY = "sha256"
+#: Bytes of a file, of its header with the manifest, and letters of a tensor's name.
+MOST_BYTES, _MOST_HEADER, _LONGEST_NAME = 1 << 30, 1 << 24, 1000
+_DTYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _DAY_SECONDS = 86400.0
 
@@ -101,30 +105,84 @@ def write_tensors(path: Path, kind: str, tensors: Mapping[str, np.ndarray], mani
         save_file(contiguous, temporary, metadata=metadata)
 
 
-def read_tensors(path: Path, kind: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_tensors(path: Path, kind: str, most: int = MOST_BYTES) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read back what :func:`write_tensors` stored.
+
+    Args:
+        path: of the file.
+        kind: what it must hold.
+        most: bytes that the file may have.
 
     Raises:
         FileNotFoundError: there is no such file.
-        FileFormatError: the file is truncated, altered, not ours, or of another kind.
+        FileFormatError: the file is larger, truncated, altered, not ours, or of another kind.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {kind} file")
     try:
+        _check_size(path, most)
         with safe_open(path, framework="numpy") as stored:
             metadata = stored.metadata() or {}
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
-    except (SafetensorError, ValueError, OSError) as error:
-        raise FileFormatError(f"{path}: not a readable safetensors file ({error})") from error
+            tensors = {name: _tensor(stored, name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
+    except (SafetensorError, ValueError, TypeError, OverflowError, OSError) as error:
+        raise FileFormatError(f"{path}: not a readable safetensors file ({error!s:.200})") from error
     if _MANIFEST_KEY not in metadata:
         raise FileFormatError(f"{path}: a safetensors file, but not one written by qkd_pl")
     if metadata.get(_CHECKSUM_KEY) != checksum(tensors, metadata[_MANIFEST_KEY]):
         raise FileFormatError(f"{path}: the contents do not match the checksum stored with them")
-    manifest = json.loads(metadata[_MANIFEST_KEY])
-    if (found := manifest.pop("kind", None)) != kind:
-        raise FileFormatError(f"{path}: holds a {found}, expected a {kind}")
+    manifest = parse_json(metadata[_MANIFEST_KEY], _MOST_HEADER, str(path))
+    if not isinstance(manifest, dict) or (found := manifest.pop("kind", None)) != kind:
+        found = manifest if not isinstance(manifest, dict) else found
+        raise FileFormatError(f"{path}: holds a {found!s:.50}, expected a {kind}")
     return tensors, manifest
+
+
+def checked_tensor(
+    tensors: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...] | None, source: object
+) -> np.ndarray:
+    """A tensor of finite float64 numbers, and of this shape if one is given.
+
+    Raises:
+        FileFormatError: there is none of this name, or it is another one; the message begins with ``source``.
+    """
+    array = tensors.get(name)
+    if array is None:
+        raise FileFormatError(f"{source}: there is no tensor {name!r:.100}")
+    if array.dtype != np.float64 or (shape is not None and array.shape != shape):
+        expected = "" if shape is None else f" {shape!s:.100}"
+        raise FileFormatError(
+            f"{source}: tensor {name!r:.100} is {array.dtype} {array.shape!s:.100}, expected float64{expected}"
+        )
+    if not np.isfinite(array).all():
+        raise FileFormatError(f"{source}: tensor {name!r:.100} holds numbers that are not finite")
+    return array
+
+
+def plain_json(value: Any) -> Any:
+    """A value as it comes back from a file: lists for tuples, texts for keys, Python's numbers for NumPy's."""
+    return json.loads(json.dumps(value, default=_plain))
+
+
+def _check_size(path: Path, most: int) -> None:
+    """Refuse large files, and headers that say they are, before either is read."""
+    with path.open("rb") as file:
+        size, start = os.fstat(file.fileno()).st_size, file.read(8)
+    if size > most:
+        raise FileFormatError(f"{size:,} bytes, allowed are {most:,}")
+    if len(start) == 8 and int.from_bytes(start, "little") > _MOST_HEADER:
+        raise FileFormatError(f"not a readable safetensors file (a header of more than {_MOST_HEADER:,} bytes)")
+
+
+def _tensor(stored: Any, name: str) -> np.ndarray:
+    if len(name) > _LONGEST_NAME:
+        raise FileFormatError(f"a tensor has a name of {len(name):,} letters")
+    if (dtype := stored.get_slice(name).get_dtype()) not in _DTYPES:
+        raise FileFormatError(f"tensor {name!r:.100} is of type {dtype}; allowed are {', '.join(_DTYPES)}")
+    array: np.ndarray = stored.get_tensor(name)
+    return array
 
 
 def _plain(value: Any) -> Any:

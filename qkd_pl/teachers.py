@@ -44,7 +44,7 @@ class Ensemble:
         if not isinstance(self.teachers, Sequence):
             raise InvalidInputError(f"teachers is a {type(self.teachers).__name__}; an ensemble takes a list of them")
         if not self.teachers:
-            raise InvalidInputError("teachers is empty: an ensemble needs at least one teacher")
+            raise InvalidInputError("teachers is empty; an ensemble needs at least one teacher")
         for teacher in self.teachers:
             if not _predicts_numbers(teacher):
                 as_teacher(teacher)
@@ -224,7 +224,7 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
         ``(n,)`` or ``(n, K)``.
 
     Raises:
-        InvalidInputError: the teacher predicts no numbers.
+        InvalidInputError: the teacher does not predict numbers.
     """
     if is_array(teacher):
         return as_array("teacher", teacher)

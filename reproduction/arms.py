@@ -20,6 +20,7 @@ from qkd_pl.training.callbacks import Callback, ProgressBar
 from qkd_pl.training.losses import CrossEntropy, Distillation
 from qkd_pl.training.schedules import Step
 from qkd_pl.training.trainer import KDTrainer
+from reproduction.results_schema import Sizes
 from reproduction.sweep import Unit
 
 _LONG_SECONDS = 20.0  # a training that takes longer than this shows its own progress
@@ -59,7 +60,7 @@ def data_unit(data: Mapping[str, Any], folder: str = "") -> Unit:
     return Unit("data", prepare_data, {"data": data}, folder)
 
 
-def prepare_data(*, data: dict, directory: Path) -> dict[str, int]:
+def prepare_data(*, data: dict, directory: Path) -> Sizes:
     """Fill the cache of :func:`load_data` and return the sizes of the data."""
     train, test, _ = load_data(data)
     return {"n_train": len(train.labels), "n_test": len(test.labels)}
@@ -119,7 +120,7 @@ def fit_and_save(
 
 def training_unit(
     name: str,
-    function: Callable[..., dict[str, Any]],
+    function: Callable[..., Mapping[str, Any]],
     arguments: Mapping[str, Any],
     folder: str = "",
     needs: tuple[Unit, ...] = (),
@@ -134,7 +135,7 @@ def _checkpoint_of(model: str) -> str:
 
 
 def student_units(
-    function: Callable[..., dict[str, Any]],
+    function: Callable[..., Mapping[str, Any]],
     students: Mapping[str, Mapping[str, Any]],
     trainer: Mapping[str, Any],
     logit_scale: float,

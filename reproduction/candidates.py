@@ -13,10 +13,11 @@ from qkd_pl.datasets import mnist_images
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, load_model
 from qkd_pl.networks.networks import QNN
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 from qkd_pl.teachers import ClassifierTeacher, Ensemble
 from reproduction.arms import data_unit, fit_and_save, load_data, trainer_and_losses, training_unit
 from reproduction.results import Results
+from reproduction.results_schema import Accuracies
 from reproduction.sweep import Unit, run_units
 
 TeacherKind = Literal["qnn", "mlp"]
@@ -108,7 +109,8 @@ def prepare_teacher(recipe: TeacherRecipe, results: Results, workers: int, folde
 
 def stored_logits(directory: Path) -> np.ndarray:
     """What the unit ``Teacher.logits`` stored in its folder: logits of the training data, shape ``(n, K)``."""
-    return read_tensors(directory / _LOGITS, _LOGITS_KIND)[0]["teacher_logits"]
+    path = directory / _LOGITS
+    return checked_tensor(read_tensors(path, _LOGITS_KIND)[0], "teacher_logits", None, path)
 
 
 def teacher_model(seed: int) -> str:
@@ -142,7 +144,7 @@ def best_candidates(results: Sequence[Mapping[str, Any]], count: int) -> list[in
     return sorted(range(len(results)), key=lambda seed: -results[seed]["train_accuracy"])[:count]
 
 
-def train_teacher(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> dict[str, float]:
+def train_teacher(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> Accuracies:
     """Train one teacher candidate by scaled cross-entropy and store its model."""
     train, test, pipeline = load_data(data)
     teacher = fit_and_save(QNN(**network), trainer, train, directory / model, pipeline=pipeline)
@@ -157,16 +159,14 @@ def load_teachers(chosen: Sequence[int], directory: Path) -> Ensemble:
     return Ensemble([model.with_preprocessing(None) for model in models if isinstance(model, TrainedQNN)])
 
 
-def average_teachers(
-    *, data: dict, chosen: list[int], directory: Path, candidates_in: str | None = None
-) -> dict[str, float]:
+def average_teachers(*, data: dict, chosen: list[int], directory: Path, candidates_in: str | None = None) -> Accuracies:
     """Store the averaged logits of the chosen candidates for the training data."""
     train, test, _ = load_data(data)
     teacher = load_teachers(chosen, directory / (candidates_in or ""))
     return _store(teacher.logits(train.inputs), teacher.logits(test.inputs), train.labels, test.labels, directory)
 
 
-def train_mlp(*, data: dict, temperature: float, directory: Path) -> dict[str, float]:
+def train_mlp(*, data: dict, temperature: float, directory: Path) -> Accuracies:
     """Train a classical network with one hidden layer on the raw images, and store its logits for the training data.
 
     Its log-probabilities are multiplied by the temperature T: then softmax(logits / T), which the KD loss asks of the
@@ -183,7 +183,7 @@ def train_mlp(*, data: dict, temperature: float, directory: Path) -> dict[str, f
 
 def _store(
     train: np.ndarray, test: np.ndarray, train_labels: np.ndarray, test_labels: np.ndarray, directory: Path
-) -> dict[str, float]:
+) -> Accuracies:
     write_tensors(directory / _LOGITS, _LOGITS_KIND, {"teacher_logits": train}, {})
     return {
         "train_accuracy": float(np.mean(train.argmax(axis=1) == train_labels)),

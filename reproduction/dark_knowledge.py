@@ -20,6 +20,7 @@ from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings
 from reproduction.results import Results
+from reproduction.results_schema import Accuracies
 from reproduction.sweep import Unit, run_units
 
 
@@ -144,7 +145,7 @@ def run_dark_knowledge(
 
 def train_student(
     *, network: dict, trainer: dict, data: dict, source: dict | None, model: str, teacher: str, directory: Path
-) -> dict[str, float]:
+) -> Accuracies:
     """Train one student, with the teacher of that name unless there is no source, and store its model."""
     train, test, _ = load_data(data)
     logits = None if source is None else stored_logits(directory / teacher)

@@ -13,6 +13,7 @@ from qkd_pl.statistics import format_arms, summarise_arms
 from reproduction.arms import by_student_and_arm, check_data, fit_and_save, load_data, student_units, values_of
 from reproduction.candidates import TeacherKind, TeacherRecipe, prepare_teacher, stored_logits
 from reproduction.results import Results
+from reproduction.results_schema import Accuracies
 from reproduction.sweep import run_units
 
 SPLITS = ("train", "test")
@@ -128,7 +129,7 @@ def run_depth(settings: DepthSettings, seeds: int, results: Results, *, workers:
 
 def train_student(
     *, network: dict, trainer: dict, distil: bool, source: dict, model: str, directory: Path
-) -> dict[str, float]:
+) -> Accuracies:
     """Train one student in one arm and store its model."""
     train, test, pipeline = load_data(source["data"])
     teacher = stored_logits(directory) if distil else None

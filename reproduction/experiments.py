@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from qkd_pl.checks import check_count
 from qkd_pl.devices.registry import resolve_device
-from qkd_pl.errors import FileFormatError
+from qkd_pl.errors import FileFormatError, InvalidInputError
+from qkd_pl.schema import parsed
 from qkd_pl.storage import atomic_path
 from reproduction.cluster import dask_cluster
 from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowledge, run_dark_knowledge
@@ -25,6 +26,7 @@ from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, 
 from reproduction.noisy_teacher import NoisyTeacherSettings, format_noisy_teacher, run_noisy_teacher
 from reproduction.options import changed, from_json, to_arguments
 from reproduction.results import Results
+from reproduction.results_schema import RunLine
 
 Summary = dict[str, Any]
 DPI = 120
@@ -138,14 +140,20 @@ def stored_run(file: Path) -> StoredRun:
         InvalidInputError: results are missing.
     """
     results = Results(file.with_suffix(""), is_frozen=True)
-    run = results.run or {}
-    if run.get("experiment") not in EXPERIMENTS:
+    run = parsed(RunLine, results.run or {}, f"{file}: the first line must name the experiment")
+    if run.experiment not in EXPERIMENTS:
         raise FileFormatError(f"{file}: the first line must name the experiment, one of {', '.join(EXPERIMENTS)}")
-    experiment = EXPERIMENTS[run["experiment"]]
-    settings = from_json(experiment.settings, run["settings"])
-    options = f"{to_arguments(settings)} --seeds {run['seeds']}".strip()
-    summary = experiment.run(settings, run["seeds"], results)
-    return StoredRun(run["experiment"], f"python -m reproduction {run['experiment']} {options}", summary)
+    experiment = EXPERIMENTS[run.experiment]
+    for name, count in {**run.settings, "seeds": run.seeds}.items():
+        if (name == "seeds" or name.endswith("candidates")) and isinstance(count, int) and count > len(results.records):
+            raise FileFormatError(f"{file}: {name}={count}: more than the {len(results.records)} results")
+    try:
+        settings = from_json(experiment.settings, run.settings)
+    except InvalidInputError as error:
+        raise FileFormatError(f"{file}: {error}") from None
+    options = f"{to_arguments(settings)} --seeds {run.seeds}".strip()
+    summary = experiment.run(settings, run.seeds, results)
+    return StoredRun(run.experiment, f"python -m reproduction {run.experiment} {options}", summary)
 
 
 def save_figure(name: str, summary: Mapping[str, Any], out: Path) -> None:

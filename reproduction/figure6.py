@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qkd_pl.checks import check_count
+from qkd_pl.errors import FileFormatError
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QNN
 from qkd_pl.statistics import ARMS, estimate, format_arms, paired_difference, summarise_arms
@@ -14,6 +15,7 @@ from reproduction.arms import by_student_and_arm, check_data, fit_and_save, load
 from reproduction.candidates import TeacherKind, TeacherRecipe, prepare_teacher, stored_logits
 from reproduction.depth import SPLITS, describe_teacher
 from reproduction.results import Results
+from reproduction.results_schema import Curve
 from reproduction.sweep import run_units
 
 _STUDENT = "student"
@@ -138,6 +140,8 @@ def run_figure6(settings: Figure6Settings, seeds: int, results: Results, *, work
         needs=teacher.needs,
     )
     rows = run_units(units, results, workers=workers, title="students")
+    if any(row["iterations"] != rows[0]["iterations"] for row in rows):
+        raise FileFormatError(f"{results.file}: the students were not evaluated at the same iterations")
     runs = by_student_and_arm(rows, [_STUDENT], seeds)[_STUDENT]
     return {
         "settings": {**asdict(settings), "n_layers": settings.n_layers, "teacher_layers": settings.n_layers},
@@ -158,7 +162,7 @@ def train_student(
     every: int,
     model: str,
     directory: Path,
-) -> dict[str, Any]:
+) -> Curve:
     """Train one student in one arm, store its model, and return the test accuracy at points of its training."""
     train, test, pipeline = load_data(source["data"])
     student = fit_and_save(

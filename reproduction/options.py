@@ -12,9 +12,13 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from qkd_pl.checks import cut
 from qkd_pl.cli.console import clear_errors
 from qkd_pl.errors import InvalidInputError
+
+_STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def command(
@@ -113,11 +117,18 @@ def from_json(cls: type, values: Mapping[str, Any]) -> Any:
     """An instance from what :func:`changed` gave, after a way through JSON, which knows no tuples.
 
     Raises:
-        InvalidInputError: the class has no such field.
+        InvalidInputError: the class has no such field, or a value is not of its type.
     """
     if unknown := values.keys() - {field.name for field in fields(cls)}:
         raise InvalidInputError(f"{cls.__name__}: has no setting {', '.join(sorted(unknown))}")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    hints = get_type_hints(cls)
+    tuples = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+    for name, value in tuples.items():
+        try:
+            TypeAdapter(hints[name], config=_STRICT).validate_python(value)
+        except ValidationError:
+            raise InvalidInputError(f"{cls.__name__}: {name}={cut(value)}: must be of type {hints[name]}") from None
+    return cls(**tuples)
 
 
 def _parameter(field: Field, kind: Any, text: str, default: Any) -> inspect.Parameter:

@@ -13,14 +13,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from qkd_pl.bounded import parse_json
+from qkd_pl.checks import cut
 from qkd_pl.errors import FileFormatError
+from qkd_pl.schema import parsed
 from qkd_pl.storage import atomic_path, write_json
+from reproduction.results_schema import ResultLine
 
 try:
     import fcntl
 except ImportError:  # Windows: there, two runs at once must not share their results
     fcntl = None  # type: ignore[assignment]
 
+_MOST_LINE = 1 << 24  # bytes
 _FINISHED = "finished"
 _ROUNDING = 1e-6
 
@@ -67,7 +72,7 @@ class Results:
             self.run = run or self.run
             paths = sorted(self._unpacked())
             for path in paths:
-                record = json.loads(path.read_text(encoding="utf-8"))
+                record = _line(path.read_bytes(), f"{path}", "remove the file").model_dump()
                 known = self.records.setdefault(record.pop("name"), record)
                 if not _agree(known["result"], record["result"]):
                     warnings.warn(
@@ -87,23 +92,30 @@ class Results:
         """Add what is in the file; its description of the run counts unless this run has one."""
         if not self.file.is_file():
             return
-        for number, line in enumerate(self.file.read_text(encoding="utf-8").splitlines(), start=1):
-            try:
-                record = json.loads(line)
-                if number == 1 and "name" not in record:
-                    self.run = self.run or dict(record)
-                else:
-                    self.records[record.pop("name")] = {key: record[key] for key in ("arguments", "result", "seconds")}
-            except (json.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
-                raise FileFormatError(
-                    f"{self.file}, line {number}: not a result ({error!r}); remove the line to compute it again"
-                ) from error
+        with self.file.open("rb") as file:
+            for number, line in enumerate(iter(lambda: file.readline(_MOST_LINE + 1), b""), start=1):
+                source = f"{self.file}, line {number}"
+                if number == 1 and b'"name"' not in line:
+                    run = parse_json(line, _MOST_LINE, source)
+                    if not isinstance(run, dict):
+                        raise FileFormatError(f"{source}: not the description of a run, but {cut(run)}")
+                    self.run = self.run or run
+                    continue
+                record = _line(line, source, "remove the line").model_dump()
+                self.records[record.pop("name")] = record
 
     def _write(self) -> None:
         lines = [] if self.run is None else [self.run]
         lines += [{"name": key, **self.records[key]} for key in sorted(self.records)]
         with atomic_path(self.file) as temporary:
             temporary.write_text("".join(f"{_compact(line)}\n" for line in lines), encoding="utf-8")
+
+
+def _line(content: bytes, source: str, remedy: str) -> ResultLine:
+    try:
+        return parsed(ResultLine, parse_json(content, _MOST_LINE, "not a result"), "not a result")
+    except FileFormatError as error:
+        raise FileFormatError(f"{source}: {error}; {remedy} to compute it again") from None
 
 
 def finished_file(folder: Path, key: str) -> Path:

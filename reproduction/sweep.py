@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from qkd_pl.errors import InvalidInputError
 from reproduction.results import Results, finished_file, write_finished
+from reproduction.results_schema import check_result
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Unit:
     """
 
     name: str
-    function: Callable[..., dict[str, Any]]
+    function: Callable[..., Mapping[str, Any]]
     arguments: Mapping[str, Any]
     folder: str = ""
     artifact: str | None = None
@@ -115,6 +116,8 @@ def _stored(unit: Unit, results: Results) -> dict[str, Any] | None:
     if stored != expected:
         changed = sorted(key for key in {*stored, *expected} if stored.get(key) != expected.get(key))
         raise InvalidInputError(
-            f"{results.file}: {unit.key} was computed with other settings ({', '.join(changed)}); choose another --out"
+            f"{results.file}: {unit.key} was computed with other settings ({', '.join(changed):.500}); "
+            "choose another --out"
         )
+    check_result(unit.function, record["result"], f"{results.file}: {unit.key}")
     return record["result"]

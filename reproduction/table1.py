@@ -16,15 +16,17 @@ import numpy as np
 from qkd_pl.networks.models import TrainedQAE, TrainedQNN, load_model
 from qkd_pl.networks.networks import QAE, QNN
 from qkd_pl.statistics import format_arms, summarise_arms
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 from reproduction.arms import by_student_and_arm, fit_and_save, load_data, student_units, training_unit, values_of
 from reproduction.candidates import best_candidates, check_training, load_teachers, teacher_units
 from reproduction.results import Results
+from reproduction.results_schema import Accuracies, Fidelities, TeacherAccuracy
 from reproduction.sweep import Unit, run_units
 
 STUDENTS = ("few_qubits", "few_layers")
 _PREPARED = "prepared.safetensors"
 _PREPARED_KIND = "table1-inputs"
+_TENSORS = ("teacher_logits", "train_real", "train_imag", "test_real", "test_imag")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +153,7 @@ def student_names(settings: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def train_autoencoder(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> dict[str, float]:
+def train_autoencoder(*, network: dict, trainer: dict, data: dict, model: str, directory: Path) -> Fidelities:
     """Train one autoencoder by fidelity, store its model, and report what any subspace of its size would allow."""
     train, test, _ = load_data(data)
     qae = fit_and_save(QAE(**network), trainer, train, directory / model)
@@ -173,7 +175,7 @@ def best_subspace_weight(states: np.ndarray, dimension: int) -> float:
     return float((singular_values[:dimension] ** 2).sum() / len(states))
 
 
-def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> dict[str, float]:
+def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, directory: Path) -> TeacherAccuracy:
     """Store what all students need: the averaged teachers' logits and the compressed inputs."""
     train, test, _ = load_data(data)
     teacher = load_teachers(teachers, directory)
@@ -190,10 +192,12 @@ def prepare_students(*, data: dict, teachers: list[int], qae: int, device: str, 
 
 def train_student(
     *, network: dict, trainer: dict, compressed: bool, distil: bool, sources: dict, model: str, directory: Path
-) -> dict[str, float]:
+) -> Accuracies:
     """Train one student in one arm and store its model."""
     train, test, _ = load_data(sources["data"])
-    tensors = read_tensors(directory / _PREPARED, _PREPARED_KIND)[0] if compressed or distil else {}
+    path = directory / _PREPARED
+    stored = read_tensors(path, _PREPARED_KIND)[0] if compressed or distil else {}
+    tensors = {name: checked_tensor(stored, name, None, path) for name in _TENSORS} if stored else {}
     if compressed:
         train, test = (
             split._replace(inputs=tensors[f"{name}_real"] + 1j * tensors[f"{name}_imag"])

@@ -29,7 +29,7 @@ def test_numbers_out_of_range_are_named(value):
         check_number("alpha", value, 0, 1)
 
 
-@pytest.mark.parametrize(("low", "above", "allowed"), [(0, True, "above 0"), (0, False, "from 0 on")])
+@pytest.mark.parametrize(("low", "above", "allowed"), [(0, True, "above 0"), (0, False, "of at least 0")])
 def test_open_ranges_say_so(low, above, allowed):
     with pytest.raises(InvalidInputError, match=f"temperature=-1: must be a finite number {allowed}"):
         check_number("temperature", -1, low, above=above)

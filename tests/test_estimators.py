@@ -26,7 +26,7 @@ from qkd_pl import (
     Relational,
     SquaredError,
 )
-from qkd_pl.circuits.embeddings import EMBEDDINGS
+from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 
@@ -76,10 +76,10 @@ def test_settings_count_when_it_is_fitted_the_next_time(blobs):
     np.testing.assert_array_equal(classifier.predict_proba(blobs[0]), before)
 
 
-def test_an_embedding_that_was_added(blobs, monkeypatch):
-    monkeypatch.setitem(EMBEDDINGS, "also_angle", EMBEDDINGS["angle"])
+def test_an_embedding_of_the_users_own(blobs):
+    own = Embedding(EMBEDDINGS["angle"].encode, EMBEDDINGS["angle"].apply)
     features, labels = blobs
-    added, angle = quick(embedding="also_angle").fit(features, labels), quick(embedding="angle").fit(features, labels)
+    added, angle = quick(embedding=own).fit(features, labels), quick(embedding="angle").fit(features, labels)
     np.testing.assert_array_equal(added.logits(features), angle.logits(features))
 
 
@@ -185,7 +185,7 @@ def test_seeds(blobs):
         ({"n_qubits": 1}, "n_qubits=1: 2 features need at least 2 qubits"),
         ({"embedding": "state"}, "embedding='state': must be one of .*KDTrainer"),
         ({"iterations": 0}, "iterations=0"),
-        ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and so n_layers must not be"),
+        ({"network": QNN(2, 1, embedding="angle"), "n_layers": 3}, "network is given, and has its own n_layers"),
         ({"network": "QNN", "n_layers": 2}, "network is a str"),
         ({"loss": SquaredError()}, "labels have shape"),
         ({"teacher": "a friend"}, r"teacher is a str; it needs logits\(X\)"),

@@ -14,8 +14,8 @@ SECONDS_PER_CELL = 300
 MNIST_PLACES = [Path(os.environ.get("QKD_PL_DATA", "")) / "mnist.npz", cache_directory() / "mnist.npz"]
 
 
-def test_there_are_six_tutorials():
-    assert [path.stem[:2] for path in TUTORIALS] == ["01", "02", "03", "04", "05", "06"]
+def test_there_are_eight_tutorials():
+    assert [path.stem[:2] for path in TUTORIALS] == ["01", "02", "03", "04", "05", "06", "07", "08"]
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)

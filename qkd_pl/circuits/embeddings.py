@@ -151,7 +151,7 @@ def embedding_of(name: str | Embedding) -> Embedding:
     """The embedding of that name, or an :class:`Embedding` as it is.
 
     Raises:
-        InvalidInputError: there is none of that name.
+        InvalidInputError: no embedding has that name.
     """
     if isinstance(name, Embedding):
         return name
@@ -164,7 +164,7 @@ def checked_numbers(inputs: Any) -> np.ndarray:
     """Inputs as one array of finite numbers, not copied.
 
     Raises:
-        InvalidInputError: they are no such array.
+        InvalidInputError: the inputs are not such an array.
     """
     try:
         inputs = np.asarray(inputs)

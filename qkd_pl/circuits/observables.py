@@ -30,7 +30,9 @@ def pauli_sum(observable: Any, n_qubits: int) -> PauliSum:
     if isinstance(observable, list | tuple):
         observable = operator_of(_words(observable))
     if not isinstance(observable, Operator):
-        raise InvalidInputError(f"observables: {observable!r} is a {type(observable).__name__}, no PennyLane operator")
+        raise InvalidInputError(
+            f"observables: {observable!r} is a {type(observable).__name__}; it must be a PennyLane operator"
+        )
     if strange := [wire for wire in observable.wires if wire not in range(n_qubits)]:
         raise InvalidInputError(
             f"observables: {observable} acts on wire {strange[0]!r}; the wires are 0 to {n_qubits - 1}"
@@ -73,4 +75,4 @@ def _words(stored: Sequence[Any]) -> PauliSum:
     try:
         return tuple((str(word), float(coefficient)) for word, coefficient in stored)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"observables: {stored!r} is no list of pairs (Pauli word, coefficient)") from error
+        raise InvalidInputError(f"observables: {stored!r} must be a list of pairs (Pauli word, coefficient)") from error

@@ -58,7 +58,8 @@ def pure_states(inputs: np.ndarray) -> Preparations:
     """
     # One copy, scaled in place: for large registers, fresh memory takes longer than the arithmetic.
     states = np.array(inputs, dtype=np.complex128)
-    norms = np.sqrt(np.vecdot(states, states).real)
+    with np.errstate(over="ignore"):  # an infinite norm is refused like any other
+        norms = np.sqrt(np.vecdot(states, states).real)
     if (bad := np.flatnonzero(~(np.abs(norms - 1.0) <= _tolerance(inputs)))).size:
         raise InvalidInputError(f"inputs[{bad[0]}] has norm {norms[bad[0]]:.10g}; state vectors must have norm 1")
     states *= (1.0 / norms)[:, None]

@@ -71,8 +71,8 @@ def _check(tape: QuantumScript, parameters: _Parameters, dependent: list[int]) -
         # A composite operation's parameters are those of its base, which stands among its settings.
         if any(isinstance(value, Box) and not any(value is each for each in op.data) for value in _settings(op)):
             raise InvalidInputError(
-                f"{op.name} on wires {op.wires.tolist()} depends on the weights through a setting that is no parameter "
-                "of the gate, so that its gradient would be lost"
+                f"{op.name} on wires {op.wires.tolist()} depends on the weights through a setting that is not a "
+                "parameter of the gate, so that its gradient would be lost"
             )
     if any(getattr(parameter, "dtype", None) == np.object_ for parameter in parameters):
         raise InvalidInputError(

@@ -44,9 +44,9 @@ def devices(
     (fake_torino), with 4096 shots.
 
     In Python, it can be any PennyLane device, or be written in place:
-    kd.DeviceSpec(name="mine", plugin="qkd.ibm", shots=1024, options={"backend": "aer"})
+    `kd.DeviceSpec(name="mine", plugin="qkd.ibm", options={"backend": "aer"})`
 
-    Hardware needs an entry with max_qpu_seconds.
+    Hardware needs an entry with max_qpu_seconds, its limit for a job.
     """
     with clear_errors():
         registry = load_devices(path)

@@ -30,8 +30,8 @@ def distill_command(
     teacher: Annotated[
         Path | None, _own("teacher", "A saved QNN, or its outputs (n, K) for all inputs in an .npy file.")
     ] = None,
-    qubits: Annotated[int | None, _own("qubits", "Of the student; by default the teacher's.", min=1)] = None,
-    layers: Annotated[int | None, _own("layers", "Of the student.", min=1)] = None,
+    qubits: Annotated[int | None, _own("qubits", "Qubits of the student; by default the teacher's.", min=1)] = None,
+    layers: Annotated[int | None, _own("layers", "Layers of the student.", min=1)] = None,
     embedding: Annotated[
         str | None,
         _own("embedding", "How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
@@ -47,11 +47,11 @@ def distill_command(
     ] = None,
     alpha: Annotated[float | None, _own("alpha", "Weight α of the teacher; 1 needs no labels.", min=0, max=1)] = None,
     logit_scale: Annotated[float | None, _own("logit_scale", "Logit scale s of the cross-entropy.")] = None,
-    test_fraction: Annotated[float | None, _own("test_fraction", "Part of the samples held out for scores.")] = None,
-    seed: Annotated[int | None, _own("seed", "Of split, initial weights and batches.", min=0)] = None,
+    test_fraction: Annotated[float | None, _own("test_fraction", "Fraction of samples held out for scores.")] = None,
+    seed: Annotated[int | None, _own("seed", "Seed of the split, the initial weights and the batches.", min=0)] = None,
     seeds: Annotated[
         int | None,
-        typer.Option(min=1, help="Of the demonstration: runs per arm.", show_default=str(Demonstration.seeds)),
+        typer.Option(min=1, help="Runs per arm, of the demonstration.", show_default=str(Demonstration.seeds)),
     ] = None,
     device: Annotated[str, typer.Option(help="Device to train on, a name in devices.yaml.")] = Demonstration.device,
     out: Annotated[Path, typer.Option(help="Folder of models and checkpoints.")] = Path("runs/distill"),

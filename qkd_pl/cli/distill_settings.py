@@ -12,13 +12,14 @@ class Demonstration:
         seeds: runs of each arm of each student.
         device: name in ``devices.yaml`` of the device that everything is trained on.
         n_qubits, teacher_layers: the teacher, the best by training accuracy of ``teacher_candidates``.
-        student_qubits, student_layers: student (1), behind an autoencoder of ``qae_layers``.
+        student_qubits, student_layers: student (1), behind an autoencoder of ``qae_layers``, the best by
+            training fidelity of ``qae_candidates``.
         thin_layers: layers of student (2), which has the teacher's qubits.
         n_train, n_test, data_seed: the ground states.
         iterations, learning_rate: training of teachers and students.
         temperature: T of the KD loss.
         logit_scale: s of the teachers and of the control arm.
-        qae_iterations, qae_learning_rate, qae_lr_step, qae_lr_decay: training of the autoencoder.
+        qae_batch_size, qae_iterations, qae_learning_rate, qae_lr_step, qae_lr_decay: training of the autoencoder.
     """
 
     seeds: int = 5
@@ -36,7 +37,9 @@ class Demonstration:
     learning_rate: float = 0.3
     temperature: float = 0.5
     logit_scale: float = 30.0
-    qae_layers: int = 6
+    qae_layers: int = 12
+    qae_candidates: int = 2
+    qae_batch_size: int = 16
     qae_iterations: int = 600
     qae_learning_rate: float = 0.1
     qae_lr_step: int = 100

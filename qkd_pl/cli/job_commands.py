@@ -31,7 +31,7 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 def submit_command(
     model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
     device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
-    samples: Annotated[int, typer.Option(min=1, help="How many inputs.")] = 64,
+    samples: Annotated[int, typer.Option(min=1, help="Number of inputs.")] = 64,
     data: Annotated[
         Path | None,
         typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
@@ -40,8 +40,8 @@ def submit_command(
     network: Annotated[
         str | None, typer.Option(help="MODULE:NAME of the network, for a model of a circuit of your own.")
     ] = None,
-    shots: Annotated[int | None, typer.Option(min=1, help="Per circuit; by default those of the device.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Which ground states, where no data are given.")] = 999,
+    shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
     ] = False,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping
@@ -12,10 +13,11 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from qkd_pl.errors import FileFormatError
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
 
 #: Part of every key: raise it when the meaning of the stored arrays changes.
 FORMAT_VERSION = 1
+_MOST_HEADER = 1 << 16  # bytes of names, shapes and arguments
 
 
 def cache_directory() -> Path:
@@ -25,14 +27,18 @@ def cache_directory() -> Path:
 
 
 def cached(
-    kind: str, arguments: Mapping[str, Any], compute: Callable[[], dict[str, np.ndarray]]
+    kind: str,
+    arguments: Mapping[str, Any],
+    compute: Callable[[], dict[str, np.ndarray]],
+    shapes: Mapping[str, tuple[int, ...]],
 ) -> dict[str, np.ndarray]:
     """Return the arrays stored for ``arguments``, computing and storing them if there are none.
 
     Args:
         kind: what is stored; part of the file's name and checked on reading.
         arguments: everything that the arrays depend on, JSON-able.
-        compute: makes the real-valued arrays by name.
+        compute: makes the float64 arrays by name.
+        shapes: theirs; a file with more than they need is not read.
 
     A damaged file is reported by a warning and rebuilt; a file that is being written by another process is never
     seen half finished.
@@ -41,7 +47,7 @@ def cached(
     key = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
     path = cache_directory() / f"{kind}-{key}.safetensors"
     try:
-        return read_tensors(path, kind)[0]
+        return _read(path, kind, manifest, shapes)
     except FileNotFoundError:
         pass
     except FileFormatError as error:
@@ -49,3 +55,13 @@ def cached(
     tensors = compute()
     write_tensors(path, kind, tensors, manifest)
     return tensors
+
+
+def _read(
+    path: Path, kind: str, manifest: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray]:
+    most = sum(math.prod(shape) for shape in shapes.values()) * np.dtype(np.float64).itemsize + _MOST_HEADER
+    tensors, stored = read_tensors(path, kind, most)
+    if stored != json.loads(json.dumps(manifest)) or tensors.keys() != shapes.keys():
+        raise FileFormatError(f"{path}: holds something else than its name says")
+    return {name: checked_tensor(tensors, name, shape, path) for name, shape in shapes.items()}

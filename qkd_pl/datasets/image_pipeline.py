@@ -44,6 +44,8 @@ _STEPS: dict[str, tuple[type, tuple[str, ...]]] = {
     "PCA": (PCA, ("mean_", "components_", "explained_variance_")),
     "Binarizer": (Binarizer, ()),
 }
+#: Parameters that a fitted step still uses.
+_USED = ("whiten", "copy", "threshold")
 
 
 def image_pipeline(embedding: ImageEmbedding, n_components: int = 15) -> Pipeline:
@@ -98,20 +100,41 @@ def pipeline_state(pipeline: Pipeline) -> tuple[list[dict[str, Any]], dict[str, 
 def restore_pipeline(steps: Sequence[Mapping[str, Any]], arrays: Mapping[str, np.ndarray]) -> Pipeline:
     """The inverse of :func:`pipeline_state`.
 
+    Args:
+        steps: each with ``name``, ``type`` (a key of the steps that can be held) and ``parameters``.
+        arrays: by ``<step>.<attribute>``.
+
     Raises:
-        FileFormatError: a step or array is missing or unknown.
+        FileFormatError: a parameter or array is missing, unknown or not what the step has.
     """
-    try:
-        return Pipeline([(step["name"], _restore_step(step, arrays)) for step in steps])
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"the stored preprocessing is incomplete or of an unknown kind ({error})") from error
+    return Pipeline([(step["name"], _restore_step(step, arrays)) for step in steps])
 
 
 def _restore_step(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Any:
+    name, parameters = described["name"], described["parameters"]
     kind, attributes = _STEPS[described["type"]]
-    step = kind(**described["parameters"])
+    known = kind().get_params(deep=False)
+    for parameter, default in known.items():
+        # Of those that are not used once a step is fitted, only their names are of interest.
+        numeric = isinstance(default, float) and isinstance(parameters.get(parameter), int | float)
+        if parameter in _USED and not (numeric or isinstance(parameters.get(parameter), type(default))):
+            raise FileFormatError(f"preprocessing step {name!r}: {parameter} must be a {type(default).__name__}")
+    if parameters.keys() != known.keys():
+        raise FileFormatError(f"preprocessing step {name!r}: parameters must be {', '.join(known) or 'none'}")
+    step = kind(**parameters)
     for attribute in attributes:
-        setattr(step, attribute, arrays[f"{described['name']}.{attribute}"])
+        setattr(step, attribute, _numbers(arrays, f"{name}.{attribute}"))
     if isinstance(step, PCA):
+        if step.components_.ndim != 2:
+            raise FileFormatError(f"preprocessing step {name!r}: components_ has shape {step.components_.shape}")
         step.n_components_, step.n_features_in_ = step.components_.shape
+        if (step.explained_variance_.shape, step.mean_.shape) != ((step.n_components_,), (step.n_features_in_,)):
+            raise FileFormatError(f"preprocessing step {name!r}: mean_ or explained_variance_ does not fit components_")
     return step
+
+
+def _numbers(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    array = arrays.get(name)
+    if array is None or array.dtype.kind != "f" or not np.isfinite(array).all():
+        raise FileFormatError(f"preprocessing: {name} is missing, or is not of finite numbers")
+    return array

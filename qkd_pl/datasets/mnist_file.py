@@ -2,8 +2,7 @@
 
 import os
 import sys
-import zipfile
-import zlib
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
@@ -12,12 +11,14 @@ from sklearn.datasets import fetch_openml
 
 from qkd_pl.datasets.cache import cache_directory
 from qkd_pl.errors import DownloadError, FileFormatError
+from qkd_pl.npz import opened_npz
 from qkd_pl.storage import atomic_path, checksum
 
 N_TRAIN, N_TEST = 60_000, 10_000
 #: Over names, types, shapes and bytes of the four arrays, so that it holds however the file is compressed.
 SHA256 = "7bf19471c397a07c4488f600bdfd9f25edbf8c41c2ecc70e1f93beee515475e6"
 _NAME = "mnist.npz"
+_NAMES = ("x_train", "y_train", "x_test", "y_test")
 
 
 def mnist_arrays() -> dict[str, np.ndarray]:
@@ -38,28 +39,33 @@ def mnist_arrays() -> dict[str, np.ndarray]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileFormatError(f"{path}: not a readable MNIST file ({error}){_advice(path)}") from error
-    _check(arrays, path)
+        with opened_npz(path, "not a readable MNIST file") as archive:
+            _check_shapes({name: archive.header(name).shape for name in _NAMES})
+            if wrong := [name for name in _NAMES if archive.header(name).dtype != np.uint8]:
+                raise FileFormatError(f"{wrong[0]} is {archive.header(wrong[0]).dtype}; MNIST is uint8")
+            arrays = {name: archive.read(name) for name in _NAMES}
+        _check_contents(arrays)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}{_advice(path)}") from None
     return arrays
 
 
-def _check(arrays: dict[str, np.ndarray], source: Path | str) -> None:
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]]) -> None:
     for split, count in (("train", N_TRAIN), ("test", N_TEST)):
-        shapes = arrays[f"x_{split}"].shape, arrays[f"y_{split}"].shape
-        if shapes != ((count, 28, 28), (count,)):
+        found = shapes[f"x_{split}"], shapes[f"y_{split}"]
+        if found != ((count, 28, 28), (count,)):
             raise FileFormatError(
-                f"{source}: the {split} images and labels have shapes {shapes}; MNIST has {count} of 28 × 28 pixels"
-                f"{_advice(source)}"
+                f"the {split} images and labels have shapes {found!s:.100}; MNIST has {count} of 28 × 28 pixels"
             )
+
+
+def _check_contents(arrays: Mapping[str, np.ndarray]) -> None:
     if checksum(arrays) != SHA256:
-        raise FileFormatError(f"{source}: the images or labels differ from MNIST's (checksum){_advice(source)}")
+        raise FileFormatError("the images or labels differ from MNIST's (checksum)")
 
 
-def _advice(source: Path | str) -> str:
-    return f"; remove {source} to download it again" if isinstance(source, Path) else ""
+def _advice(path: Path) -> str:
+    return f"; remove {path} to download it again"
 
 
 def _chosen_directory() -> str:
@@ -85,7 +91,11 @@ def _download(path: Path) -> Path:
         "x_test": images[N_TRAIN:],
         "y_test": labels[N_TRAIN:],
     }
-    _check(arrays, "the download from openml.org")
+    try:
+        _check_shapes({name: array.shape for name, array in arrays.items()})
+        _check_contents(arrays)
+    except FileFormatError as error:
+        raise FileFormatError(f"the download from openml.org: {error}") from None
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
     print(f"stored as {path}", file=sys.stderr)

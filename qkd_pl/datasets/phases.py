@@ -84,7 +84,10 @@ def topological_phases(
     sizes = {"n_qubits": int(n_qubits), "n": [int(n_train), int(n_test)]}
     key = {**sizes, "seed": int(seed), "h1": [float(h) for h in h1], "h2": float(h2)}
     stored = cached(
-        "topological-phases", key, lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]}
+        "topological-phases",
+        key,
+        lambda: {"states": ground_states(n_qubits, fields, h2, progress=progress)[1]},
+        shapes={"states": (n_train + n_test, 2**n_qubits)},
     )
     states = stored["states"].astype(np.complex128)
     labels = fields if targets == "field" else (fields < CRITICAL_FIELD).astype(np.int64)

@@ -85,7 +85,7 @@ def plan(
     calibrated = reference is not None or getattr(model, "calibration", None) is not None
     jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
     if len(jobs.compiled) > 1:
-        raise InvalidInputError("the circuit has matrices that depend on its inputs, which are no circuit parameters")
+        raise InvalidInputError("the circuit has matrices that depend on its inputs; a matrix cannot be a parameter")
     return Plan(
         payloads=jobs.payloads,
         target=quantum_device.target(_written(spec)),
@@ -136,7 +136,7 @@ def _at_equal_cost(tapes: Sequence[QuantumScript], direct: GroupedTapes, device:
     shots = tapes[0].shots.total_shots
     if shots is None:
         return tapes
-    fewer = max(1, shots * direct.cost().circuits // circuits)
+    fewer = max(1, shots * direct.cost().circuits // max(1, circuits))
     return [tape.copy(shots=fewer) for tape in tapes]
 
 
@@ -149,7 +149,7 @@ def observable_names(model: TrainedNetwork, inputs: np.ndarray) -> tuple[str, ..
 
 def _labels(model: Any, labels: np.ndarray, count: int) -> np.ndarray:
     if not isinstance(model, TrainedQNN):
-        raise InvalidInputError("labels: the model is no classifier")
+        raise InvalidInputError("labels: only a classifier's job takes labels, and the model is not a classifier")
     return checked_labels(labels, count, model.n_classes)
 
 

@@ -25,7 +25,7 @@ def read_yaml(path: Path) -> Any:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise DeviceConfigError(f"{path}: is larger than {MAX_BYTES:,} bytes, and so no device file")
+            raise DeviceConfigError(f"{path}: is larger than {MAX_BYTES:,} bytes, the most that a device file may have")
         return yaml.load(content.decode("utf-8"), Loader=_PlainLoader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise DeviceConfigError(f"{path}: no such device file") from None

@@ -125,7 +125,7 @@ class TrainedNetwork:
 
         Raises:
             InvalidInputError: the circuit prepares states, or uses features in another way than in angles that are
-                linear in them, and no sample is given; or the sample is a mixed state, which is no single circuit.
+                linear in them, and no sample is given; or the sample is a mixed state, which has no single circuit.
         """
         if inputs is None:
             row = np.zeros(probe(self.network).batch.rows.shape[-1])
@@ -139,7 +139,7 @@ class TrainedNetwork:
         """The circuit with weights and inputs filled in, as OpenQASM 2.0, one program per sample; nothing is measured.
 
         Raises:
-            InvalidInputError: the inputs do not fit, or are mixed states, which are no single circuit.
+            InvalidInputError: the inputs do not fit, or are mixed states, which have no single circuit.
         """
         from qiskit import qasm2
 

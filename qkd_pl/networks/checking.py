@@ -81,7 +81,8 @@ def check_network(network: Any, n_features: int | None = None) -> Callable:
     made = probe(network, n_features)
     if len(made.tape.measurements) != network.n_outputs:
         raise InvalidInputError(
-            f"n_outputs={network.n_outputs}: the circuit returns {len(made.tape.measurements)} expectation values"
+            f"n_outputs={network.n_outputs}: must be {len(made.tape.measurements)}, the number of expectation values "
+            "that the circuit returns"
         )
     function, weights = _function(network), probe_weights(network)
     trace(function, made.batch.circuit_inputs[0], weights)

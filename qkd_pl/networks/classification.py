@@ -77,7 +77,7 @@ class TrainedQNN(TrainedNetwork):
             InvalidInputError: there are no inputs, or the labels are not one class index for each.
         """
         if len(inputs) == 0:
-            raise InvalidInputError("there are no inputs, and so there is no accuracy")
+            raise InvalidInputError("there are no inputs to score; give at least one")
         labels = checked_labels(labels, len(inputs), self.n_classes)
         return float(np.mean(self.predict(inputs, device) == labels))
 

@@ -14,6 +14,7 @@ from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.probes import probe
 from qkd_pl.networks.weights import checked_shape
+from qkd_pl.upstream.pennylane import has_transforms
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class CircuitNetwork:
         n_features: int | None = None,
     ) -> None:
         if isinstance(circuit, qml.QNode):
-            if len(circuit.compile_pipeline):
+            if has_transforms(circuit):
                 raise InvalidInputError("circuit is a QNode with transforms, which would be lost; give its function")
             circuit = circuit.func
         if not callable(circuit):
@@ -87,7 +88,9 @@ class CircuitNetwork:
             object.__setattr__(self, name, value)
         found = len(probe(self).tape.measurements)
         if n_outputs not in (None, found):
-            raise InvalidInputError(f"n_outputs={n_outputs}: the circuit returns {found} expectation values")
+            raise InvalidInputError(
+                f"n_outputs={n_outputs}: must be {found}, the number of expectation values that the circuit returns"
+            )
         object.__setattr__(self, "n_outputs", found)
 
     def __repr__(self) -> str:
@@ -124,7 +127,7 @@ class CircuitNetwork:
             InvalidInputError: there is no embedding: the circuit loads its inputs itself.
         """
         if self.embedding is None:
-            raise InvalidInputError("the circuit loads its inputs itself, and so has no part behind an embedding")
+            raise InvalidInputError("the circuit loads its inputs itself: it has no part behind an embedding")
         return self.function(weights)
 
 

@@ -67,7 +67,7 @@ def parameterised(
     slopes = table[1:-1] - table[0]
     constants = table[0] - start @ slopes
     if not np.allclose(constants + confirmation @ slopes, table[-1], rtol=0.0, atol=_TOLERANCE):
-        raise InvalidInputError("an angle is no linear function of the inputs; give one sample: to_qiskit(inputs)")
+        raise InvalidInputError("an angle is not a linear function of the inputs; give one sample: to_qiskit(inputs)")
     slopes[np.abs(slopes) < _TOLERANCE] = 0.0
     features = ParameterVector("inputs", n)
     values = [
@@ -83,6 +83,7 @@ def _tape(circuit: Callable, row: np.ndarray, weights: np.ndarray, wires: Any) -
     from pennylane.devices.preprocess import decompose
 
     from qkd_pl.devices.ibm.compile import tapes as preprocessing
+    from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 
     tape = make_qscript(circuit)(row, weights)
     (tape,), _ = preprocessing.standard_wires(tape, qml.wires.Wires(wires))
@@ -93,7 +94,7 @@ def _tape(circuit: Callable, row: np.ndarray, weights: np.ndarray, wires: Any) -
         skip_initial_state_prep=True,
         name="qiskit",
     )
-    (tape,), _ = preprocessing.fixed_state_preparation(tape)
+    tape, _ = preprocessing.prepared(tape, StatePreparer("exact"))
     return tape
 
 

@@ -6,17 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import cut
 from qkd_pl.datasets.image_pipeline import pipeline_state, restore_pipeline
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.networks.checking import is_ours, probe_outputs
+from qkd_pl.networks.composed import EncodedNetwork
 from qkd_pl.networks.manifest import from_manifest, to_manifest
-from qkd_pl.networks.probes import probe
+from qkd_pl.networks.networks import QAE, QNN
+from qkd_pl.networks.probes import N_PROBES, probe
 from qkd_pl.networks.protocol import Network
+from qkd_pl.networks.schema import FORMAT_VERSION, ModelManifest
 from qkd_pl.networks.weights import checked_shape, joined_weights, split_weights
-from qkd_pl.storage import read_tensors, write_tensors
+from qkd_pl.schema import parsed
+from qkd_pl.storage import checked_tensor, plain_json, read_tensors, write_tensors
 
-FORMAT_VERSION = 2
 _PACKAGES = ("pennylane", "pennylane-lightning", "numpy", "scikit-learn")
 _WEIGHTS = "weights"
 _PREPROCESSING = "preprocessing."  # prefix of the pipeline's tensors
@@ -24,7 +29,11 @@ _PROBE_TOLERANCE = 1e-6
 
 
 def write_model(model: Any, path: Path) -> None:
-    """Write a :class:`~qkd_pl.networks.base.TrainedNetwork` to one file, atomically."""
+    """Write a :class:`~qkd_pl.networks.base.TrainedNetwork` to one file, atomically.
+
+    Raises:
+        InvalidInputError: the model is beyond what :func:`read_model` would take.
+    """
     network = model.network
     steps, arrays = (None, {}) if model.preprocessing is None else pipeline_state(model.preprocessing)
     manifest = {
@@ -35,7 +44,7 @@ def write_model(model: Any, path: Path) -> None:
         "training": dict(model.training),
         "history": list(model.history),
         "wire_order": [str(wire) for wire in network.wires],
-        "observables": _observables(network),
+        "observables": observable_names(network),
         "preprocessing": steps,
         "versions": {package: version(package) for package in _PACKAGES},
     }
@@ -44,6 +53,10 @@ def write_model(model: Any, path: Path) -> None:
     if not is_ours(network):
         inputs = probe(network).inputs
         tensors |= {"probe.inputs": inputs, "probe.outputs": probe_outputs(network, inputs, model.weights)}
+    try:
+        parsed(ModelManifest, plain_json(manifest), "model")
+    except FileFormatError as error:
+        raise InvalidInputError(f"no file can hold this: {error}") from None
     write_tensors(path, "model", tensors, manifest)
 
 
@@ -54,38 +67,61 @@ def read_model(path: Path, network: Network | None) -> tuple[str, Network, np.nd
         FileNotFoundError: there is no such file.
         FileFormatError: the file is damaged, of another kind or format, or of another network than the one given.
     """
-    tensors, manifest = read_tensors(path, "model")
-    if manifest["format_version"] != FORMAT_VERSION:
+    tensors, stored = read_tensors(path, "model")
+    if (version_found := stored.get("format_version")) != FORMAT_VERSION:
         raise FileFormatError(
-            f"{path}: model format {manifest['format_version']}; this version of qkd_pl reads format {FORMAT_VERSION}"
+            f"{path}: model format {cut(version_found, 50)}; this version of qkd_pl reads format {FORMAT_VERSION}"
         )
+    manifest = parsed(ModelManifest, stored, path)
     try:
-        found = from_manifest(manifest["network"], network)
-        weights = _weights(tensors, found)
+        found = from_manifest(manifest.network.model_dump(), network)
     except InvalidInputError as error:
         raise FileFormatError(f"{path}: {error}") from error
-    order = [str(wire) for wire in found.wires]
-    if manifest["observables"] != _observables(found) or manifest["wire_order"] != order:
-        raise FileFormatError(f"{path}: wire order or observables differ from those that {found} measures")
-    if "probe.inputs" in tensors:
+    weights = _weights(path, tensors, found)
+    if not is_ours(found):
         _check_probes(path, found, weights, tensors)
-    keywords = {**manifest["settings"], "training": manifest["training"], "history": manifest["history"]}
-    if (steps := manifest["preprocessing"]) is not None:
-        prefixed = {name: array for name, array in tensors.items() if name.startswith(_PREPROCESSING)}
-        arrays = {name.removeprefix(_PREPROCESSING): array for name, array in prefixed.items()}
-        keywords["preprocessing"] = restore_pipeline(steps, arrays)
-    return manifest["task"], found, weights, keywords
+    order = [str(wire) for wire in found.wires]
+    if manifest.observables != observable_names(found) or manifest.wire_order != order:
+        raise FileFormatError(f"{path}: wire order or observables differ from those that {found} measures")
+    keywords = {**manifest.settings, "training": manifest.training, "history": manifest.history}
+    if manifest.preprocessing is not None:
+        steps = [step.model_dump() for step in manifest.preprocessing]
+        keywords["preprocessing"] = _pipeline(path, steps, tensors)
+    return manifest.task, found, weights, keywords
 
 
 def _check_probes(path: Path, network: Network, weights: np.ndarray, tensors: Mapping[str, np.ndarray]) -> None:
     """Refuse a circuit that does something else than the one that was saved."""
-    stored = tensors["probe.outputs"]
-    outputs = probe_outputs(network, tensors["probe.inputs"], weights)
-    if outputs.shape != stored.shape or not np.allclose(outputs, stored, rtol=0.0, atol=_PROBE_TOLERANCE):
+    inputs = checked_tensor(tensors, "probe.inputs", _probe_shape(network), path)
+    expected = checked_tensor(tensors, "probe.outputs", (len(inputs), network.n_outputs), path)
+    try:
+        outputs = probe_outputs(network, inputs, weights)
+    except Exception as error:  # of the user's code, which may raise anything
+        raise FileFormatError(
+            f"{path}: the network given does not take the file's inputs ({type(error).__name__}: {error!s:.200})"
+        ) from error
+    if outputs.shape != expected.shape or not np.allclose(outputs, expected, rtol=0.0, atol=_PROBE_TOLERANCE):
         raise FileFormatError(
             f"{path}: the network given is another one: for the file's inputs it gives outputs that differ from the "
-            f"stored ones by up to {np.abs(outputs - stored).max():.3g}"
+            f"stored ones by up to {np.abs(outputs - expected).max():.3g}"
         )
+
+
+def _probe_shape(network: Network) -> tuple[int, ...]:
+    """Of the probe's inputs; how long an encoder's state vectors are is told by the file, and nothing is made of it."""
+    if isinstance(network, EncodedNetwork):
+        return (N_PROBES, 2 ** len(network.wires))
+    return probe(network).inputs.shape
+
+
+def _pipeline(path: Path, steps: list[dict[str, Any]], tensors: Mapping[str, np.ndarray]) -> Pipeline:
+    arrays = {
+        name.removeprefix(_PREPROCESSING): each for name, each in tensors.items() if name.startswith(_PREPROCESSING)
+    }
+    try:
+        return restore_pipeline(steps, arrays)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from None
 
 
 def _weight_tensors(weights: np.ndarray, network: Network) -> dict[str, np.ndarray]:
@@ -95,13 +131,18 @@ def _weight_tensors(weights: np.ndarray, network: Network) -> dict[str, np.ndarr
     return {f"{_WEIGHTS}.{name}": np.asarray(array) for name, array in arrays.items()}
 
 
-def _weights(tensors: Mapping[str, np.ndarray], network: Network) -> np.ndarray:
+def _weights(path: Path, tensors: Mapping[str, np.ndarray], network: Network) -> np.ndarray:
     shape = checked_shape(network.weights_shape)
-    prefix = f"{_WEIGHTS}."
-    named = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
-    return joined_weights(named if isinstance(shape, Mapping) else tensors.get(_WEIGHTS), shape)
+    if not isinstance(shape, Mapping):
+        return checked_tensor(tensors, _WEIGHTS, shape, path)
+    named = {name: checked_tensor(tensors, f"{_WEIGHTS}.{name}", each, path) for name, each in shape.items()}
+    return joined_weights(named, shape)
 
 
-def _observables(network: Network) -> list[str]:
-    """Names of the measured observables, in the order of the outputs."""
+def observable_names(network: Network) -> list[str]:
+    """Names of what a network measures, in the order of the outputs."""
+    if isinstance(network, EncodedNetwork):
+        return observable_names(network.student)
+    if isinstance(network, QNN | QAE):  # without the state vectors that a probe would make
+        return [str(observable) for observable in network.readout]
     return [str(measurement.obs) for measurement in probe(network).tape.measurements]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from qkd_pl.checks import cut
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.checking import is_ours, probe_outputs
 from qkd_pl.networks.composed import EncodedNetwork
@@ -85,7 +86,11 @@ def _differing(manifest: dict[str, Any], network: Network) -> list[str]:
     shape = manifest["weights_shape"]
     stored = {**manifest, "weights_shape": _plain(shape)}
     given = {**given, "weights_shape": _plain(given.get("weights_shape"))}
-    return [f"{name} ({given.get(name)}, not {stored[name]})" for name in stored if given.get(name) != stored[name]]
+    return [
+        f"{name} ({cut(given.get(name))}, not {cut(stored[name])})"
+        for name in stored
+        if given.get(name) != stored[name]
+    ]
 
 
 def _plain(shape: Any) -> Any:

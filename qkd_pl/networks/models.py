@@ -89,6 +89,7 @@ def load_model(path: str | Path, network: Network | None = None) -> Any:
         True
     """
     task, found, weights, keywords = read_model(Path(path), network)
-    if task not in _MODELS:
-        raise FileFormatError(f"{path}: holds a model for {task!r}; known are {sorted(_MODELS)}")
-    return _MODELS[task](found, weights, **keywords)
+    try:
+        return _MODELS[task](found, weights, **keywords)
+    except InvalidInputError as error:
+        raise FileFormatError(f"{path}: {error}") from error

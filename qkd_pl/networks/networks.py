@@ -103,7 +103,7 @@ class QNN(_Layered):
             class_observables(self.n_classes, n_qubits)  # type: ignore[arg-type]
         elif self.n_classes != default:
             raise InvalidInputError(
-                f"n_classes={self.n_classes}: {len(self.observables)} observables tell {default} classes apart"
+                f"n_classes={self.n_classes}: must be {default}, with {len(self.observables)} in observables"
             )
 
     @property

@@ -15,7 +15,7 @@ from qkd_pl.networks.protocol import Network
 from qkd_pl.networks.weights import inner_shape, split_weights
 
 _SEED = 20260321
-_N_PROBES = 3
+N_PROBES = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def _unit_vectors(width: int) -> np.ndarray:
 
 
 def _n_probes(width: int) -> int:
-    return _N_PROBES + (width == _N_PROBES)
+    return N_PROBES + (width == N_PROBES)
 
 
 def _random(width: int) -> np.random.Generator:

@@ -60,7 +60,7 @@ class TrainedRegressor(TrainedNetwork):
         """
         predicted, targets = self.predict(inputs, device), np.asarray(targets)
         if len(predicted) < 2:
-            raise InvalidInputError(f"there are {len(predicted)} inputs; R² needs at least 2")
+            raise InvalidInputError(f"inputs: R² needs at least 2, found {len(predicted)}")
         if targets.shape != predicted.shape or targets.dtype.kind not in "biuf" or not np.isfinite(targets).all():
             raise InvalidInputError(
                 f"targets have shape {targets.shape} and dtype {targets.dtype}; expected finite numbers "

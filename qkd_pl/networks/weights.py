@@ -76,11 +76,11 @@ def _checked(values: Any, shape: tuple[int, ...], source: str) -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{source} are no array of real numbers ({error})") from error
+        raise InvalidInputError(f"{source} are not an array of real numbers ({error})") from error
     if array.shape != shape:
         raise InvalidInputError(f"{source} have shape {array.shape}; the network needs {shape}")
     if not np.isfinite(array).all():
-        raise InvalidInputError(f"{source} contain NaN or infinity")
+        raise InvalidInputError(f"{source} contain NaN or infinity; they must be finite")
     return array
 
 

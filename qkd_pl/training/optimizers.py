@@ -34,7 +34,7 @@ def make_optimizer(name: str) -> qml.GradientDescentOptimizer:
     """A new optimizer with PennyLane's own settings; its step size is set before each step.
 
     Raises:
-        InvalidInputError: there is none of this name, or it needs more than the gradient.
+        InvalidInputError: no optimizer has this name, or it needs more than the gradient.
 
     Example:
         >>> make_optimizer("adam").beta2

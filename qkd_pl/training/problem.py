@@ -165,7 +165,7 @@ def _numbers(
         raise InvalidInputError(f"labels are None and there is no teacher; {problem.loss!r} needs one of them")
     counted = wanted if weights is None else wanted[weights > 0]
     if not np.isfinite(counted).any(axis=0).all():
-        raise InvalidInputError(f"labels: no sample has one, and {problem.loss!r} compares with them")
+        raise InvalidInputError(f"labels: no sample has a label, and {problem.loss!r} needs some")
     scaling = None if like is None else like.scaling
     scaling = Scaling.of(counted) if scaling is None else scaling
     scaled = [None if each is None else scaling.to_outputs(each) for each in (given, taught)]

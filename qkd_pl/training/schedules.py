@@ -100,7 +100,7 @@ def value_at(schedule: Schedule, iteration: int) -> float:
 def check_schedule(
     name: str, schedule: Any, low: float, high: float = float("inf"), *, above: bool = False, iterations: int = 0
 ) -> None:
-    """Refuse what is no schedule, or leaves its range in one of the first ``iterations``.
+    """Refuse a value that is not a schedule, or leaves its range in one of the first ``iterations``.
 
     Raises:
         InvalidInputError: names the setting, the iteration, the value and what is allowed.
@@ -110,6 +110,11 @@ def check_schedule(
         return
     if not callable(schedule) or isinstance(schedule, type):
         raise InvalidInputError(f"{name}={schedule!r}: must be a number, a schedule, or a function of the iteration")
+    if isinstance(schedule, Step | Linear | Cosine) and iterations > 1:
+        # They rise or fall all the way: if both ends are within the range, so is what lies between.
+        ends = [float(schedule(iteration)) for iteration in (0, iterations - 1)]
+        if all((low < end if above else low <= end) and end <= high for end in ends):
+            return
     for iteration, value in enumerate(_values(name, schedule, iterations)):
         check_number(f"{name} in iteration {iteration}", value, low, high, above=above)
 

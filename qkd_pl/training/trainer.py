@@ -132,7 +132,7 @@ class KDTrainer:
             )
         states = restore_checkpoint(run, path, watchers) if path is not None and path.is_file() else []
         qnode = run.device.qnode(problem.circuit, network.wires, run.random["device"])
-        with watching(watchers, run, states):
+        with watching(watchers, run, states, path):
             while run.iteration < run.iterations and not run.stopped:
                 self._step(run, qnode, problem)
                 for callback in watchers:
@@ -190,7 +190,13 @@ class KDTrainer:
                 f"learning rate {run.optimizer.stepsize:g}, device {run.device.name!r}"
             )
         weights = qml.numpy.array(run.weights, requires_grad=True)
-        run.weights = np.array(run.optimizer.apply_grad((gradient,), (weights,))[0])
+        with np.errstate(all="ignore"):  # what overflows here is told in our own words
+            run.weights = np.array(run.optimizer.apply_grad((gradient,), (weights,))[0])
+        if not np.isfinite(run.weights).all():
+            raise TrainingDivergedError(
+                f"iteration {run.iteration + 1}: the {self.optimizer} step gives weights that are not finite; "
+                f"learning rate {run.optimizer.stepsize:g}"
+            )
         run.iteration += 1
         run.history.append(
             {

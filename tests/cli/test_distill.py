@@ -52,7 +52,7 @@ def test_the_models_are_where_the_readme_says(demonstration):
         f"{student}-{arm}-{seed:02d}" for student in ("few_qubits", "few_layers") for arm in ARMS for seed in (0, 1)
     }
     models = {path.stem for path in (out / "models").iterdir()}
-    assert models == {"autoencoder-00", "teacher-00", "teacher-01", *students}
+    assert models == {"autoencoder", "autoencoder-00", "autoencoder-01", "teacher-00", "teacher-01", *students}
 
 
 def test_the_report_follows_from_the_saved_models(demonstration):
@@ -64,7 +64,7 @@ def test_the_report_follows_from_the_saved_models(demonstration):
         return load_model(out / f"models/{name}.safetensors")
 
     teacher = max((load(f"teacher-{seed:02d}") for seed in (0, 1)), key=lambda model: model.score(*train))
-    autoencoder = load("autoencoder-00")
+    autoencoder = load("autoencoder")
     assert report["teacher"]["test_accuracy"] == teacher.score(*test)
     assert report["autoencoder"]["test_fidelity"] == pytest.approx(autoencoder.fidelity(test.inputs).mean())
     for student, inputs in (("few_qubits", autoencoder.compress(test.inputs)), ("few_layers", test.inputs)):
@@ -119,7 +119,7 @@ def test_a_killed_demonstration_goes_on(tmp_path, monkeypatch, demonstration):
             demonstrate(SMALL, tmp_path)
     monkeypatch.setattr(KDTrainer, "_step", lambda self, *rest: (steps.append(1), step(self, *rest)))
     report = demonstrate(SMALL, tmp_path)
-    assert len(steps) == 3 * 2 * 3 * 2
+    assert len(steps) == 3 * (1 + 2 * 3 * 2)  # the second autoencoder, and three arms of two students with two seeds
     assert report["students"] == demonstration[1]["students"]
 
 
@@ -282,7 +282,7 @@ def test_what_does_not_fit_is_named_before_anything_is_trained(run, own, options
     [
         (np.zeros(60), "outputs.npy: has shape (60,); expected outputs (n, K)"),
         (np.zeros((59, 2)), "the teacher's logits have shape (59, 2); the student needs (60, 2)"),
-        (np.zeros((60, 4)), "n_qubits=3: too few for 4 classes"),
+        (np.zeros((60, 9)), "n_qubits=3: too few for 9 classes"),
         (np.full((60, 2), np.nan), "NaN or infinity"),
         (np.zeros((60, 2), complex), "the teacher's logits are complex"),
         (np.array([[1], [None]] * 30, dtype=object), "outputs.npy: not an .npy file with an array of numbers"),

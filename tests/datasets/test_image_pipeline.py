@@ -95,12 +95,18 @@ def test_a_restored_pca_can_invert(pipeline, images):
 
 def test_incomplete_or_unknown_state_is_refused(pipeline):
     steps, arrays = pipeline_state(pipeline)
-    with pytest.raises(FileFormatError, match=r"incomplete.*pca\.mean_"):
-        restore_pipeline(steps, {name: array for name, array in arrays.items() if name != "pca.mean_"})
-    with pytest.raises(FileFormatError, match=r"of an unknown kind.*Surprise"):
-        restore_pipeline([{**steps[0], "type": "Surprise"}], arrays)
-    with pytest.raises(FileFormatError, match="unknown kind"):
-        restore_pipeline([{**steps[1], "parameters": {"surprise": 1}}], arrays)
+    for changed in (None, np.zeros(16, int), np.full(16, np.nan)):
+        others = {name: array for name, array in arrays.items() if name != "pca.mean_"}
+        with pytest.raises(FileFormatError, match=r"pca\.mean_ is missing, or is not of finite numbers"):
+            restore_pipeline(steps, others if changed is None else {**others, "pca.mean_": changed})
+    with pytest.raises(FileFormatError, match="'pca': mean_ or explained_variance_ does not fit components_"):
+        restore_pipeline(steps, {**arrays, "pca.mean_": np.zeros(15)})
+    for parameters, message in (
+        ({**steps[2]["parameters"], "surprise": 1}, "parameters must be copy, threshold"),
+        ({"copy": True, "threshold": "0.5"}, "threshold must be a float"),
+    ):
+        with pytest.raises(FileFormatError, match=f"'bits': {message}"):
+            restore_pipeline([*steps[:2], {**steps[2], "parameters": parameters}], arrays)
 
 
 @pytest.mark.parametrize(

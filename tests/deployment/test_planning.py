@@ -264,12 +264,24 @@ def test_rows_of_several_structures_are_refused():
     [
         QNN(2, 1, n_classes=4),
         QNN(2, 1, observables=[qml.Z(0) + 0.5 * qml.Identity(1), qml.Identity(0), 2.0 * qml.X(1)]),
-        QNN(1, 1, observables=[0.25 * qml.Identity(0)]),
     ],
-    ids=["projectors", "constants", "only a constant"],
+    ids=["projectors", "constants"],
 )
 def test_observables_with_constants(network, rng):
     """The service measures no multiples of the identity; the results have them."""
     model = trained(network, rng.uniform(0, 6, network.weights_shape))
     states = np.eye(2**network.n_qubits)
     np.testing.assert_allclose(submit(plan(model, states, EXACT)).result(), model.outputs(states), atol=1e-9)
+
+
+def test_only_plans_are_submitted(ledger_path):
+    for something in (make_model(2), "a plan", None):
+        with pytest.raises(InvalidInputError, match=r"plan is a \w+; submit takes what kd.plan"):
+            submit(something)
+    assert not ledger_path.exists()
+
+
+def test_constants_alone_are_nothing_to_measure(rng):
+    network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
+    with pytest.raises(InvalidInputError, match="nothing to measure"):
+        plan(trained(network, rng.uniform(0, 6, network.weights_shape)), np.eye(2), EXACT)

@@ -45,13 +45,15 @@ def test_a_teacher_and_a_student(name, rng):
     inputs = rng.uniform(0, 3, (24, n_features))
     network = own_network(name)
     teacher = kd.trained(network, random_weights(network.weights_shape, np.random.default_rng(3)))
-    labels = teacher.predict(inputs)
     start = teacher.weights + 0.4
     student = kd.KDTrainer(iterations=25, learning_rate=0.1).fit(
         network, (inputs, None), teacher=kd.Ensemble([teacher]), initial=start
     )
     assert student.history[-1]["loss"] < 0.5 * student.history[0]["loss"]
-    assert student.score(inputs, labels) >= kd.trained(network, start).score(inputs, labels)
+    before, after = (
+        np.abs(m.outputs(inputs) - teacher.outputs(inputs)).mean() for m in (kd.trained(network, start), student)
+    )
+    assert after < 0.7 * before
 
 
 def test_rows_only_and_batches_are_told_apart():
@@ -212,7 +214,7 @@ def through_python(inputs, weights):
         (returning(lambda: qml.expval(qml.Z(5))), "uses wire 5"),
         (measuring_in_between, "mid-circuit"),
         (through_an_observable, "an observable depends on the weights"),
-        (through_an_exponent, "setting that is no parameter"),
+        (through_an_exponent, "setting that is not a parameter"),
         (through_numpy, "pennylane.numpy or qml.math"),
         (through_python, "pennylane.numpy or qml.math"),
         (lambda inputs, weights: 1 / 0, "cannot be run.*ZeroDivisionError"),
@@ -231,7 +233,7 @@ def test_what_cannot_work_is_refused_before_training(circuit, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"n_outputs": 4}, "n_outputs=4: the circuit returns 1"),
+        ({"n_outputs": 4}, "n_outputs=4: must be 1"),
         ({"wires": 0}, "wires=0"),
         ({"wires": ["a", "a"]}, "different labels"),
         ({"weights_shape": (2, 0)}, "weights_shape=0"),

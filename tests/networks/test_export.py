@@ -54,7 +54,9 @@ def test_inputs_are_parameters_of_the_qiskit_circuit(network, rng):
     np.testing.assert_allclose(found, model.outputs(inputs), atol=1e-9)
 
 
-@pytest.mark.parametrize("network", [*LINEAR, *STATES, own_network("data re-uploading")], ids=str)
+@pytest.mark.parametrize(
+    "network", [*LINEAR, *STATES, own_network("data re-uploading")], ids=lambda network: type(network).__name__
+)
 def test_filled_in_circuits_and_openqasm(network, rng):
     model = made(network)
     inputs = inputs_for(model, rng)
@@ -72,7 +74,7 @@ def test_filled_in_circuits_and_openqasm(network, rng):
 def test_what_has_no_parameters_for_its_inputs_is_refused(rng):
     with pytest.raises(InvalidInputError, match="prepares a state"):
         made(STATES[0]).to_qiskit()
-    with pytest.raises(InvalidInputError, match="no linear function"):
+    with pytest.raises(InvalidInputError, match="not a linear function"):
         made(own_network("data re-uploading")).to_qiskit()  # RZ(x²)
     with pytest.raises(InvalidInputError, match="mixed states"):
         made(kd.QNN(1, 1)).to_openqasm(np.eye(2)[None] / 2)

@@ -68,8 +68,8 @@ def test_a_model_is_a_start_that_training_does_not_alter():
     [
         (np.zeros(3), r"shape \(3,\).*\(2, 2, 3\)"),
         (lambda rng, shape: rng.normal(size=shape[1:]), r"shape \(2, 3\).*\(2, 2, 3\)"),
-        (np.full((2, 2, 3), np.nan), "finite"),
-        ("normal", "initial='normal': must be a model, weights, or a distribution"),
+        (np.full((2, 2, 3), np.nan), "NaN or infinity"),
+        ("normal", "initial weights are not an array of real numbers"),
     ],
 )
 def test_a_start_that_does_not_fit_is_refused(initial, message):

@@ -279,7 +279,7 @@ def test_a_batch_larger_than_the_data_is_the_data():
         ("learning_rate", float("nan"), "above 0"),
         ("learning_rate", "fast", "a number, a schedule, or a function"),
         ("optimizer", "sgd", "allowed: gradient-descent, momentum, adagrad, rmsprop, adam"),
-        ("weight_decay", -1e-3, "from 0 on"),
+        ("weight_decay", -1e-3, "of at least 0"),
     ],
 )
 def test_wrong_settings_are_named_when_fitting(setting, value, allowed):
@@ -295,7 +295,7 @@ def test_wrong_settings_are_named_when_fitting(setting, value, allowed):
         ((INPUTS, LABELS[:3]), {}, r"labels have shape \(3,\); expected one per sample, \(10,\)"),
         ((INPUTS, LABELS + 1), {}, "integers from 0 to 1"),
         ((INPUTS, LABELS - 2), {}, "integers from 0 to 1"),
-        ((INPUTS, np.full(10, -1)), {}, "no sample has one"),
+        ((INPUTS, np.full(10, -1)), {}, "no sample has a label"),
         ((INPUTS, LABELS + 0.5), {"loss": CrossEntropy()}, "integers from 0 to 1"),
         ((INPUTS, LABELS.astype(float)), {}, "integers from 0 to 1"),
         ((INPUTS[:0], LABELS[:0]), {}, "no samples"),
@@ -398,7 +398,7 @@ def test_a_model_is_tuned_from_where_it_stands():
         (ARCHITECTURE, DATA, {"loss": "Infidelity"}, "must be a loss"),
         (ARCHITECTURE, (INPUTS, None), {"loss": SquaredError()}, "labels are None and there is no teacher"),
         (ARCHITECTURE, DATA, {"loss": SquaredError()}, r"labels have shape \(10,\); the network has 2 outputs"),
-        (ARCHITECTURE, (INPUTS, np.full((10, 2), np.nan)), {"loss": SquaredError()}, "no sample has one"),
+        (ARCHITECTURE, (INPUTS, np.full((10, 2), np.nan)), {"loss": SquaredError()}, "no sample has a label"),
     ],
 )
 def test_loss_and_network_fit_together(network, data, given, message):

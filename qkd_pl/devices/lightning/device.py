@@ -22,7 +22,8 @@ from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
 from qkd_pl.checks import check_count
-from qkd_pl.devices.lightning.program import Leaf, Options, Program, leaves_of, program_of, structure_key
+from qkd_pl.devices.lightning.gates import Leaf, leaves_of
+from qkd_pl.devices.lightning.program import Options, Program, program_of, structure_key
 from qkd_pl.devices.lightning.schedule import Price
 from qkd_pl.devices.lightning.workers import Execution, Sweepers, Workers
 from qkd_pl.errors import DeviceConfigError, InvalidInputError

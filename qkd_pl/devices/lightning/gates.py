@@ -18,6 +18,7 @@ import pennylane as qml
 from pennylane.exceptions import DecompositionUndefinedError
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.ops.op_math import Adjoint
+from pennylane.tape import QuantumScript
 
 # Up to a global phase, which no expectation value shows, PhaseShift is RZ.
 _Z = np.diag([1.0, -1.0]).astype(complex)
@@ -90,8 +91,39 @@ class Form:
         return [int(np.prod(shape)) for shape in self.shapes]
 
 
+@dataclass(frozen=True)
+class Leaf:
+    """An operation of a tape, or what one without a form decomposes into.
+
+    Attributes:
+        op: the operation.
+        form: with gates, unless the operation is a state preparation.
+        first: number of its first parameter among those of the tape; None for a part of an operation.
+    """
+
+    op: Operator
+    form: Form
+    first: int | None
+
+    @property
+    def is_state(self) -> bool:
+        return self.form.gates is None
+
+
 _forms: dict[Hashable, Form] = {}
 _FORMS_KEPT = 4096
+
+
+def leaves_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Leaf] | None:
+    """The operations of a tape; None if not all can be expressed, or not in a way that can be differentiated."""
+    leaves: list[Leaf] = []
+    first = 0
+    for op in tape.operations:
+        parameters = range(first, first + len(op.data))
+        first = parameters.stop
+        if not _append(op, leaves, parameters.start, not trainable.isdisjoint(parameters)):
+            return None
+    return leaves if all(i < first for i in trainable) else None
 
 
 def form_of(op: Operator) -> Form:
@@ -251,3 +283,23 @@ def _elementary(op: Operator, into: list[Gate], constant: bool) -> bool:
     else:
         return False
     return True
+
+
+def _append(op: Operator, leaves: list[Leaf], first: int | None, trainable: bool) -> bool:
+    form = form_of(op)
+    if form.gates is None and trainable:
+        return False
+    if form.gates is not None or isinstance(op, StatePrepBase):
+        leaves.append(Leaf(op, form, first))
+        return form.gates is not None or not getattr(op, "is_sparse", False)
+    if form.batch_size is None and (gates := constant_gates(op)) is not None:
+        # Constants that are no angles are part of the structure.
+        leaves.append(Leaf(op, Form(("constant", *map(_constant_key, gates)), tuple(gates), None, ()), None))
+        return True
+    parts = decomposed(op)
+    return parts is not None and all(_append(part, leaves, None, False) for part in parts)
+
+
+def _constant_key(gate: Gate) -> Hashable:
+    matrices = (None if matrix is None else matrix.tobytes() for matrix in (gate.matrix, gate.pauli))
+    return gate.wires, gate.kernel, gate.offset, *matrices

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pennylane as qml
-from pennylane.operation import Operator, StatePrepBase
+from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.causal_cone import measured_reach, needed_gates
-from qkd_pl.devices.lightning.gates import Form, Gate, constant_gates, decomposed, form_of, remembered
+from qkd_pl.devices.lightning.gates import Gate, Leaf, remembered
 from qkd_pl.devices.lightning.readout import Readout, observable_key, readout_of
 from qkd_pl.devices.lightning.schedule import Entry, Price, Run, Stage, Wires, entries, segments
 from qkd_pl.devices.lightning.states import Group, Runs
@@ -38,25 +38,6 @@ class Options:
     wires: frozenset[Any] | None = None
     causal_cone: bool = True
     price: Price = field(default_factory=Price)
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """An operation of a tape, or what one without a form decomposes into.
-
-    Attributes:
-        op: the operation.
-        form: with gates, unless the operation is a state preparation.
-        first: number of its first parameter among those of the tape; None for a part of an operation.
-    """
-
-    op: Operator
-    form: Form
-    first: int | None
-
-    @property
-    def is_state(self) -> bool:
-        return self.form.gates is None
 
 
 @dataclass(frozen=True)
@@ -178,18 +159,6 @@ class Program:
         return [tuple(found)]
 
 
-def leaves_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Leaf] | None:
-    """The operations of a tape; None if not all can be expressed, or not in a way that can be differentiated."""
-    leaves: list[Leaf] = []
-    first = 0
-    for op in tape.operations:
-        parameters = range(first, first + len(op.data))
-        first = parameters.stop
-        if not _append(op, leaves, parameters.start, not trainable.isdisjoint(parameters)):
-            return None
-    return leaves if all(i < first for i in trainable) else None
-
-
 def program_of(
     stack: Sequence[Sequence[Leaf]],
     tape: QuantumScript,
@@ -227,26 +196,6 @@ def structure_key(leaves: Sequence[Leaf], tape: QuantumScript) -> Hashable | Non
     operations = tuple(leaf.form.key for leaf in leaves)
     measured = tuple(map(observable_key, tape.measurements))
     return None if None in operations or None in measured or not measured else (operations, measured)
-
-
-def _append(op: Operator, leaves: list[Leaf], first: int | None, trainable: bool) -> bool:
-    form = form_of(op)
-    if form.gates is None and trainable:
-        return False
-    if form.gates is not None or isinstance(op, StatePrepBase):
-        leaves.append(Leaf(op, form, first))
-        return form.gates is not None or not getattr(op, "is_sparse", False)
-    if form.batch_size is None and (gates := constant_gates(op)) is not None:
-        # Constants that are no angles are part of the structure.
-        leaves.append(Leaf(op, Form(("constant", *map(_constant_key, gates)), tuple(gates), None, ()), None))
-        return True
-    parts = decomposed(op)
-    return parts is not None and all(_append(part, leaves, None, False) for part in parts)
-
-
-def _constant_key(gate: Gate) -> Hashable:
-    matrices = (None if matrix is None else matrix.tobytes() for matrix in (gate.matrix, gate.pauli))
-    return gate.wires, gate.kernel, gate.offset, *matrices
 
 
 def _broadcast(leaf: Leaf) -> list[bool]:

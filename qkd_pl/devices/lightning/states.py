@@ -1,12 +1,15 @@
-"""Single-qubit matrices and the product states that a circuit starts from, for all samples at once."""
+"""Matrices of single wires, in gates and in derivatives, and the product states that circuits start from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from qkd_pl.devices.lightning.gates import Gate
+from qkd_pl.devices.lightning.schedule import Stage
 
 _IDENTITY = np.eye(2, dtype=np.complex128)
 
@@ -78,6 +81,79 @@ def merged(factors: np.ndarray) -> np.ndarray:
     for factor in factors[1:]:
         product = factor @ product
     return product
+
+
+# Larger groups of wires need more arithmetic in their cross matrices, smaller ones more passes.
+_MAX_GROUP = 4
+
+
+class Crosses:
+    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of all wires after each segment of a stage.
+
+    Args:
+        stage: the segments.
+        n_samples: 0 for sums over all samples.
+    """
+
+    def __init__(self, stage: Stage, n_samples: int):
+        self._stage, self._n = stage, stage.n_wires
+        n_segments = len(stage.segments)
+        self._per_sample = np.zeros((n_segments, self._n, n_samples, 2, 2), complex) if n_samples else None
+        wanted = [{run.wire for run in segment.runs if run.is_trainable} for segment in stage.segments]
+        self._groups = [[group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted]
+        self._sums = {group: np.zeros((n_segments, 4 ** len(group)), complex) for group in wire_groups(self._n)}
+
+    def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
+        """Those of a block; the cotangents are overwritten."""
+        bras = np.conjugate(cotangents, out=cotangents)
+        if self._per_sample is not None:
+            for run in self._stage.segments[segment].runs:
+                if run.is_trainable:
+                    self._add_per_sample(self._per_sample[segment, run.wire, samples], run.wire, kets, bras)
+            return
+        for group in self._groups[segment]:
+            size = 2 ** len(group)
+            shape = (2**group.start, size, -1)
+            left, right = kets.reshape(shape), bras.reshape(shape)
+            if left.shape[2] == 1:
+                found = left[:, :, 0].T @ right[:, :, 0]
+            elif len(left) == 1:
+                found = left[0] @ right[0].T
+            else:
+                found = (left @ right.transpose(0, 2, 1)).sum(axis=0)
+            self._sums[group][segment] += found.ravel()
+
+    def matrices(self) -> np.ndarray:
+        """Shape ``(n_segments, n_wires, b, 2, 2)``, b being 1 for sums; only those of trainable runs are meaningful."""
+        if self._per_sample is not None:
+            return self._per_sample
+        found = [sums[:, _partial_traces(len(group))].sum(axis=-1) for group, sums in self._sums.items()]
+        return np.concatenate(found, axis=1)[:, :, None]
+
+    def _add_per_sample(self, out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
+        shape = (2**wire, 2, -1, kets.shape[1])
+        left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
+        for i in range(2):
+            for j in range(2):
+                out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+
+
+@cache
+def wire_groups(n_wires: int) -> tuple[range, ...]:
+    """Neighbouring wires; the last group, whose amplitudes lie closest together, is the largest."""
+    n_groups = -(-n_wires // _MAX_GROUP)
+    bounds = [n_wires * i // n_groups for i in range(n_groups + 1)]
+    return tuple(range(first, stop) for first, stop in pairwise(bounds))
+
+
+@cache
+def _partial_traces(n_wires: int) -> np.ndarray:
+    """Where the terms of each wire's matrix stand in that of a group, shape ``(n_wires, 2, 2, 2**(n_wires-1))``."""
+    entries = []
+    for wire in range(n_wires):
+        rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
+        entries.append(2**n_wires * rows[:, None] + rows)
+    return np.array(entries)
 
 
 @dataclass(frozen=True)

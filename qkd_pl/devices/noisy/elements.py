@@ -65,7 +65,7 @@ def elements_of(circuit: Any, noise: Noise) -> Iterator[Element]:
         noise: errors by the gate's name and qubits.
 
     Raises:
-        InvalidInputError: an instruction is no gate, or an angle is not affine in the parameters.
+        InvalidInputError: an instruction is not a gate, or an angle is not affine in the parameters.
     """
     for instruction in circuit.data:
         name = instruction.operation.name

@@ -104,7 +104,7 @@ class Reading:
         return np.broadcast_to(vectors, (self.batch or 1, vectors.shape[1]))
 
     def columns_of_parameter(self, parameter: int) -> list[tuple[int, int]] | None:
-        """(column, entry) of the tape's parameter of this number; None if it is no shared angle."""
+        """(column, entry) of the tape's parameter of this number; None if it is not a shared angle."""
         info = self.tape.par_info[parameter]
         part = self._index.get(info["op_idx"])
         if part is None or part.is_batched:

@@ -66,7 +66,7 @@ def shapes_of(op: Operator) -> tuple[tuple[int, ...], ...]:
 
 
 def is_literal(op: Operator) -> bool:
-    """Whether an operation's parameters are matrices, which are no angles."""
+    """Whether an operation's parameters are matrices rather than angles."""
     return op.name in GATES and any(op.ndim_params)
 
 

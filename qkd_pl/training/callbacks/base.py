@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.training.run import Run
 
 
@@ -76,12 +76,28 @@ def stateful(callbacks: Sequence[Callback]) -> list[Callback]:
 
 
 @contextmanager
-def watching(callbacks: Sequence[Callback], run: Run, states: Sequence[Mapping[str, Any]] = ()) -> Iterator[None]:
-    """Call ``on_train_begin`` and, whatever happens, ``on_train_end``; ``states`` are those of a resumed run."""
+def watching(
+    callbacks: Sequence[Callback], run: Run, states: Sequence[Mapping[str, Any]] = (), source: object = None
+) -> Iterator[None]:
+    """Call ``on_train_begin`` and, whatever happens, ``on_train_end``.
+
+    Args:
+        callbacks, run: what watches, and what is watched.
+        states: of a resumed run, read from ``source``.
+
+    Raises:
+        FileFormatError: a callback cannot go on from its state.
+    """
     for callback in callbacks:
         callback.on_train_begin(run)
     for callback, state in zip(stateful(callbacks) if states else (), states, strict=True):
-        callback.restore(state)
+        try:
+            callback.restore(state)
+        except Exception as error:  # of the user's code, which may raise anything
+            raise FileFormatError(
+                f"{source}: {type(callback).__name__} cannot go on from its state "
+                f"({type(error).__name__}: {error!s:.200})"
+            ) from error
     try:
         yield
     finally:

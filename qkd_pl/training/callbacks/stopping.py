@@ -8,8 +8,19 @@ import numpy as np
 
 from qkd_pl.checks import check_count, check_number
 from qkd_pl.errors import InvalidInputError
+from qkd_pl.schema import Closed, Count, Number, parsed
+from qkd_pl.storage import checked_tensor
 from qkd_pl.training.callbacks.base import Callback
 from qkd_pl.training.run import Run
+
+
+class _MonitorState(Closed):
+    best: Number | None
+    seen: bool
+
+
+class _StoppingState(_MonitorState):
+    waited: Count
 
 
 class _Monitor(Callback):
@@ -44,10 +55,17 @@ class _Monitor(Callback):
         return {"best": self._best if np.isfinite(self._best) else None, "seen": self._seen}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`."""
-        self._seen = bool(state["seen"])
-        if state["best"] is not None:
-            self._best = float(state["best"])
+        """Go on from a :meth:`state`.
+
+        Raises:
+            FileFormatError: it is another one's.
+        """
+        self._set(parsed(_MonitorState, state, "state"))
+
+    def _set(self, state: _MonitorState) -> None:
+        self._seen = state.seen
+        if state.best is not None:
+            self._best = state.best
 
     def _reset(self) -> None:
         self._best = -inf if self.larger_is_better else inf
@@ -105,8 +123,9 @@ class EarlyStopping(_Monitor):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`."""
-        super().restore(state)
-        self._waited = int(state["waited"])
+        valid = parsed(_StoppingState, state, "state")
+        self._set(valid)
+        self._waited = valid.waited
 
     def _reset(self) -> None:
         super()._reset()
@@ -133,7 +152,12 @@ class BestWeights(_Monitor):
         self, monitor: str = "validation_loss", min_delta: float = 0.0, larger_is_better: bool | None = None
     ) -> None:
         self._weights: np.ndarray | None = None
+        self._shape: tuple[int, ...] | None = None  # of a run's weights
         super().__init__(monitor, larger_is_better, min_delta)
+
+    def on_train_begin(self, run: Run) -> None:
+        super().on_train_begin(run)
+        self._shape = run.weights.shape
 
     def on_train_end(self, run: Run) -> None:
         if self._weights is not None:
@@ -145,8 +169,11 @@ class BestWeights(_Monitor):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state`."""
-        super().restore(state)
-        self._weights = None if "weights" not in state else np.array(state["weights"])
+        rest = {name: value for name, value in state.items() if name != "weights"}
+        super().restore(rest)
+        self._weights = (
+            checked_tensor(state, "weights", self._shape, "state").copy() if len(rest) < len(state) else None
+        )
 
     def _reset(self) -> None:
         super()._reset()

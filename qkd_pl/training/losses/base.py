@@ -190,7 +190,7 @@ def check_loss(loss: Any, iterations: int) -> None:
 def describe_loss(loss: Any, iterations: int) -> dict[str, Any]:
     """What determines a loss in a run of ``iterations``, JSON-able: its type and settings, schedules by their values.
 
-    A function is described by its name, an object that is no dataclass by its attributes.
+    A function is described by its name, an object that is not a dataclass by its attributes.
 
     Example:
         >>> from qkd_pl import CrossEntropy

@@ -60,7 +60,7 @@ def check_labelled(loss: Loss, targets: Targets) -> None:
             "compares with a teacher alone, such as Distillation(alpha=1)"
         )
     if not (targets.labels >= 0).any():
-        raise InvalidInputError(f"labels: no sample has one, and {loss!r} compares with them")
+        raise InvalidInputError(f"labels: no sample has a label, and {loss!r} needs some")
 
 
 def cross_entropy(outputs: np.ndarray, targets: Targets, logit_scale: float) -> ValueAndCotangent:

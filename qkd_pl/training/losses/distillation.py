@@ -42,7 +42,7 @@ class _FromTeacher(Loss):
 
     def _with_statistics(self, targets: Targets) -> "_FromTeacher":
         if targets.teacher is None:
-            raise InvalidInputError(f"teacher is None, and {self!r} compares with one")
+            raise InvalidInputError(f"teacher is None; {self!r} needs one")
         counted = targets.teacher[targets.weights(len(targets.teacher)) > 0]
         statistics, scale, temperature = measure(counted, self.standardise), targets.teacher_scale, self.temperature
         if statistics is not None and scale is not None:

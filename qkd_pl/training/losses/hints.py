@@ -23,7 +23,7 @@ class Hints(Loss):
         observables: PennyLane observables on the student's wires, m of them.
 
     Raises:
-        InvalidInputError: there is none.
+        InvalidInputError: no observable is given.
 
     Example:
         >>> import pennylane as qml

@@ -40,7 +40,7 @@ class Relational(Loss):
     def prepare(self, targets: Targets) -> "Relational":
         """The loss itself, once there is a teacher."""
         if targets.teacher is None:
-            raise InvalidInputError(f"teacher is None, and {self!r} compares with one")
+            raise InvalidInputError(f"teacher is None; {self!r} needs one")
         return self
 
     def __call__(self, outputs: np.ndarray, targets: Targets) -> ValueAndCotangent:

@@ -34,7 +34,7 @@ class Statistics:
 
 
 def check_standardise(standardise: Standardise) -> None:
-    """Refuse what is no way to standardise.
+    """Refuse a setting that does not name a way to standardise.
 
     Raises:
         InvalidInputError: names what is allowed.

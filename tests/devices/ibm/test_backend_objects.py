@@ -72,7 +72,9 @@ def test_every_fake_backend_opens_and_runs(name):
     assert np.isfinite(found).all()
 
 
-@pytest.mark.parametrize("backend", [3, None, AerSimulator, BasicSimulator()], ids=repr)
+@pytest.mark.parametrize(
+    "backend", [3, None, AerSimulator, BasicSimulator()], ids=["number", "none", "class", "basic simulator"]
+)
 def test_other_objects_are_refused(backend):
     with pytest.raises(InvalidInputError, match=r"backend: a .*; must be a name"):
         IBMDevice(2, backend)

@@ -5,7 +5,7 @@ import pennylane as qml
 import pytest
 from loopback import Server
 
-from qkd_pl import QNN, KDTrainer
+from qkd_pl import QNN, CrossEntropy, KDTrainer
 from qkd_pl.datasets import topological_phases
 from qkd_pl.devices.ibm.jobs.jobs import jobs
 from qkd_pl.devices.spec import DeviceSpec
@@ -48,7 +48,7 @@ def test_a_parameter_shift_step_of_a_batch_is_one_job_with_a_receipt(direct: Ser
 
 
 def test_a_step_above_the_limit_is_refused_before_anything_is_sent(direct: Server):
-    spec = HARDWARE.model_copy(update={"max_qpu_seconds": 3.0})
+    spec = HARDWARE.changed(max_qpu_seconds=3.0)
     qnode = spec.qnode(NETWORK.circuit, NETWORK.wires)
     with pytest.raises(CostLimitError, match="max_qpu_seconds: 3"):
         vjp(qnode, WEIGHTS, NETWORK.encode(states(3)))
@@ -58,12 +58,10 @@ def test_a_step_above_the_limit_is_refused_before_anything_is_sent(direct: Serve
 def test_a_student_is_trained_on_a_noisy_device_by_changing_its_name():
     """It takes the path that it takes without noise: the same batches, the same ups and downs of the loss."""
     train, _ = topological_phases(n_qubits=3, n_train=40, n_test=0, seed=0)
-    settings = {"iterations": 6, "batch_size": 8, "logit_scale": 5.0, "seed": 4}
+    settings = {"iterations": 6, "batch_size": 8, "seed": 4}
+    network, loss = QNN(3, 1, topology="line"), CrossEntropy(logit_scale=5.0)
     exact, noisy = (
-        [
-            record["loss"]
-            for record in KDTrainer(**settings, device=device).fit(QNN(3, 1, topology="line"), train).history
-        ]
+        [record["loss"] for record in KDTrainer(**settings, device=device).fit(network, train, loss=loss).history]
         for device in ("lightning", "manila")
     )
     assert np.mean(noisy[-3:]) < np.mean(noisy[:3])

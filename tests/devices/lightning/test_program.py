@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkd_pl.devices.lightning import BatchedLightning
-from qkd_pl.devices.lightning.gates import form_of
-from qkd_pl.devices.lightning.program import Options, leaves_of, program_of
+from qkd_pl.devices.lightning.gates import form_of, leaves_of
+from qkd_pl.devices.lightning.program import Options, program_of
 from qkd_pl.devices.lightning.schedule import segments
 from qkd_pl.devices.lightning.states import Runs, merged
 from qkd_pl.devices.lightning.sweep import sample_wires

@@ -74,7 +74,9 @@ def test_it_vanishes_for_a_sure_and_right_answer_and_stays_finite_for_a_wrong_on
     np.testing.assert_allclose(wrong[1], [[1e3, -1e3]])
 
 
-@pytest.mark.parametrize(("labels", "message"), [(None, "labels are None"), (np.array([-1, -1]), "no sample has one")])
+@pytest.mark.parametrize(
+    ("labels", "message"), [(None, "labels are None"), (np.array([-1, -1]), "no sample has a label")]
+)
 def test_without_labels_it_is_refused(labels, message):
     with pytest.raises(InvalidInputError, match=message):
         CrossEntropy().prepare(Targets(labels=labels))

@@ -88,5 +88,5 @@ def test_a_teacher_with_other_outputs_teaches():
 
 
 def test_without_a_teacher_it_is_refused():
-    with pytest.raises(InvalidInputError, match=r"teacher is None, and Relational\(delta=1\.0\)"):
+    with pytest.raises(InvalidInputError, match=r"teacher is None; Relational\(delta=1\.0\)"):
         Relational().prepare(Targets())

@@ -61,7 +61,7 @@ def absorbed(tape: QuantumScript) -> QuantumScript | None:
     """``tape`` without its last block of entanglers and what follows it; None if there is none that can be moved.
 
     On each wire the block ends, going backwards, before the first single-qubit gate behind which an entangler was
-    moved. Gates whose angles differ from input to input, and entanglers that are no Clifford gates, stay.
+    moved. Gates whose angles differ from input to input, and entanglers that are not Clifford gates, stay.
 
     Args:
         tape: gates with a matrix on one or two wires at its end, expectation values.

@@ -24,7 +24,7 @@ def mitigation_options(
     """``resilience_level`` and ``resilience`` for a mitigation by name; settings of one's own add to its own.
 
     Raises:
-        InvalidInputError: there is none of this name, or a level is given besides.
+        InvalidInputError: no option has this name, or a level is given besides.
     """
     if name is None:
         return level, resilience

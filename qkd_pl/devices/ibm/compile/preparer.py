@@ -72,7 +72,7 @@ class StatePreparer:
         min_fidelity: of ``"auto"``, above 0 and at most 1.
 
     Raises:
-        InvalidInputError: an argument is none of these.
+        InvalidInputError: an argument is outside its range.
     """
 
     def __init__(self, method: Method = "exact", layers: int | None = None, min_fidelity: float = 0.99) -> None:

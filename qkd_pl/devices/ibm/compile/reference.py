@@ -13,7 +13,7 @@ class Reference:
     Attributes:
         sample: int64 (m,), indices of the samples.
         exact: float64 (m, K), their outputs without noise.
-        extra: how many samples at the end of the job serve calibration only, and are no part of its result.
+        extra: how many samples at the end of the job serve calibration only, and are not part of its result.
     """
 
     sample: np.ndarray

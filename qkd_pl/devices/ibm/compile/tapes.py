@@ -138,7 +138,7 @@ def prepared(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScrip
 
 @qml.transform
 def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
-    """Take a batch apart where a matrix differs from input to input: matrices are no circuit parameters."""
+    """Take a batch apart where a matrix differs from input to input: matrices cannot be circuit parameters."""
     if not any(operation.batch_size and any(operation.ndim_params) for operation in tape.operations):
         return (tape,), _only
     tapes, join = qml.transforms.broadcast_expand(tape)

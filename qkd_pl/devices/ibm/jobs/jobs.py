@@ -190,6 +190,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         timeout: seconds for sending.
 
     Raises:
+        InvalidInputError: ``plan`` is something else.
         CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
         ServiceError, CredentialsError: nothing was sent, or the service could not say; the error's note names the job
             to come back to.
@@ -205,6 +206,10 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         ...     job.result().shape
         (4, 2)
     """
+    if not isinstance(plan, Plan):
+        raise InvalidInputError(
+            f"plan is a {type(plan).__name__}; submit takes what kd.plan(model, inputs, device) returns"
+        )
     plan.check_limit()
     Deadline(timeout)  # one that makes no sense is refused before there is a receipt
     job = record(plan, ledger or Ledger())

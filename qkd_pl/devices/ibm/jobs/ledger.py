@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from qkd_pl.bounded import read_npz
 from qkd_pl.devices.ibm.jobs import locks
 from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
+from qkd_pl.npz import read_npz
 
 __all__ = ["Damaged", "Ledger", "Part", "Receipt"]
 
@@ -55,7 +55,7 @@ _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 class Ledger:
     """The ledger at ``path``; every method is one transaction on a connection of its own.
 
-    All raise :class:`FileFormatError` if the file is no ledger or damaged, and :class:`LedgerBusyError` if another
+    All raise :class:`FileFormatError` if the file is not a ledger or damaged, and :class:`LedgerBusyError` if another
     process holds it for longer than 30 seconds, or than the deadline of :meth:`until`.
     """
 
@@ -100,7 +100,7 @@ class Ledger:
         """The receipt of one job.
 
         Raises:
-            UnknownJobError: there is none of this id.
+            UnknownJobError: the ledger has no job of this id.
         """
         with self._transaction() as database:
             found = _rows(database, "id", job) if _ID.fullmatch(job) else None

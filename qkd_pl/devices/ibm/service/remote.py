@@ -88,7 +88,7 @@ class Remote:
         """What the service says about our job; errors as in :meth:`status`."""
         what = f"asking for the status of {cut(service_id)}"
         if not is_id(service_id):
-            raise ServiceError(f"{what}: that is no id of a job", 404)
+            raise ServiceError(f"{what}: that is not the id of a job", 404)
         answer = self._call(lambda: self._requests.job(service_id), what, deadline)
         if answer.get("id", service_id) != service_id or not _carries(answer, tag):
             raise ServiceError(f"{what}: the answer is about another job, without the tag {tag}", 404)

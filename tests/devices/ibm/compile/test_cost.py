@@ -7,7 +7,6 @@ from importlib import import_module
 import numpy as np
 import pennylane as qml
 import pytest
-from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 from qkd_pl.devices.ibm.compile.cost import price, qpu_seconds, repetitions
 from qkd_pl.devices.ibm.device import IBMDevice
@@ -171,11 +170,11 @@ def test_a_longer_repetition_delay_is_priced():
 
 
 @V2
-def test_mitigation_without_a_bound_is_for_simulators_only():
+def test_mitigation_without_a_bound_is_for_simulators_only(direct):
     unbounded = {"pec_mitigation": True, "pec": {"max_overhead": None}}
     assert cost([qml.expval(qml.Z(0))], shots=100, resilience=unbounded, primitives="v2").circuits == 1000
     with pytest.raises(InvalidInputError, match=r"resilience\.pec\.max_overhead: null has no bound"):
-        IBMDevice(wires=2, backend=FakeManilaV2(), resilience=unbounded, primitives="v2")
+        IBMDevice(2, "ibm_manila", token_env="QISKIT_IBM_TOKEN", resilience=unbounded, primitives="v2")
 
 
 def test_cost_reports_circuit_and_calibration():

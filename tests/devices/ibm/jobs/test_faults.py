@@ -316,9 +316,9 @@ def test_a_backend_that_is_gone_leaves_the_receipt(server: Server) -> None:
 
 
 def test_a_slow_download_is_waited_for(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
     monkeypatch.setattr(connection, "READ_SECONDS", DEADLINE)
     job = submit(make_plan(), timeout=DEADLINE)
+    monkeypatch.setattr(deadline, "CALL_SECONDS", 0.5)
     server.break_on("GET", "/jobs/[^/]+/results", lambda exchange, perform: time.sleep(1) or exchange.send(perform()))
     np.testing.assert_allclose(job.result(timeout=DEADLINE), LOGITS, atol=TOLERANCE)
     assert sum(request.endswith("/results") for request in server.requests) == 1
