@@ -109,9 +109,9 @@ def measure_models(
     found: dict[str, float] = {}
     for arm, model in _models(directory / weights).items():
         exact = model.outputs(test.inputs)
-        deepest = model.network.n_layers  # type: ignore[union-attr]
+        layers = len(model.weights) - 1  # blocks of rotations less the closing one
         for index, preparation in enumerate(PREPARATIONS):
-            is_counted = preparation == "ideal" or _is_counted(arm, deepest, counted_layers)
+            is_counted = preparation == "ideal" or _is_counted(arm, layers, counted_layers)
             if not is_counted:
                 continue
             n_states = len(exact) if preparation == "ideal" else counted
