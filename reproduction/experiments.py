@@ -65,7 +65,7 @@ EXPERIMENTS = {
     "figure5": Experiment(Figure5Settings, 5, run_depth, format_depth, plot_depths),
     "figure6": Experiment(Figure6Settings, 5, run_figure6, format_figure6, plot_curves),
     "noisy-teacher": Experiment(
-        NoisyTeacherSettings, 2, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
+        NoisyTeacherSettings, 1, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
     ),
     "device-depth": Experiment(
         DeviceDepthSettings, 2, run_device_depth, format_device_depth, plot_device_depth, "devices"
