@@ -20,7 +20,7 @@ app = typer.Typer(
 
 for name, experiment in EXPERIMENTS.items():
     classes = {"settings": experiment.settings, "options": RunOptions}
-    defaults = {"seeds": experiment.seeds, "out": Path("results") / name}
+    defaults = {"seeds": experiment.seeds, "out": Path("results") / experiment.folder / name}
     app.command(name)(command(partial(run_experiment, name), classes, defaults))
 
 

@@ -17,11 +17,14 @@ from reproduction.cluster import dask_cluster
 from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowledge, run_dark_knowledge
 from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
 from reproduction.depth import format_depth, run_depth
+from reproduction.device_depth import DeviceDepthSettings, format_device_depth, run_device_depth
+from reproduction.device_figures import plot_device_depth, plot_noisy_teacher
 from reproduction.few_labels import FewLabelsSettings, format_few_labels, run_few_labels
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings, format_figure6, run_figure6
 from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, plot_table1
+from reproduction.noisy_teacher import NoisyTeacherSettings, format_noisy_teacher, run_noisy_teacher
 from reproduction.options import changed, from_json, to_arguments
 from reproduction.pays_figures import plot_few_labels, plot_regression
 from reproduction.regression import RegressionSettings, format_regression, run_regression
@@ -41,6 +44,7 @@ class Experiment:
         seeds: how many by default.
         run: from settings, seeds and results to the summary.
         describe, plot: from the summary to text and figure.
+        folder: of its raw results by default, in ``results``.
     """
 
     settings: type
@@ -48,6 +52,7 @@ class Experiment:
     run: Callable[..., Summary]
     describe: Callable[[Mapping[str, Any]], str]
     plot: Callable[[Mapping[str, Any]], Figure]
+    folder: str = ""
 
 
 def _run_dark_knowledge(options: DarkKnowledgeOptions, *rest: Any, **settings: Any) -> Summary:
@@ -64,6 +69,12 @@ EXPERIMENTS = {
     "figure6": Experiment(Figure6Settings, 5, run_figure6, format_figure6, plot_curves),
     "few-labels": Experiment(FewLabelsSettings, 20, run_few_labels, format_few_labels, plot_few_labels),
     "regression": Experiment(RegressionSettings, 10, run_regression, format_regression, plot_regression),
+    "noisy-teacher": Experiment(
+        NoisyTeacherSettings, 1, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
+    ),
+    "device-depth": Experiment(
+        DeviceDepthSettings, 2, run_device_depth, format_device_depth, plot_device_depth, "devices"
+    ),
 }
 
 

@@ -1,0 +1,87 @@
+"""Figures of the experiments on noisy devices: accuracy against shots and QPU seconds, with 95 % intervals."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from qkd_pl.statistics import Estimate
+
+#: Arm → label, colour and line of the experiment on noisy teachers.
+_OF_TEACHER = {
+    "teacher": ("noisy teacher", "tab:gray", ":"),
+    "teacher_calibrated": ("noisy teacher, calibrated", "black", ":"),
+    "teacher_extrapolated": ("noisy teacher, extrapolated to zero noise", "tab:olive", ":"),
+    "hard_calibrated": ("student of its decisions, calibrated", "tab:orange", "--"),
+    "affine": ("distilled, standardised", "tab:cyan", "-"),
+    "calibrated": ("distilled, calibrated", "tab:blue", "-"),
+    "labels": ("student of all true labels", "tab:green", "-."),
+}
+#: Arm → label, colour and line of the experiment on depth.
+_OF_DEPTH = {
+    "teacher": ("teacher, 10 layers, ring", "black", ":"),
+    "teacher_line": ("teacher, 10 layers, line", "tab:gray", ":"),
+    "1-ce": ("1 layer, scaled CE", "tab:orange", "--"),
+    "1-kd": ("1 layer, distilled", "tab:orange", "-"),
+    "2-ce": ("2 layers, scaled CE", "tab:blue", "--"),
+    "2-kd": ("2 layers, distilled", "tab:blue", "-"),
+}
+
+
+def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
+    """Test accuracy of students and of their noisy teacher against the teacher's shots, for both pools of states.
+
+    Args:
+        summary: what :func:`reproduction.noisy_teacher.run_noisy_teacher` returned.
+    """
+    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    panels = figure.subplots(1, len(summary["pools"]), sharey=True)
+    for axes, (pool, by_shots) in zip(panels, summary["pools"].items(), strict=True):
+        counts = sorted(by_shots, key=int)
+        for arm, style in _OF_TEACHER.items():
+            estimates = [Estimate.from_json(by_shots[count][arm]) for count in counts]
+            _curve(axes, [int(count) for count in counts], estimates, style)
+        axes.set_xscale("log", base=2)
+        axes.set_xlabel("shots of the teacher for each state")
+        axes.set_title(f"{pool} states")
+    panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
+    panels[-1].legend(fontsize="x-small", loc="lower right")
+    return figure
+
+
+def plot_device_depth(summary: Mapping[str, Any]) -> Figure:
+    """Test accuracy against QPU seconds on each backend, calibrated, state preparation counted.
+
+    Args:
+        summary: what :func:`reproduction.device_depth.run_device_depth` returned.
+    """
+    backends = summary["backends"]
+    n_states = summary["settings"]["n_test"]
+    figure = Figure(figsize=(3.4 * len(backends) + 0.4, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(backends), sharey=True, squeeze=False)[0]
+    for axes, (name, backend) in zip(panels, backends.items(), strict=True):
+        by_shots = backend["accuracy"]["staircase"]
+        counts = sorted((count for count in by_shots if count != "exact"), key=int)
+        for arm, style in _OF_DEPTH.items():
+            if arm not in by_shots["exact"]["raw"]:
+                continue
+            seconds = [2 + int(count) * n_states * backend["price"][arm]["seconds"] for count in counts]
+            estimates = [Estimate.from_json(by_shots[count]["calibrated"][arm]) for count in counts]
+            _curve(axes, seconds, estimates, style)
+        axes.axhline(0.95, color="black", linewidth=0.6)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"QPU seconds for {n_states} states")
+        axes.set_title(name)
+    panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
+    panels[0].legend(fontsize="x-small", loc="lower right")
+    return figure
+
+
+def _curve(axes: Axes, positions: list[float], estimates: list[Estimate], style: tuple[str, str, str]) -> None:
+    """A line through the means, and the part of the intervals that accuracies can reach as a band."""
+    label, colour, line = style
+    axes.plot(positions, [each.mean for each in estimates], label=label, color=colour, linestyle=line, marker=".")
+    low, high = (np.clip([getattr(each, end) for each in estimates], 0, 1) for end in ("low", "high"))
+    axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)
