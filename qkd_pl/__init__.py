@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from qkd_pl.networks.models import trained as trained
     from qkd_pl.networks.networks import QAE as QAE
     from qkd_pl.networks.networks import QNN as QNN
+    from qkd_pl.search.space import SearchSpace as SearchSpace
+    from qkd_pl.search.student_search import StudentSearch as StudentSearch
     from qkd_pl.teachers import Ensemble as Ensemble
     from qkd_pl.training import callbacks as callbacks
     from qkd_pl.training import schedules as schedules
@@ -61,6 +63,8 @@ _HOMES = {
     "trained": "networks.models",
     "QAE": "networks.networks",
     "QNN": "networks.networks",
+    "SearchSpace": "search.space",
+    "StudentSearch": "search.student_search",
     "Ensemble": "teachers",
     "callbacks": "training",
     "schedules": "training",

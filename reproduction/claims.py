@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from scipy.stats import false_discovery_control
 
 from qkd_pl.errors import InvalidInputError
@@ -12,6 +13,8 @@ from qkd_pl.statistics import COLUMNS, Estimate
 from qkd_pl.storage import atomic_path
 from reproduction.experiments import DPI, EXPERIMENTS, StoredRun, save_figure, stored_run
 from reproduction.figures import plot_dark_knowledge_gains
+from reproduction.pays import collected, page_lines
+from reproduction.pays_figures import plot_where_it_pays
 
 Summary = Mapping[str, Any]
 Verdict = Callable[[Sequence[Estimate], Summary], str]
@@ -156,9 +159,21 @@ def write_page(results: Path) -> int:
     if dark_knowledge:
         with atomic_path(results / "dark-knowledge-gains.png") as temporary:
             plot_dark_knowledge_gains(dark_knowledge).savefig(temporary, dpi=DPI)
+    _save_where_it_pays(results, {name: run.summary for name, run in runs.items()})
     with atomic_path(results / "README.md") as temporary:
         temporary.write_text(results_page(runs), encoding="utf-8")
     return len(runs)
+
+
+def _save_where_it_pays(results: Path, summaries: Mapping[str, Summary]) -> None:
+    """The figure that opens the page: beside pixels, as curves for print; without dates and random names."""
+    if not page_lines(summaries):
+        return
+    with rc_context({"svg.hashsalt": "where-it-pays", "svg.fonttype": "none", "pdf.fonttype": 42}):
+        figure = plot_where_it_pays(collected(summaries))
+        for kind, metadata in (("png", {}), ("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
+            with atomic_path(results / f"where-it-pays.{kind}") as temporary:
+                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
 
 
 def read_runs(results: Path) -> dict[str, StoredRun]:
@@ -175,15 +190,18 @@ def results_page(runs: Mapping[str, StoredRun]) -> str:
         [
             "# Results",
             "",
+            *page_lines(summaries),
+            "## The paper",
+            "",
             _INTRODUCTION,
             "",
-            "## The paper's claims",
+            "### The paper's claims",
             "",
             "| the paper | here | verdict | from |",
             "|---|---|---|---|",
             *(_claim_row(claim, summaries.get(claim.source)) for claim in CLAIMS),
             "",
-            "## What distillation adds to a good logit scale",
+            "### What distillation adds to a good logit scale",
             "",
             _CONTROL_INTRODUCTION,
             "",
@@ -257,10 +275,15 @@ def _signed(estimate: Estimate, digits: int = 3) -> str:
 
 def _control_table(summaries: Mapping[str, Summary]) -> Iterator[str]:
     """One row per student of an experiment with three arms, and per teacher of ``dark-knowledge``."""
-    rows = [(name, *row) for name, summary in summaries.items() for row in _control_rows(summary)]
+    rows = [
+        (name, *row)
+        for name, summary in summaries.items()
+        if "labels" not in summary  # those have a table of their own
+        for row in _control_rows(summary)
+    ]
     gains = [Estimate.from_json(arms["kd - control"]) for *_, arms in rows]
     known = [gain.p_value for gain in gains if gain.has_interval]
-    adjusted = iter(false_discovery_control(known, method="by"))
+    adjusted = iter(false_discovery_control(known, method="by") if known else ())
     for (name, teacher, student, arms), gain in zip(rows, gains, strict=True):
         columns = [str(Estimate.from_json(arms[arm])) if arm in arms else "–" for arm in ("no_kd", "kd", "control")]
         q = float(next(adjusted)) if gain.has_interval else None

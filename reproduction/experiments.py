@@ -19,12 +19,15 @@ from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_
 from reproduction.depth import format_depth, run_depth
 from reproduction.device_depth import DeviceDepthSettings, format_device_depth, run_device_depth
 from reproduction.device_figures import plot_device_depth, plot_noisy_teacher
+from reproduction.few_labels import FewLabelsSettings, format_few_labels, run_few_labels
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings, format_figure6, run_figure6
 from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, plot_table1
 from reproduction.noisy_teacher import NoisyTeacherSettings, format_noisy_teacher, run_noisy_teacher
 from reproduction.options import changed, from_json, to_arguments
+from reproduction.pays_figures import plot_few_labels, plot_regression
+from reproduction.regression import RegressionSettings, format_regression, run_regression
 from reproduction.results import Results
 from reproduction.results_schema import RunLine
 
@@ -64,6 +67,8 @@ EXPERIMENTS = {
     "figure4": Experiment(Figure4Settings, 10, run_depth, format_depth, plot_depths),
     "figure5": Experiment(Figure5Settings, 5, run_depth, format_depth, plot_depths),
     "figure6": Experiment(Figure6Settings, 5, run_figure6, format_figure6, plot_curves),
+    "few-labels": Experiment(FewLabelsSettings, 20, run_few_labels, format_few_labels, plot_few_labels),
+    "regression": Experiment(RegressionSettings, 10, run_regression, format_regression, plot_regression),
     "noisy-teacher": Experiment(
         NoisyTeacherSettings, 1, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
     ),

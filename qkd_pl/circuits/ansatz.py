@@ -1,6 +1,8 @@
 """The hardware-efficient ansatz of QNN and QAE."""
 
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pennylane as qml
@@ -25,7 +27,8 @@ class Ansatz:
         rotations: the rotations of one block in the order in which they act, letters of ``"XYZ"``.
         entangler: ``"cz"`` or ``"cnot"``.
         topology: ``"ring"`` couples i with i+1 and closes (two qubits share one coupling); ``"line"`` leaves it open,
-            which costs no SWAPs on heavy-hex hardware.
+            which costs no SWAPs on heavy-hex hardware; or (control, target) pairs of wires, in the order in which the
+            entanglers act.
         closing_rotations: one more block of rotations after the last layer. Behind a CZ ring, which commutes with the
             measured Z, the last entanglers have no effect without it.
 
@@ -37,7 +40,7 @@ class Ansatz:
     n_layers: int
     rotations: str
     entangler: str
-    topology: str
+    topology: Any
     closing_rotations: bool
 
     def __post_init__(self) -> None:
@@ -49,8 +52,13 @@ class Ansatz:
             )
         if self.entangler not in ENTANGLERS:
             raise InvalidInputError(f"entangler={self.entangler!r}: must be one of {sorted(ENTANGLERS)}")
-        if self.topology not in TOPOLOGIES:
-            raise InvalidInputError(f"topology={self.topology!r}: must be one of {list(TOPOLOGIES)}")
+        if isinstance(self.topology, str) or not isinstance(self.topology, tuple | list):
+            if self.topology not in TOPOLOGIES:
+                raise InvalidInputError(
+                    f"topology={self.topology!r}: must be one of {list(TOPOLOGIES)}, or pairs of wires"
+                )
+        else:
+            object.__setattr__(self, "topology", _pairs(self.topology, self.n_qubits))
         if not isinstance(self.closing_rotations, bool | np.bool_):
             raise InvalidInputError(f"closing_rotations={self.closing_rotations!r}: must be True or False")
 
@@ -62,6 +70,8 @@ class Ansatz:
     @property
     def couplings(self) -> tuple[tuple[int, int], ...]:
         """The (control, target) pairs of one block of entanglers, in order."""
+        if not isinstance(self.topology, str):
+            return self.topology
         line = tuple((wire, wire + 1) for wire in range(self.n_qubits - 1))
         closing = ((self.n_qubits - 1, 0),) if self.topology == "ring" and self.n_qubits > 2 else ()
         return line + closing
@@ -69,6 +79,22 @@ class Ansatz:
     def apply(self, weights: np.ndarray) -> None:
         """Queue the ansatz as one operation; ``weights`` has shape :attr:`weights_shape`, in radians."""
         HardwareEfficientAnsatz(weights, self)
+
+
+def _pairs(topology: Any, n_qubits: int) -> tuple[tuple[int, int], ...]:
+    """Couplings as a hashable value.
+
+    Raises:
+        InvalidInputError: one is not a pair of two different wires.
+    """
+    pairs = tuple(tuple(pair) if isinstance(pair, tuple | list) else pair for pair in topology)
+    for pair in pairs:
+        is_pair = isinstance(pair, tuple) and len(pair) == 2 and all(isinstance(wire, Integral) for wire in pair)
+        if not is_pair or pair[0] == pair[1] or not set(pair) <= set(range(n_qubits)):
+            raise InvalidInputError(
+                f"topology: {pair!r} is no coupling; each must be a pair of different wires from 0 to {n_qubits - 1}"
+            )
+    return tuple((int(control), int(target)) for control, target in pairs)
 
 
 class HardwareEfficientAnsatz(Operation):

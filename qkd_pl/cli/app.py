@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from qkd_pl import __version__
-from qkd_pl.cli import distill_command, job_commands
+from qkd_pl.cli import distill_command, job_commands, search_command
 from qkd_pl.cli.console import Json, clear_errors
 from qkd_pl.devices.registry import load_devices
 from qkd_pl.devices.spec import DeviceSpec
@@ -15,6 +15,7 @@ from qkd_pl.devices.spec import DeviceSpec
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(distill_command.app)
 app.add_typer(job_commands.app)
+app.add_typer(search_command.app)
 
 
 def _print_version(is_asked: bool) -> None:

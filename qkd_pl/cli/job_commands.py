@@ -19,6 +19,7 @@ from qkd_pl.devices.ibm.service.job_status import Status, known
 from qkd_pl.errors import FileFormatError, InvalidInputError
 
 if TYPE_CHECKING:
+    from qkd_pl.devices.ibm.jobs.ledger import Ledger
     from qkd_pl.devices.ibm.jobs.schema import Damaged, Receipt
     from qkd_pl.networks.models import TrainedNetwork
 
@@ -80,11 +81,12 @@ def submit_command(
 
 @app.command("jobs")
 def jobs_command(as_json: Json = False) -> None:
-    """List all jobs of the ledger, newest first, without asking the service."""
+    """List all jobs of the ledger, newest first, with used and estimated QPU time; asks no service."""
     from qkd_pl.devices.ibm.jobs.ledger import Ledger
 
     with clear_errors():
-        described = [_describe(receipt) for receipt in Ledger().receipts()]
+        ledger = Ledger()
+        described = [_describe(receipt, ledger) for receipt in ledger.receipts()]
     if as_json:
         print(json.dumps(described, indent=1))
         return
@@ -106,7 +108,7 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle.receipt) | _accuracies(logits, handle.ledger.arrays(job))
+        report = _describe(handle.receipt, handle.ledger) | _accuracies(logits, handle.ledger.arrays(job))
         text = json.dumps(report | {"logits": logits.tolist()}) if as_json else _format(report)
     print(text)
 
@@ -123,6 +125,22 @@ def send_command(
     with clear_errors():
         handle = attach(job)
         handle.send(timeout)
+        status = handle.status(timeout)
+    print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
+
+
+@app.command("resend")
+def resend_command(
+    job: Id,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds for sending it.")] = CALL_SECONDS,
+    as_json: Json = False,
+) -> None:
+    """Send those parts of a job again that failed or were cancelled, and pay for them again; others stay."""
+    from qkd_pl.devices.ibm.jobs.jobs import attach
+
+    with clear_errors():
+        handle = attach(job)
+        handle.resend(timeout)
         status = handle.status(timeout)
     print(json.dumps({"id": job, "status": status}) if as_json else f"job {job}: {status}")
 
@@ -171,12 +189,12 @@ def _line(described: dict[str, Any]) -> str:
     if described["status"] == "damaged":
         return f"{described['id']:<16}  damaged: {described['reason']}"
     created, device, backend = described["created"][:19], described["device"], described["backend"]
-    line = f"{described['id']}  {created}  {device:<10} {backend:<14} {described['status']}"
+    line = f"{described['id']}  {created}  {device:<10} {backend:<14} {_seconds(described):<28} {described['status']}"
     # Somebody else's text must not steer the terminal.
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
-def _describe(receipt: "Receipt | Damaged") -> dict[str, Any]:
+def _describe(receipt: "Receipt | Damaged", ledger: "Ledger") -> dict[str, Any]:
     """A job as the ledger knows it, JSON-able; its status in the words of :meth:`Job.status`."""
     from qkd_pl.devices.ibm.jobs.schema import Damaged
 
@@ -190,7 +208,18 @@ def _describe(receipt: "Receipt | Damaged") -> dict[str, Any]:
         "status": known([part.stage for part in receipt.parts], receipt.target["remote"]),
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
+        # A simulator uses none, whatever its job would take on hardware.
+        "estimated_qpu_seconds": receipt.cost.get("qpu_seconds") if receipt.target["remote"] else None,
+        "used_qpu_seconds": ledger.used(receipt) if receipt.target["remote"] else None,
     }
+
+
+def _seconds(described: dict[str, Any]) -> str:
+    """Used against estimated QPU seconds, where there are any."""
+    estimated, used = described["estimated_qpu_seconds"], described["used_qpu_seconds"]
+    if estimated is None:
+        return ""
+    return f"{'?' if used is None else format(used, ',.0f')} of about {estimated:,.0f} QPU seconds"
 
 
 def _rehearsed(seconds: float) -> str:
@@ -226,6 +255,8 @@ def _format(report: dict[str, Any]) -> str:
         lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
     if missing := [field.name for field in fields(Cost) if field.name not in cost]:
         raise FileFormatError(f"the receipt of job {report['id']} lacks {', '.join(missing)} in its cost")
+    spent = _seconds(report)
+    lines.append(f"used     {spent}" if spent else "used     no QPU time: it was simulated; on hardware:")
     lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
     lines.append(f"layout   {cost.get('layouts', 'unknown')}")
     return "\n".join(lines)

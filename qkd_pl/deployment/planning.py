@@ -82,7 +82,7 @@ def plan(
     rows = batch.circuit_inputs[np.flatnonzero(batch.weights)]
     tapes, preparations = _tapes(model, rows, spec, quantum_device)
     parts = _measured(tapes[0], len(model.network.wires))
-    calibrated = reference is not None or getattr(model, "calibration", None) is not None
+    calibrated = reference is not None or model.calibration is not None
     jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
     if len(jobs.compiled) > 1:
         raise InvalidInputError("the circuit has matrices that depend on its inputs; a matrix cannot be a parameter")
@@ -102,7 +102,7 @@ def plan(
         observables=observable_names(model, inputs),
         reference=reference,
         absorption=absorption,
-        calibration=getattr(model, "calibration", None),
+        calibration=model.calibration,
     )
 
 

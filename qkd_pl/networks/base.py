@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
     from qiskit.quantum_info import SparsePauliOp
 
+    from qkd_pl.devices.calibration import Calibration
+
 
 @dataclass(frozen=True, eq=False)
 class TrainedNetwork:
@@ -38,6 +40,7 @@ class TrainedNetwork:
         history: one JSON-able record per iteration.
         preprocessing: fitted pipeline that turns what the model is given, raw images for example, into inputs in the
             form of its network; None if it is given those.
+        calibration: of a device, see :meth:`with_calibration`; None for none.
 
     Raises:
         InvalidInputError: the weights do not fit the network, or the network cannot be used (see
@@ -51,6 +54,7 @@ class TrainedNetwork:
     training: Mapping[str, Any] = field(default_factory=dict, repr=False)
     history: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     preprocessing: Pipeline | None = field(default=None, kw_only=True)
+    calibration: "Calibration | None" = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         quantum_function(self.network)
@@ -74,6 +78,29 @@ class TrainedNetwork:
         if pipeline is not None:
             check_pipeline(pipeline)
         return replace(self, preprocessing=pipeline)
+
+    def with_calibration(self, calibration: "Calibration | None") -> Self:
+        """The same model, saved with a device's calibration, by which jobs planned from now on correct their results.
+
+        It serves jobs (:func:`qkd_pl.submit`) on the same backend, layout and observables; on others the result stays
+        as it is, with a warning. What runs here, :meth:`outputs` and all that rests on it, stays raw on every device,
+        since no layout is promised there: ``calibration.apply(model.outputs(inputs, device))`` corrects it.
+
+        Args:
+            calibration: from :func:`qkd_pl.calibrate` or ``job.calibration``; None to forget it.
+
+        Raises:
+            InvalidInputError: it is something else, or was fitted to another number of outputs.
+        """
+        from qkd_pl.devices.calibration import Calibration  # imports scipy.stats, which takes a while
+
+        if calibration is not None and not isinstance(calibration, Calibration):
+            raise InvalidInputError(f"calibration is a {type(calibration).__name__}; must be a Calibration, or None")
+        if calibration is not None and len(calibration.slope) != self.network.n_outputs:
+            raise InvalidInputError(
+                f"calibration: has {len(calibration.slope)} outputs, the network has {self.network.n_outputs}"
+            )
+        return replace(self, calibration=calibration)
 
     def encode(self, inputs: np.ndarray) -> Preparations:
         """Preprocess inputs and turn them into preparations for the circuit.

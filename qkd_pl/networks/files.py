@@ -46,6 +46,7 @@ def write_model(model: Any, path: Path) -> None:
         "wire_order": [str(wire) for wire in network.wires],
         "observables": observable_names(network),
         "preprocessing": steps,
+        "calibration": None if model.calibration is None else model.calibration.to_json(),
         "versions": {package: version(package) for package in _PACKAGES},
     }
     tensors = _weight_tensors(model.weights, network)
@@ -87,7 +88,22 @@ def read_model(path: Path, network: Network | None) -> tuple[str, Network, np.nd
     if manifest.preprocessing is not None:
         steps = [step.model_dump() for step in manifest.preprocessing]
         keywords["preprocessing"] = _pipeline(path, steps, tensors)
+    if manifest.calibration is not None:
+        keywords["calibration"] = _calibration(path, manifest.calibration.model_dump(), found)
     return manifest.task, found, weights, keywords
+
+
+def _calibration(path: Path, stored: Any, network: Network) -> Any:
+    from qkd_pl.devices.calibration import Calibration  # imports scipy.stats, which takes a while
+
+    try:
+        calibration = Calibration.from_json(stored)
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: calibration: {error}") from None
+    lengths = {len(getattr(calibration, name)) for name in ("slope", "intercept", "interval", "residual", "misfit")}
+    if lengths != {network.n_outputs}:
+        raise FileFormatError(f"{path}: calibration: has not the network's {network.n_outputs} outputs")
+    return calibration
 
 
 def _check_probes(path: Path, network: Network, weights: np.ndarray, tensors: Mapping[str, np.ndarray]) -> None:

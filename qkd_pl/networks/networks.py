@@ -31,7 +31,7 @@ class _Layered:
     n_layers: int
     rotations: str
     entangler: str
-    topology: str
+    topology: Any
     closing_rotations: bool
 
     @property
@@ -86,13 +86,14 @@ class QNN(_Layered):
     embedding: str | Embedding = "state"
     rotations: str = "XYZ"
     entangler: str = "cz"
-    topology: str = "ring"
+    topology: Any = "ring"
     closing_rotations: bool = True
     observables: Any = None
 
     def __post_init__(self) -> None:
         embedding_of(self.embedding)
         n_qubits = self.ansatz.n_qubits
+        object.__setattr__(self, "topology", self.ansatz.topology)
         if self.observables is not None:
             object.__setattr__(self, "observables", _stored(self.observables, n_qubits))
         default = 2 if self.observables is None else max(2, len(self.observables))
@@ -157,12 +158,13 @@ class QAE(_Layered):
     n_layers: int
     rotations: str = "XYZ"
     entangler: str = "cz"
-    topology: str = "ring"
+    topology: Any = "ring"
     closing_rotations: bool = True
 
     def __post_init__(self) -> None:
         check_count("n_latent", self.n_latent, at_least=0)
-        if not 1 <= self.n_latent < self.ansatz.n_qubits:
+        object.__setattr__(self, "topology", self.ansatz.topology)
+        if not 1 <= self.n_latent < self.n_qubits:
             raise InvalidInputError(f"n_latent={self.n_latent}: must be 1 to n_qubits - 1 = {self.n_qubits - 1}")
 
     @property

@@ -88,6 +88,28 @@ class Step(Closed):
     parameters: dict[Short, bool | int | Number | Short | None]
 
 
+class PlaceManifest(Closed):
+    """Where a calibration is valid."""
+
+    backend: Short
+    layouts: Annotated[list[list[Annotated[int, Field(ge=0, lt=10_000)]]], Field(max_length=1000)]
+    observables: Annotated[list[str], Field(max_length=MOST_OUTPUTS)]
+
+
+class CalibrationManifest(Closed):
+    """A device's calibration; that it has the network's number of outputs is checked with the network."""
+
+    slope: Annotated[list[Annotated[Number, Field(gt=0)]], Field(max_length=MOST_OUTPUTS)]
+    intercept: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    interval: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    residual: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    misfit: Annotated[list[Number], Field(max_length=MOST_OUTPUTS)]
+    n_inputs: Annotated[int, Field(ge=1, lt=2**53)]
+    shots: Annotated[int, Field(ge=1, lt=2**53)] | None
+    place: PlaceManifest
+    created: Short
+
+
 class ModelManifest(Closed):
     """All of a model but its tensors."""
 
@@ -103,6 +125,7 @@ class ModelManifest(Closed):
     wire_order: Annotated[list[Short], Field(max_length=MOST_QUBITS)]
     observables: Annotated[list[str], Field(max_length=2 * 4**MOST_LATENT)]
     preprocessing: Annotated[list[Step], Field(min_length=1, max_length=100)] | None
+    calibration: CalibrationManifest | None = None
     versions: dict[Short, Short]
 
     @model_validator(mode="after")

@@ -156,6 +156,13 @@ class Connections:
         text: str = self._client.job_results(service_id)
         return text
 
+    def metrics(self, service_id: str) -> Mapping[str, Any]:
+        """What the service measured of a job, such as its usage."""
+        answer = self._client.job_metadata(service_id)
+        if not isinstance(answer, dict):
+            raise ServiceError(f"the metrics of job {service_id} are none: {answer!r:.100}")
+        return answer
+
     def cancel(self, service_id: str) -> None:
         self._client.job_cancel(service_id)
 

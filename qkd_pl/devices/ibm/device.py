@@ -75,6 +75,9 @@ class IBMDevice(RemoteDevice):
             what was estimated too low cannot cost more than was allowed.
         max_qpu_seconds: calls with a higher estimate are refused before anything is sent to hardware; ``None`` for no
             limit.
+        max_qpu_seconds_total: a budget of the instance: calls are refused before anything is sent if, with everything
+            that the ledger knows of the last 28 days (as used, where the service has told it, else as estimated), they
+            would exceed it; ``None`` for none. Several processes may share it, several ledgers do not.
         primitives: generation of qiskit-ibm-runtime's primitives, ``"v2"`` (``EstimatorV2``, ``SamplerV2``) or
             ``"executor"`` (client 0.50 and later); ``None`` for the newer one that is installed.
 
@@ -117,6 +120,7 @@ class IBMDevice(RemoteDevice):
         execution: Mapping[str, Any] | None = None,
         max_execution_time: int | None = None,
         max_qpu_seconds: float | None = None,
+        max_qpu_seconds_total: float | None = None,
         primitives: str | None = None,
     ) -> None:
         level, advanced = mitigation_options(mitigation, resilience_level, resilience)
@@ -137,6 +141,8 @@ class IBMDevice(RemoteDevice):
         check_number("warn_below_fidelity", warn_below_fidelity, 0, 1)
         if max_qpu_seconds is not None:
             check_number("max_qpu_seconds", max_qpu_seconds, 0, above=True)
+        if max_qpu_seconds_total is not None:
+            check_number("max_qpu_seconds_total", max_qpu_seconds_total, 0, above=True)
         if max_execution_time is not None:
             check_count("max_execution_time", max_execution_time)
         if optimization_level not in range(4):
@@ -151,6 +157,7 @@ class IBMDevice(RemoteDevice):
         super().__init__(wires, backend=backend)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
+        self._budget = None if max_qpu_seconds_total is None else float(max_qpu_seconds_total)
         self._token_env = token_env
         layout = None if initial_layout is None else plain(list(initial_layout))
         excluded = plain(list(excluded_qubits))
@@ -171,6 +178,19 @@ class IBMDevice(RemoteDevice):
     def is_exact(self) -> bool:
         """Whether the backend can give exact values, for ``shots=None``."""
         return client.is_simulator(self.backend) and self.backend.options.noise_model is None
+
+    @property
+    def _session(self) -> Any:
+        """What the plugin's ``qiskit_session`` reads before it opens a session, which our jobs would ignore."""
+        raise InvalidInputError(
+            "qiskit_session: qkd.ibm sends each call as one job, with a receipt that outlives this process, and takes "
+            "no session; the Open Plan has none, and several jobs of one call are one batch by themselves"
+        )
+
+    @_session.setter
+    def _session(self, session: Any) -> None:
+        if session is not None:
+            raise InvalidInputError("session: qkd.ibm takes none; each call is one job, or one batch of jobs")
 
     def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
         """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
@@ -231,6 +251,7 @@ class IBMDevice(RemoteDevice):
             "instance": self.backend.service.active_instance() if hardware else None,
             "token_env": self._token_env,
             "remote": hardware,
+            "max_qpu_seconds_total": self._budget if hardware else None,
         }
 
     def _warn_of_noise(self, plan: GroupedTapes) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pennylane as qml
 import pytest
 from pennylane import numpy as pnp
+from pennylane_qiskit import qiskit_session
 
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.errors import InvalidInputError
@@ -352,3 +353,9 @@ def test_registered_under_its_name():
     module, _, name = project["project"]["entry-points"]["pennylane.plugins"]["qkd.ibm"].partition(":")
     assert getattr(import_module(module), name) is IBMDevice
     assert IBMDevice(wires=1).name == "qkd.ibm"
+
+
+def test_a_session_is_refused_before_it_is_opened():
+    refused = pytest.raises(InvalidInputError, match=r"qiskit_session: qkd\.ibm sends each call as one job")
+    with refused, qiskit_session(IBMDevice(1, "aer")):
+        pytest.fail("it would be ignored")

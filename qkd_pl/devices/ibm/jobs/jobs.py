@@ -40,6 +40,11 @@ class Job:
         """What was written before the job was sent: target, cost and how far each part is."""
         return self.ledger.receipt(self.id)
 
+    @property
+    def used_seconds(self) -> float | None:
+        """QPU seconds that the job has used, attempts that failed included; None until the service has told."""
+        return self.ledger.used(self.receipt)
+
     def send(self, timeout: float = CALL_SECONDS) -> None:
         """Send what the service does not have yet; it never gets anything twice.
 
@@ -57,6 +62,25 @@ class Job:
         if work.is_remote:
             with self._naming_itself(), _unanswered():
                 work.send()
+
+    def resend(self, timeout: float = CALL_SECONDS) -> None:
+        """Send again, alone, the parts that failed or were cancelled; they are paid again, all others are not.
+
+        Nothing does this by itself. If the service has a job for such a part after all, that one is taken up instead.
+        :meth:`result` then waits for what was sent again.
+
+        Args:
+            timeout: seconds for everything.
+
+        Raises:
+            JobError: no part has failed or was cancelled, or another process is sending the job.
+            CostLimitError: ``max_qpu_seconds_total`` does not allow it.
+            ServiceError, CredentialsError: the service could not be asked, or refuses; :meth:`send` goes on with it.
+        """
+        work = self._work(timeout)
+        with _unanswered():
+            work.reopen()
+        self.send(timeout)
 
     def status(self, timeout: float = CALL_SECONDS) -> Status:
         """What has become of the job; asks the service unless the ledger knows the end of it.
@@ -191,7 +215,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
 
     Raises:
         InvalidInputError: ``plan`` is something else.
-        CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
+        CostLimitError: the plan costs more QPU time than its device allows at once, or in 28 days; there is no receipt.
         ServiceError, CredentialsError: nothing was sent, or the service could not say; the error's note names the job
             to come back to.
 

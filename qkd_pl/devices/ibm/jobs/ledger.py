@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import platformdirs
 
-from qkd_pl.devices.ibm.jobs import locks
+from qkd_pl.devices.ibm.jobs import locks, spending
 from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
@@ -30,7 +30,7 @@ __all__ = ["Damaged", "Ledger", "Part", "Receipt"]
 
 #: Bytes of one job's arrays, results included, and of one encoded payload.
 MOST_ARRAYS, MOST_PAYLOAD = 1 << 28, 1 << 28
-_VERSION = 2
+_VERSION = 3
 _BUSY_SECONDS = 30.0
 _LEAST_SECONDS = 0.5  # others hold it for milliseconds; a deadline that is over does not make that a failure
 _SCHEMA = """
@@ -43,12 +43,17 @@ CREATE TABLE parts (
     stage TEXT NOT NULL, service_id TEXT, message TEXT, updated TEXT NOT NULL, result BLOB, PRIMARY KEY (job, part)
 ) STRICT;
 """
-_FROM_VERSION_1 = (
-    "ALTER TABLE jobs ADD COLUMN fingerprint TEXT",
-    "ALTER TABLE jobs ADD COLUMN is_read INTEGER NOT NULL DEFAULT 0",
-)
+# Statements that lead from each version to the next.
+_UPGRADES = {
+    1: (
+        "ALTER TABLE jobs ADD COLUMN fingerprint TEXT",
+        "ALTER TABLE jobs ADD COLUMN is_read INTEGER NOT NULL DEFAULT 0",
+    ),
+    2: (spending.SCHEMA,),
+}
 _FINAL = tuple(stage.value for stage in Stage if stage.final)
 _ID = re.compile(r"[0-9a-f]{16}")
+_TAG = re.compile(r"(qkd-pl-[0-9a-f]{16}-[0-9]{1,5})(?:-([0-9]{1,3}))?")
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -79,8 +84,14 @@ class Ledger:
     ) -> Receipt:
         """Write the receipt of a new job with one part for each encoded payload.
 
+        On hardware the parts' share of the estimated QPU seconds is entered as spent in the same transaction, so that
+        processes that submit at the same time do not overdraw a budget together.
+
         Args:
             fingerprint: by which :meth:`unread` finds the job.
+
+        Raises:
+            CostLimitError: the target's ``max_qpu_seconds_total`` would be exceeded; nothing is written.
         """
         job, now = secrets.token_hex(8), _now()
         head = (job, now, json.dumps(target), json.dumps(cost), _pack(arrays), fingerprint)
@@ -90,6 +101,8 @@ class Ledger:
         ]
         with self._transaction() as database:
             locks.sweep(self._locks)
+            if target.get("remote"):
+                spending.enter(database, target, cost.get("qpu_seconds", 0.0), [part[2] for part in parts])
             database.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, 0)", head)
             database.executemany(
                 "INSERT INTO parts (job, part, tag, payload, stage, updated) VALUES (?, ?, ?, ?, ?, ?)", parts
@@ -154,11 +167,50 @@ class Ledger:
         """Record that a part has reached ``stage``; one that has ended stays as it is."""
         change = (stage.value, service_id, message and message[:10_000], _now(), part.job, part.index, *_FINAL)
         with self._transaction() as database:
+            if stage is Stage.SENDING:
+                spending.date(database, part.tag)
             database.execute(
                 "UPDATE parts SET stage = ?, service_id = coalesce(?, service_id), message = ?, updated = ?"
                 " WHERE job = ? AND part = ? AND stage NOT IN (?, ?, ?)",
                 change,
             )
+
+    def reopen(self, part: Part, service_id: str | None = None) -> None:
+        """Let a part that has failed or was cancelled go on: with a job of the service after all, or to be sent again.
+
+        Sent again it has another tag, since the old one finds the job that ended; and it is entered as spent.
+
+        Raises:
+            CostLimitError: the target's ``max_qpu_seconds_total`` would be exceeded; nothing is changed.
+        """
+        receipt = self.receipt(part.job)
+        stage, tag = (Stage.PREPARED, next_tag(part.tag)) if service_id is None else (Stage.SUBMITTED, part.tag)
+        change = (stage.value, tag, service_id, _now(), part.job, part.index, part.tag)
+        with self._transaction() as database:
+            if service_id is None and receipt.target["remote"]:
+                seconds = receipt.cost.get("qpu_seconds", 0.0) / len(receipt.parts)
+                spending.enter(database, receipt.target, seconds, [tag])
+            database.execute(
+                "UPDATE parts SET stage = ?, tag = ?, service_id = ?, message = NULL, updated = ?"
+                " WHERE job = ? AND part = ? AND tag = ? AND stage IN ('failed', 'cancelled')",
+                change,
+            )
+
+    def enter_usage(self, part: Part, seconds: float) -> None:
+        """Put the QPU seconds that a part has used in the place of what was estimated."""
+        with self._transaction() as database:
+            spending.correct(database, part.tag, seconds)
+
+    def used(self, receipt: Receipt) -> float | None:
+        """QPU seconds that the service says a job used, attempts that failed included; None until it has of all."""
+        tags = [tag for part in receipt.parts for tag in (part.tag, *earlier_tags(part.tag))]
+        with self._transaction() as database:
+            return spending.used(database, tags)
+
+    def spent(self, instance: str | None) -> float:
+        """QPU seconds of an instance in the last 28 days: as used where that is known, else as estimated."""
+        with self._transaction() as database:
+            return spending.spent(database, instance)
 
     def store(self, part: Part, values: Sequence[np.ndarray]) -> None:
         """Record the values of a part, one array for each PUB, and that it is done; one that has ended stays so."""
@@ -264,15 +316,47 @@ class Ledger:
 
     def _prepare(self, database: sqlite3.Connection) -> None:
         version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, 1, _VERSION):
+        if version not in range(_VERSION + 1):
             raise FileFormatError(f"{self.path}: a ledger of version {version}; this package reads up to {_VERSION}")
         if version == _VERSION:
             return
-        if version == 1:  # of qkd_pl 0.1; it holds jobs that were paid for
-            locks.copy_private(self.path, self.path.with_name(self.path.name + ".version-1"))
-        for statement in _FROM_VERSION_1 if version == 1 else _SCHEMA.split(";"):
+        if version == 0:
+            statements = [*_SCHEMA.split(";"), spending.SCHEMA]
+        else:  # it holds jobs that were paid for
+            locks.copy_private(self.path, self.path.with_name(f"{self.path.name}.version-{version}"))
+            statements = [each for older in range(version, _VERSION) for each in _UPGRADES[older]]
+        for statement in statements:
             database.execute(statement)
+        if version:
+            spending.enter_former(database)
         database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def next_tag(tag: str) -> str:
+    """The tag of a part's next attempt: ``qkd-pl-<job>-<part>-<attempt>``, without an attempt for the first.
+
+    Example:
+        >>> next_tag("qkd-pl-0123456789abcdef-0"), next_tag("qkd-pl-0123456789abcdef-0-2")
+        ('qkd-pl-0123456789abcdef-0-2', 'qkd-pl-0123456789abcdef-0-3')
+    """
+    first, attempt = _attempt(tag)
+    return f"{first}-{attempt + 1}"
+
+
+def earlier_tags(tag: str) -> list[str]:
+    """The tags of a part's earlier attempts.
+
+    Example:
+        >>> earlier_tags("qkd-pl-0123456789abcdef-0-3")
+        ['qkd-pl-0123456789abcdef-0', 'qkd-pl-0123456789abcdef-0-2']
+    """
+    first, attempt = _attempt(tag)
+    return [first if each == 1 else f"{first}-{each}" for each in range(1, attempt)]
+
+
+def _attempt(tag: str) -> tuple[str, int]:
+    found = _TAG.fullmatch(tag)
+    return (tag, 1) if found is None else (found[1], int(found[2] or 1))
 
 
 def _rows(database: sqlite3.Connection, key: str, value: Any) -> tuple[tuple, list[tuple]] | None:

@@ -39,6 +39,7 @@ class _Target(_Closed):
     remote: bool
     instance: Short | None = None
     token_env: Short | None = None
+    max_qpu_seconds_total: Amount | None = None
 
 
 class _Cost(_Closed):

@@ -71,6 +71,14 @@ def adopt(part: Part, ledger: Ledger, remote: Remote, deadline: Deadline) -> boo
     return bool(best_first)
 
 
+def alive(part: Part, remote: Remote, deadline: Deadline) -> str | None:
+    """The service's job with the tag of a part that has ended which is done, runs or waits; None if there is none."""
+    found = polling.poll(lambda: remote.find(part.tag, deadline), deadline, "looking for the job by its tag")
+    statuses = {each: _status(each, part.tag, remote, deadline) for each in found}
+    going_on = [each for each, status in statuses.items() if status in _PREFERENCE[:3]]
+    return min(going_on, key=lambda each: _PREFERENCE.index(statuses[each])) if going_on else None
+
+
 def _status(service_id: str, tag: str, remote: Remote, deadline: Deadline) -> Status | None:
     """``None`` for a job that is gone or not ours."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.devices.ibm.jobs import submission
-from qkd_pl.devices.ibm.jobs.ledger import Ledger, Part, Receipt
+from qkd_pl.devices.ibm.jobs.ledger import Ledger, Part, Receipt, earlier_tags
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import polling, primitives, results
 from qkd_pl.devices.ibm.service.backends import open_backend
@@ -71,6 +71,18 @@ class Work:
                 for part in unsent:
                     submission.send(part, self.ledger, self.remote, self.deadline, batch)
 
+    def reopen(self) -> None:
+        """Make parts that failed or were cancelled ready to be sent again, unless the service has a job for them."""
+        self.status()
+        with self.exclusive():
+            ended = [part for part in self.receipt.parts if part.stage in (Stage.FAILED, Stage.CANCELLED)]
+            if not ended:
+                raise JobError(f"job {self.job}: no part of it has failed or was cancelled, so that none is sent again")
+            for part in ended:
+                # A request that was on its way may have become a job since; it is paid for.
+                alive = submission.alive(part, self.remote, self.deadline) if self.is_remote else None
+                self.ledger.reopen(part, alive)
+
     def status(self) -> Status:
         status = combine([self._part_status(part) for part in self._current_parts()])
         self._cancel_late_arrivals()
@@ -82,6 +94,8 @@ class Work:
         for part in self.receipt.parts:
             if part.stage is not Stage.SUBMITTED:
                 on_its_way = part.stage is Stage.SENDING
+                if part.stage is Stage.PREPARED:
+                    self.ledger.enter_usage(part, 0.0)
                 self.ledger.advance(part, Stage.CANCELLED, message=ON_ITS_WAY if on_its_way else UNSENT)
 
     def cancel_sent(self) -> None:
@@ -196,7 +210,15 @@ class Work:
         if (other := self._by_tag(part)) is not None:
             return self._ask(other)
         self.ledger.advance(part, Stage(status.value), message=reason)
+        self._enter_usage(part)
         return status
+
+    def _enter_usage(self, part: Part) -> None:
+        """What a job that has ended took; until the service tells, its estimate counts."""
+        soon = Deadline(self.deadline.cap(_LOOK_SECONDS))
+        with suppress(BackendError, JobTimeoutError, LedgerBusyError):
+            if (seconds := self.remote.used_seconds(str(part.service_id), soon)) is not None:
+                self.ledger.enter_usage(part, seconds)
 
     def _by_tag(self, part: Part) -> Part | None:
         """The part with another job of its tag, if there is a better one than the ledger knows."""
@@ -217,10 +239,11 @@ class Work:
             return
         soon = Deadline(self.deadline.cap(_LOOK_SECONDS))
         for part in receipt.parts:
-            if part.stage is Stage.CANCELLED and part.message == ON_ITS_WAY:
+            late = [part.tag] if part.stage is Stage.CANCELLED and part.message == ON_ITS_WAY else []
+            for tag in (*earlier_tags(part.tag), *late):
                 with suppress(BackendError, JobTimeoutError):
-                    for service_id in self.remote.find(part.tag, soon):
-                        self.remote.cancel(service_id, part.tag, soon)
+                    for service_id in self.remote.find(tag, soon):
+                        self.remote.cancel(service_id, tag, soon)
 
     def _settle(self, part: Part) -> None:
         """Cancel doubles, unless another process is at it just now."""
@@ -242,4 +265,6 @@ class Work:
             return self.remote.values(str(part.service_id), payload, self.deadline)
 
         values = self.poll(read, patience)
-        self._patient.store(self._part(index), values)
+        part = self._part(index)
+        self._patient.store(part, values)
+        self._enter_usage(part)

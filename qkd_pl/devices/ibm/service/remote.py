@@ -1,5 +1,6 @@
 """The service as the job path needs it: few calls, each of which ends and raises errors of ours."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -93,6 +94,15 @@ class Remote:
         if answer.get("id", service_id) != service_id or not _carries(answer, tag):
             raise ServiceError(f"{what}: the answer is about another job, without the tag {tag}", 404)
         return answer
+
+    def used_seconds(self, service_id: str, deadline: Deadline) -> float | None:
+        """QPU seconds that a job has used; None if the service does not tell."""
+        what = f"asking for the usage of {service_id}"
+        usage = self._call(lambda: self._requests.metrics(service_id), what, deadline).get("usage")
+        seconds = usage.get("quantum_seconds") if isinstance(usage, dict) else None
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+            return None
+        return float(seconds)
 
     def values(self, service_id: str, payload: Payload, deadline: Deadline) -> list[Any]:
         """Checked numbers of a finished job, one array for each PUB.

@@ -238,6 +238,10 @@ def test_a_ledger_of_version_1_is_taken_over_and_a_copy_kept(ledger: Ledger, tmp
     copy = ledger.path.with_name(ledger.path.name + ".version-1")
     assert copy.read_bytes() == before
     assert ledger.unread("nothing") == []
+    assert ledger.spent(None) == 0, "it was not sent"
+    receipt = ledger.receipt(job)
+    assert ledger.path.with_name(ledger.path.name + ".version-2").exists() is False
+    assert ledger.used(receipt) is None
 
 
 def test_a_ledger_that_is_busy_is_not_called_damaged(ledger: Ledger) -> None:

@@ -1,0 +1,88 @@
+"""QPU seconds in the ledger: what every request to the service was estimated to cost, and what it has used.
+
+One row for each tag, and so for each attempt, since a part that is sent again is paid again. A row is written before
+anything is sent, together with the receipt. Simulators have none.
+"""
+
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from qkd_pl.bounded import parse_json
+from qkd_pl.errors import CostLimitError, FileFormatError
+
+#: IBM counts an instance's use over so many days.
+WINDOW = timedelta(days=28)
+_MOST_JSON = 1 << 20
+SCHEMA = """
+CREATE TABLE spending (
+    tag TEXT PRIMARY KEY, instance TEXT NOT NULL, dated TEXT NOT NULL, estimated REAL NOT NULL, used REAL
+) STRICT
+"""
+
+
+def enter(database: sqlite3.Connection, target: Mapping[str, Any], seconds: float, tags: Sequence[str]) -> None:
+    """Count ``seconds``, in equal shares for the tags, as spent by the target's instance.
+
+    Raises:
+        CostLimitError: the target's ``max_qpu_seconds_total`` would be exceeded.
+    """
+    instance, limit = target.get("instance"), target.get("max_qpu_seconds_total")
+    before = spent(database, instance)
+    if limit is not None and not before + seconds <= limit:
+        raise CostLimitError(
+            f"about {seconds:,.0f} QPU seconds, after {before:,.0f} in the last {WINDOW.days} days, exceed "
+            f"max_qpu_seconds_total: {limit:g} of instance {instance}; take fewer inputs or shots, cancel jobs that "
+            "were not sent, or raise the limit in devices.yaml"
+        )
+    # What cannot be written down is refused by the limits of the plan, where there are any.
+    share = seconds / len(tags) if math.isfinite(seconds) else 0.0
+    rows = [(tag, instance or "", _now(), share) for tag in tags]
+    database.executemany("INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)", rows)
+
+
+def enter_former(database: sqlite3.Connection) -> None:
+    """Count the jobs of a ledger that was written before there was such a table; damaged ones are left out."""
+    query = (
+        "SELECT tag, target, cost, created, (SELECT count(*) FROM parts WHERE parts.job = jobs.id) FROM jobs"
+        " JOIN parts ON parts.job = jobs.id WHERE stage NOT IN ('prepared', 'cancelled')"
+    )
+    for tag, target, cost, created, parts in database.execute(query).fetchall():
+        try:
+            where, price = (parse_json(text.decode(), _MOST_JSON, "receipt") for text in (target, cost))
+            if where["remote"]:
+                row = (tag.decode(), where.get("instance") or "", created.decode(), price["qpu_seconds"] / parts)
+                database.execute("INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)", row)
+        except (FileFormatError, LookupError, TypeError, ValueError, AttributeError):
+            continue
+
+
+def date(database: sqlite3.Connection, tag: str) -> None:
+    """It is sent now, however long ago it was planned."""
+    database.execute("UPDATE spending SET dated = ? WHERE tag = ?", (_now(), tag))
+
+
+def correct(database: sqlite3.Connection, tag: str, seconds: float) -> None:
+    """Put the ``seconds`` used in the place of what was estimated."""
+    database.execute("UPDATE spending SET used = ? WHERE tag = ?", (seconds, tag))
+
+
+def spent(database: sqlite3.Connection, instance: str | None) -> float:
+    """QPU seconds of an instance within the window: as used where that is known, else as estimated."""
+    query = "SELECT total(coalesce(used, estimated)) FROM spending WHERE instance = ? AND dated > ?"
+    since = (datetime.now(UTC) - WINDOW).isoformat(timespec="milliseconds")
+    return float(database.execute(query, (instance or "", since)).fetchone()[0])
+
+
+def used(database: sqlite3.Connection, tags: Sequence[str]) -> float | None:
+    """QPU seconds that requests with these tags have used; None until the service has told it of all of them."""
+    marks = ", ".join("?" * len(tags))
+    found = database.execute(f"SELECT used FROM spending WHERE tag IN ({marks})", list(tags)).fetchall()
+    known = [seconds for (seconds,) in found if seconds is not None]
+    return sum(known) if found and len(known) == len(found) else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,1 @@
+"""From a teacher to the student that runs best on one device."""

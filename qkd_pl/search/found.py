@@ -1,0 +1,120 @@
+"""What a search found: the table of its students, their Pareto front, and the best."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from qkd_pl.deployment.planning import plan
+from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.spec import DeviceSpec
+from qkd_pl.networks.models import load_model
+
+_COLUMNS = ("student", "agreement", "accuracy", "two_qubit_gates", "depth", "qpu_seconds", "setting")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A student, or the teacher, on the device.
+
+    Attributes:
+        name: ``"teacher"``, or the trial's number.
+        agreement: with the teacher on held-out inputs, at the device's shots.
+        accuracy: where labels were given, else None.
+        qpu_seconds, two_qubit_gates, depth: see :class:`~qkd_pl.search.evaluation.Price`.
+        setting: what was drawn.
+        path: of the saved model; None for the teacher.
+        network: the user's own, which the file cannot hold.
+    """
+
+    name: str
+    agreement: float
+    accuracy: float | None
+    qpu_seconds: float
+    two_qubit_gates: int
+    depth: int
+    setting: str
+    path: Path | None
+    network: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The saved student."""
+        return None if self.path is None else load_model(self.path, self.network)
+
+
+class Table(tuple):
+    """Rows, best first; as text, a table."""
+
+    def __str__(self) -> str:
+        lines = [_COLUMNS, *(_cells(row) for row in self)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The result of a search.
+
+    Attributes:
+        table: all students that were trained to the end, and the teacher, by agreement.
+        front: those that no other beats in agreement, two-qubit gates and QPU seconds at once.
+        spec: the device.
+    """
+
+    table: Table
+    front: Table
+    spec: DeviceSpec
+
+    @property
+    def best(self) -> Any:
+        """The student of highest agreement; among equals, of fewest two-qubit gates."""
+        return self.best_row.model
+
+    @property
+    def best_row(self) -> Row:
+        """Its row."""
+        return next(row for row in self.table if row.path is not None)
+
+    def plan(self, inputs: Any, row: Row | None = None, **settings: Any) -> Plan:
+        """The job of a student, by default the best, calibrated by itself; sends nothing (:func:`qkd_pl.plan`)."""
+        return plan((row or self.best_row).model, inputs, self.spec, **{"calibrate": True, **settings})
+
+    def figure(self) -> Figure:
+        """Agreement against two-qubit gates, the front joined by a line."""
+        figure = Figure(figsize=(5.0, 3.2), layout="constrained")
+        axes = figure.subplots()
+        students = [row for row in self.table if row.path is not None]
+        axes.plot([row.two_qubit_gates for row in students], [row.agreement for row in students], "o", color="0.7")
+        front = sorted((row for row in self.front), key=lambda row: row.two_qubit_gates)
+        axes.plot([row.two_qubit_gates for row in front], [row.agreement for row in front], "o-", label="front")
+        for row in self.table:
+            if row.path is None:
+                axes.plot(row.two_qubit_gates, row.agreement, "*", color="black", markersize=10, label="teacher")
+        axes.set_xlabel("two-qubit gates")
+        axes.set_ylabel(f"agreement with the teacher on {self.spec.name}")
+        axes.legend(fontsize="small")
+        return figure
+
+
+def found_of(rows: list[Row], spec: DeviceSpec) -> Found:
+    """Rows in order, and their front."""
+    ordered = sorted(rows, key=lambda row: (-row.agreement, row.two_qubit_gates, row.name))
+    front = [row for row in ordered if not any(_beats(other, row) for other in ordered)]
+    return Found(Table(ordered), Table(front), spec)
+
+
+def _beats(first: Row, second: Row) -> bool:
+    mine, others = ((row.agreement, -row.two_qubit_gates, -row.qpu_seconds) for row in (first, second))
+    return mine != others and all(a >= b for a, b in zip(mine, others, strict=True))
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    accuracy = "" if row.accuracy is None else f"{row.accuracy:.3f}"
+    gates, depth = str(row.two_qubit_gates), str(row.depth)
+    return row.name, f"{row.agreement:.3f}", accuracy, gates, depth, f"{row.qpu_seconds:.1f}", row.setting

@@ -1,0 +1,51 @@
+"""The table of where distillation pays: verdicts follow from adjusted p-values, signs from what is better."""
+
+from pathlib import Path
+
+import pytest
+from scipy.stats import false_discovery_control
+
+from qkd_pl.statistics import Estimate, paired_difference
+from reproduction.claims import read_runs
+from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, adjusted, collected, function_rows, page_lines, verdict
+from reproduction.pays_figures import clipped_errors, plot_where_it_pays
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@pytest.fixture(scope="module")
+def summaries():
+    return {name: run.summary for name, run in read_runs(RESULTS).items()}
+
+
+def test_verdicts_follow_from_q():
+    gain = Estimate(0.1, 0.05, 0.15, 0.001, 10)
+    assert verdict(gain, 0.01) == PAYS
+    assert verdict(gain._replace(mean=-0.1), 0.01) == COSTS
+    assert verdict(gain, 0.06) == EQUAL
+    assert verdict(gain, None) == OPEN
+
+
+def test_rows_are_adjusted_together_and_signed_by_what_is_better(summaries):
+    rows = collected(summaries)
+    expected = false_discovery_control([row.gain.p_value for row in rows if row.gain.has_interval], method="by")
+    assert [q for q in adjusted(rows) if q is not None] == pytest.approx(list(expected))
+    for row in [*rows, *function_rows(summaries)]:
+        sign = -1 if row.measure in ("rmse", "ece", "transition") else 1
+        assert row.gain.mean == pytest.approx(sign * (row.distilled.mean - row.control.mean))
+        assert row.gain.low <= row.gain.mean <= row.gain.high or not row.gain.has_interval
+
+
+def test_without_few_labels_there_is_no_section(summaries):
+    assert page_lines({"table1": summaries["table1"]}) == []
+    assert page_lines(summaries)[0].startswith("## Where distillation pays")
+
+
+def test_intervals_of_accuracies_stay_within_one(summaries):
+    values = [Estimate.from_json(paired_difference([0.99, 1.2], [0.0, 0.0]).to_json())._replace(mean=0.99)]
+    _, high = clipped_errors(values)
+    assert 0.99 + high[0] == pytest.approx(1.0)
+    left = plot_where_it_pays(collected(summaries)).axes[0]
+    drawn = [x for line in left.lines for x in line.get_xdata()]
+    assert min(drawn) >= 0
+    assert max(drawn) <= 1
