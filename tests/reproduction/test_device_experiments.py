@@ -41,7 +41,7 @@ DEPTH = DeviceDepthSettings(
     backends=("fake_manila",),
     n_qubits=4,
     teacher_layers=2,
-    student_layers=(1, 2),
+    student_layers=(1, 2, 3),
     scales=(1.0,),
     n_train=20,
     n_test=12,
@@ -49,7 +49,7 @@ DEPTH = DeviceDepthSettings(
     shots=(16, 4096),
     draws=2,
     counted=10,
-    counted_layers=1,
+    counted_layers=2,
     calibration=8,
     teacher_candidates=2,
     iterations=3,
@@ -131,7 +131,7 @@ def test_accuracies_on_a_device_follow_from_the_stored_weights(device_depth):
     out, results, _ = device_depth
     _, test = kd.datasets.topological_phases(4, 20, 12, 1)
     weights = read_tensors(out / "weights/01.safetensors", "device-depth")[0]
-    assert set(weights) == {"teacher", "teacher_line", "1-kd", "1-ce", "2-kd", "2-ce", "1-ce-1"}
+    assert set(weights) == {"teacher", "teacher_line", "1-kd", "1-ce", "2-kd", "2-ce", "3-kd", "3-ce", "1-ce-1"}
     found = results.records["devices/fake_manila-01"]["result"]
     exact = results.records["models/01"]["result"]
     for arm, values in weights.items():
@@ -140,7 +140,7 @@ def test_accuracies_on_a_device_follow_from_the_stored_weights(device_depth):
         assert exact[arm] == model.score(*test)
         assert found[f"ideal/{arm}/exact/raw"] == model.score(*test, noisy_device("fake_manila"))
         counted = f"staircase/{arm}/exact/raw"
-        assert (counted in found) == (arm in ("teacher", "teacher_line", "1-kd", "1-ce"))
+        assert (counted in found) == (arm in ("teacher", "teacher_line", "1-kd", "1-ce", "2-kd", "2-ce"))
         if counted in found:
             first = (test.inputs[:10], test.labels[:10])
             assert found[counted] == model.score(*first, noisy_device("fake_manila", "staircase"))
@@ -149,7 +149,7 @@ def test_accuracies_on_a_device_follow_from_the_stored_weights(device_depth):
 def test_prices_are_those_of_a_plan(device_depth):
     out, _, summary = device_depth
     price = summary["backends"]["fake_manila"]["price"]
-    assert set(price) == {"teacher", "teacher_line", "1-kd", "1-ce", "2-kd", "2-ce"}
+    assert set(price) == {"teacher", "teacher_line", "1-kd", "1-ce", "2-kd", "2-ce", "3-kd", "3-ce"}
     assert price["1-kd"] == price["1-ce"]
     assert price["1-kd"]["two_qubit_gates"] < price["teacher"]["two_qubit_gates"]
     _, test = kd.datasets.topological_phases(4, 20, 12, 0)

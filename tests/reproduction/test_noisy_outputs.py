@@ -66,7 +66,8 @@ def test_folding_multiplies_the_noise_and_extrapolation_takes_some_of_it_away():
     folded = folded_expectations(network, states, noisy_device("fake_manila"), (1.0, 2.0, 3.0))
     errors = [np.abs(each - exact).mean() for each in folded]
     assert errors[0] < errors[1] < errors[2]
-    assert np.abs(extrapolated(folded, (1.0, 2.0, 3.0)) - exact).mean() < errors[0] / 2
+    # Not all: errors of the read-out are not folded.
+    assert np.abs(extrapolated(folded, (1.0, 2.0, 3.0)) - exact).mean() < errors[0]
 
 
 def test_richardson_is_exact_for_a_parabola():
