@@ -73,7 +73,7 @@ def price(
     if ideal_preparation:
         bare = _Bare(model.network, model.encode(few).circuit_inputs[0])
         model, few = type(model)(bare, model.weights, **model.settings()), np.zeros((len(few), 1))
-    found = plan(model, few, spec, absorb=absorb if absorb and _can_absorb(model, few) else False)
+    found = plan(model, few, spec, absorb=absorb if absorb and can_absorb(model, few) else False)
     cost, shots = found.cost, found.payloads[0].shots
     fixed = SECONDS_PER_JOB * cost.jobs
     seconds = fixed + (cost.qpu_seconds - fixed) * n_inputs / len(few)
@@ -150,7 +150,8 @@ def _absorbing(function: Callable) -> Callable:
     return circuit
 
 
-def _can_absorb(model: Any, inputs: np.ndarray) -> bool:
+def can_absorb(model: Any, inputs: np.ndarray) -> bool:
+    """Whether a circuit ends in entanglers that can be moved into its observables."""
     batch = model.encode(inputs)
     function = quantum_function(model.network, batch.rows.shape[-1])
     return absorbed(_flat(qml.tape.make_qscript(function)(batch.circuit_inputs, model.weights))) is not None

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import load_model
+from qkd_pl.search.evaluation import can_absorb
 
 _COLUMNS = ("student", "agreement", "accuracy", "two_qubit_gates", "depth", "qpu_seconds", "setting")
 
@@ -25,6 +27,7 @@ class Row:
         qpu_seconds, two_qubit_gates, depth: see :class:`~qkd_pl.search.evaluation.Price`.
         setting: what was drawn.
         path: of the saved model; None for the teacher.
+        absorb: whether the last entanglers are part of the observables.
         network: the user's own, which the file cannot hold.
     """
 
@@ -36,6 +39,7 @@ class Row:
     depth: int
     setting: str
     path: Path | None
+    absorb: bool = False
     network: Any = None
 
     @property
@@ -82,8 +86,14 @@ class Found:
         return next(row for row in self.table if row.path is not None)
 
     def plan(self, inputs: Any, row: Row | None = None, **settings: Any) -> Plan:
-        """The job of a student, by default the best, calibrated by itself; sends nothing (:func:`qkd_pl.plan`)."""
-        return plan((row or self.best_row).model, inputs, self.spec, **{"calibrate": True, **settings})
+        """The job of a student, by default the best, calibrated by itself; sends nothing (:func:`qkd_pl.plan`).
+
+        It runs the circuit that the search has tried, with the last entanglers in the observables or not.
+        """
+        row = row or self.best_row
+        model = row.model
+        absorb = row.absorb and can_absorb(model, np.asarray(inputs)[:1])
+        return plan(model, inputs, self.spec, **{"calibrate": True, "absorb": absorb, **settings})
 
     def figure(self) -> Figure:
         """Agreement against two-qubit gates, the front joined by a line."""

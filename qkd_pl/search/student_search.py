@@ -129,6 +129,7 @@ class StudentSearch:
             depth=result["depth"],
             setting=_told(drawn),
             path=folder / "trials" / f"{result['number']:04d}" / "student.safetensors",
+            absorb=bool(drawn["absorb"]),
             network=network,
         )
 

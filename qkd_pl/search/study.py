@@ -17,6 +17,7 @@ from qkd_pl.errors import FileFormatError
 from qkd_pl.search.question import Question
 from qkd_pl.search.space import SearchSpace
 from qkd_pl.search.trial import Assignment, read_result, run_trial
+from qkd_pl.upstream.optuna import running_trial
 
 #: Trials that are proposed together, whatever the number of workers, so that the result does not depend on that.
 ROUND = 4
@@ -93,7 +94,7 @@ def _round(
 def _tell(study: Any, assignment: Assignment, result: Mapping[str, Any] | None) -> None:
     assert result is not None  # written by the worker before it returned
     state = _STATES.get(result["state"], TrialState.PRUNED)
-    trial = optuna.trial.Trial(study, study.get_trials(deepcopy=False)[assignment.number]._trial_id)
+    trial = running_trial(study, assignment.number)
     for step, value in result.get("intermediate", {}).items():
         trial.report(value, int(step))
     study.tell(assignment.number, result["agreement"] if state is TrialState.COMPLETE else None, state=state)
