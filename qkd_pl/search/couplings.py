@@ -21,7 +21,7 @@ def device_couplings(edges: Iterable[tuple[int, int]], errors: dict[tuple[int, i
 
     Example:
         >>> device_couplings([(0, 1), (1, 2), (1, 3), (3, 5)], {(0, 1): 0.5}, 4)
-        ((0, 1), (1, 2), (2, 3))
+        ((0, 1), (0, 2), (2, 3))
     """
     error: dict[frozenset[int], float] = {}
     for pair in edges:

@@ -285,7 +285,7 @@ def test_what_does_not_fit_is_named_before_anything_is_trained(run, own, options
         (np.zeros((60, 9)), "n_qubits=3: too few for 9 classes"),
         (np.full((60, 2), np.nan), "NaN or infinity"),
         (np.zeros((60, 2), complex), "the teacher's logits are complex"),
-        (np.array([[1], [None]] * 30, dtype=object), "outputs.npy: not an .npy file with an array of numbers"),
+        (np.array([[1], [None]] * 30, dtype=object), "outputs.npy: of type object; allowed are numbers"),
     ],
 )
 def test_outputs_that_do_not_fit_are_named(run, own, outputs, message):

@@ -26,7 +26,7 @@ def test_splits(name, mnist_file):
 
 
 def test_a_file_is_a_problem(tmp_path, rng):
-    inputs, labels = rng.normal(size=(40, 3)), np.array(["no", "yes"])[rng.integers(0, 2, 40)]
+    inputs, labels = rng.normal(size=(40, 3)), np.array([3, 7])[rng.integers(0, 2, 40)]
     np.savez(tmp_path / "it.npz", inputs=inputs, labels=labels)
     split = PROBLEMS["file"].load(0, 0, 0, str(tmp_path / "it.npz"))
     assert (len(split.pool.labels), len(split.test.labels)) == (32, 8)

@@ -279,8 +279,10 @@ with ledger.exclusive(sys.argv[1], 5):
 
 def test_waiting_for_a_job_can_be_interrupted(ledger: Ledger) -> None:
     job = add(ledger)
+    # Jobs that a shell runs in the background inherit that it ignores the signal.
+    heeds = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     imports = "from qkd_pl.devices.ibm.jobs.ledger import Ledger; print('waiting', flush=True)"
-    waiter = f"{imports}; Ledger().exclusive({job!r}, 60).__enter__()"
+    waiter = f"{heeds}; {imports}; Ledger().exclusive({job!r}, 60).__enter__()"
     with ledger.exclusive(job, 1):
         process = subprocess.Popen([sys.executable, "-c", waiter], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout is not None
