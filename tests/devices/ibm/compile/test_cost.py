@@ -145,7 +145,7 @@ def test_the_new_estimators_price_is_that_of_the_program_it_sends(options, shots
     client_options = runtime.options_type("estimator", Generation.EXECUTOR)(**options)
     program, _ = prepare(primitives.sendable(payload), client_options)
     executions = program.shots * sum(item.size() for item in program.items)
-    assert plan.cost(device.backend).qpu_seconds == pytest.approx(2 + 0.00035 * executions)
+    assert plan.cost().quick_seconds == pytest.approx(2 + 0.00035 * executions)
 
 
 @EXECUTOR
@@ -159,7 +159,7 @@ def test_the_new_samplers_price_is_that_of_the_program_it_sends(twirling):
     client_options = runtime.options_type("sampler", Generation.EXECUTOR)(twirling=twirling)
     program, _ = prepare(primitives.sendable(plan.payloads[0]), client_options)
     executions = program.shots * sum(item.size() for item in program.items)
-    assert plan.cost(device.backend).qpu_seconds == pytest.approx(2 + 0.00035 * executions)
+    assert plan.cost().quick_seconds == pytest.approx(2 + 0.00035 * executions)
 
 
 def test_a_longer_repetition_delay_is_priced():
@@ -189,21 +189,23 @@ def test_no_jobs_cost_nothing():
     assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 0, 0, 1.0)
 
 
+@V2
 def test_the_larger_of_two_prices_counts():
     """One shot on manila lasts a few microseconds, and the pause between two 250."""
-    short = cost([qml.expval(qml.Z(0))], shots=100, backend="fake_manila")
+    short = cost([qml.expval(qml.Z(0))], shots=100, backend="fake_manila", primitives="v2")
     assert short.quick_seconds == short.qpu_seconds == pytest.approx(2.35)
     assert 2 + 1000 * 0.00025 < short.timed_seconds < 2 + 1000 * 0.00027
     assert "by IBM's quick formula (2 by the circuits' durations)" in str(short)
-    unknown = cost([qml.expval(qml.Z(0))], shots=100, backend="aer")
+    unknown = cost([qml.expval(qml.Z(0))], shots=100, backend="aer", primitives="v2")
     assert unknown.timed_seconds is None
     assert unknown.qpu_seconds == unknown.quick_seconds
 
 
+@V2
 def test_long_circuits_are_priced_by_their_durations():
     gates = [qml.CNOT([0, 1]), qml.RY(0.3, 1)] * 400
     tape = qml.tape.QuantumScript(gates, [qml.expval(qml.Z(0))], shots=1000)
-    device = IBMDevice(2, "fake_manila", transpile_attempts=1, warn_below_fidelity=0)
+    device = IBMDevice(2, "fake_manila", transpile_attempts=1, warn_below_fidelity=0, primitives="v2")
     found = device.plan([tape]).cost()
     cnot = min(each.duration for each in device.backend.target["cx"].values())
     assert found.qpu_seconds == found.timed_seconds > 2 + 1000 * (0.00025 + 400 * cnot) > found.quick_seconds
