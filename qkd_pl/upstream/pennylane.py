@@ -65,3 +65,8 @@ class JacobianProducts(Protocol):
 def run_differentiably(tapes: Sequence[QuantumScript], products: JacobianProducts) -> ResultBatch:
     """Results of circuits with autograd's tracers among their parameters; a gradient asks ``products`` for products."""
     return autograd_execute(tuple(tapes), products.execute, products)
+
+
+def flattened(op: qml.operation.Operator) -> tuple[Sequence[Any], Any]:
+    """The parameters and inner operations of an operation, and its hashable settings: wires, words, control values."""
+    return op._flatten()

@@ -8,6 +8,7 @@ import pytest
 
 from qkd_pl.upstream.pennylane import (
     execution_keywords,
+    flattened,
     has_transforms,
     optimizer_memory,
     optimizer_state,
@@ -105,3 +106,14 @@ def test_an_optimizer_remembers_what_is_said_of_its_kind(kind):
     weights = qml.numpy.ones(3, requires_grad=True)
     optimizer.apply_grad((np.ones(3),), (weights,))
     assert set(optimizer_state(optimizer)) == set(optimizer_memory(optimizer))
+
+
+def test_an_operation_falls_apart_into_parameters_and_settings():
+    leaves, settings = flattened(qml.RX(0.3, wires="a"))
+    assert list(leaves) == [0.3]
+    assert hash(settings) == hash(flattened(qml.RX(0.7, wires="a"))[1])
+    assert settings != flattened(qml.RX(0.3, wires="b"))[1]
+    (inner, *_), _ = flattened(qml.adjoint(qml.RX(0.3, wires=0)))
+    assert isinstance(inner, qml.RX)
+    words = [flattened(qml.PauliRot(0.1, word, wires=[0, 1]))[1] for word in ("XY", "XZ")]
+    assert words[0] != words[1]

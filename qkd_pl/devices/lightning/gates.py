@@ -20,6 +20,8 @@ from pennylane.operation import Operator, StatePrepBase
 from pennylane.ops.op_math import Adjoint
 from pennylane.tape import QuantumScript
 
+from qkd_pl.upstream.pennylane import flattened
+
 # Up to a global phase, which no expectation value shows, PhaseShift is RZ.
 _Z = np.diag([1.0, -1.0]).astype(complex)
 ROTATIONS = {"RX": qml.X.compute_matrix() + 0j, "RY": qml.Y.compute_matrix(), "RZ": _Z, "PhaseShift": _Z}
@@ -184,7 +186,7 @@ def _structure(op: Operator) -> Hashable | None:
 
 
 def _flattened(op: Operator) -> tuple[Any, list[Any]]:
-    leaves, metadata = op._flatten()
+    leaves, metadata = flattened(op)
     keys: list[Any] = []
     data: list[Any] = []
     for leaf in leaves:

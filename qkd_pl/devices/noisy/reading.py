@@ -14,6 +14,7 @@ from pennylane.tape import QuantumScript
 from qkd_pl.devices.ibm.compile.tapes import amplitudes
 from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.devices.noisy.templates import gates_of, is_literal, shapes_of, structure_of
+from qkd_pl.upstream.pennylane import flattened
 
 
 @dataclass(eq=False)
@@ -188,7 +189,7 @@ def _key(op: Operator) -> Hashable | None:
 def _observable_key(observable: Operator | None) -> Hashable:
     if observable is None:
         return None
-    leaves, metadata = observable._flatten()
+    leaves, metadata = flattened(observable)
     return type(observable), metadata, tuple(map(_leaf_key, _flat(leaves)))
 
 

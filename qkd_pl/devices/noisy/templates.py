@@ -10,6 +10,7 @@ from pennylane.exceptions import DecompositionUndefinedError
 from pennylane.operation import Operator, StatePrepBase
 
 from qkd_pl.devices.ibm.compile.tapes import GATES, is_gate_or_state
+from qkd_pl.upstream.pennylane import flattened
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +46,7 @@ def gates_of(op: Operator) -> Gates | None:
 
 def structure_of(op: Operator) -> tuple[Any, ...] | None:
     """Type, wires, settings and shapes (without the batch) of an operation; None if they cannot be hashed."""
-    leaves, metadata = op._flatten()
+    leaves, metadata = flattened(op)
     inner = tuple(structure_of(leaf) for leaf in leaves if isinstance(leaf, Operator))
     if None in inner or not (inner or len(leaves) == len(op.data)):
         return None
