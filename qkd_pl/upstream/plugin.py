@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import qiskit_ibm_runtime
 
-__all__ = ["QISKIT_OPERATION_MAP", "RemoteDevice"]
+from qkd_pl.errors import InvalidInputError
+
+__all__ = ["QISKIT_OPERATION_MAP", "RemoteDevice", "SessionlessDevice"]
 
 _OLD_PRIMITIVES = ("EstimatorV2", "SamplerV2")
 
@@ -43,3 +45,24 @@ else:
     with _old_names():
         RemoteDevice = importlib.import_module("pennylane_qiskit").RemoteDevice
         QISKIT_OPERATION_MAP = importlib.import_module("pennylane_qiskit.converter").QISKIT_OPERATION_MAP
+
+
+class SessionlessDevice(RemoteDevice):
+    """The plugin's remote device without sessions, which our jobs would ignore without a word.
+
+    Raises:
+        InvalidInputError: it is given a session, or ``pennylane_qiskit.qiskit_session`` is asked for one.
+    """
+
+    @property
+    def _session(self) -> Any:
+        """What the plugin's ``qiskit_session`` reads before it opens a session, which our jobs would ignore."""
+        raise InvalidInputError(
+            "qiskit_session: qkd.ibm sends each call as one job, with a receipt that outlives this process, and takes "
+            "no session; the Open Plan has none, and several jobs of one call are one batch by themselves"
+        )
+
+    @_session.setter
+    def _session(self, session: Any) -> None:
+        if session is not None:
+            raise InvalidInputError("session: qkd.ibm takes none; each call is one job, or one batch of jobs")

@@ -4,8 +4,12 @@ import subprocess
 import sys
 
 import pennylane as qml
+import pytest
+from pennylane_qiskit import qiskit_session
 from qiskit.circuit import Gate
+from qiskit_aer import AerSimulator
 
+from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import plugin
 
 # Every import of the two names fails, as it will; then a job runs through our device.
@@ -39,3 +43,9 @@ def test_the_map_leads_from_names_of_operations_to_gates() -> None:
     for name in ("RX", "RY", "RZ", "CZ", "CNOT", "Hadamard"):
         n_parameters = getattr(qml, name).num_params
         assert isinstance(plugin.QISKIT_OPERATION_MAP[name](*[0.1] * n_parameters), Gate)
+
+
+def test_the_plugin_asks_a_device_for_its_session_before_it_opens_one() -> None:
+    device = plugin.SessionlessDevice(wires=1, backend=AerSimulator())
+    with pytest.raises(InvalidInputError, match="takes no session"), qiskit_session(device):
+        pytest.fail("the session would be ignored")

@@ -27,10 +27,10 @@ from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning
 from qkd_pl.upstream import runtime
-from qkd_pl.upstream.plugin import RemoteDevice
+from qkd_pl.upstream.plugin import SessionlessDevice
 
 
-class IBMDevice(RemoteDevice):
+class IBMDevice(SessionlessDevice):
     """Runs every call of PennyLane as one job: evaluating a batch of inputs, or a parameter-shift step of a batch.
 
     Circuits of equal structure are transpiled once and remembered. Expectation values and variances of any observable
@@ -178,19 +178,6 @@ class IBMDevice(RemoteDevice):
     def is_exact(self) -> bool:
         """Whether the backend can give exact values, for ``shots=None``."""
         return client.is_simulator(self.backend) and self.backend.options.noise_model is None
-
-    @property
-    def _session(self) -> Any:
-        """What the plugin's ``qiskit_session`` reads before it opens a session, which our jobs would ignore."""
-        raise InvalidInputError(
-            "qiskit_session: qkd.ibm sends each call as one job, with a receipt that outlives this process, and takes "
-            "no session; the Open Plan has none, and several jobs of one call are one batch by themselves"
-        )
-
-    @_session.setter
-    def _session(self, session: Any) -> None:
-        if session is not None:
-            raise InvalidInputError("session: qkd.ibm takes none; each call is one job, or one batch of jobs")
 
     def preprocess(self, execution_config: ExecutionConfig | None = None) -> tuple[CompilePipeline, ExecutionConfig]:
         """Transforms that make tapes ready for :meth:`plan`; batches of inputs stay batches."""
