@@ -150,14 +150,21 @@ def _outputs(qnode: qml.QNode, inputs: np.ndarray, weights: Any) -> Any:
     try:
         result = _run(node, [inputs], weights)[0] if _takes_shifts(node, weights) else node(inputs, weights)
     except RowsDifferError:
-        node = copy.copy(node)
-        node.func = qnode.func.circuit
-        return qml.math.stack([_stacked(each) for each in _run(node, inputs, weights)])
+        return _row_by_row(node, qnode.func.circuit, inputs, weights)
     outputs = _stacked(result)
+    # PennyLane expands some templates' batches twice (IQPEmbedding's before adjoint differentiation).
+    if qml.math.ndim(outputs) > 2:
+        return _row_by_row(node, getattr(qnode.func, "circuit", qnode.func), inputs, weights)
     # A circuit that does not depend on its inputs has no batch, and default.qubit drops that of a batch of one.
     if qml.math.ndim(outputs) == 1:
         outputs = qml.math.reshape(outputs, (1, -1)) * np.ones((len(inputs), 1))
     return outputs
+
+
+def _row_by_row(node: qml.QNode, circuit: Callable, inputs: np.ndarray, weights: Any) -> Any:
+    node = copy.copy(node)
+    node.func = circuit
+    return qml.math.stack([_stacked(each) for each in _run(node, inputs, weights)])
 
 
 def _stacked(result: Any) -> Any:

@@ -155,3 +155,31 @@ def test_the_fast_path_is_taken_where_the_weights_are_the_parameters(rng, monkey
                 vjp(qnode, rng.uniform(0, 6, (1, 2, 3)), network.encode(inputs))[1](np.ones((4, 1)))
         assert len(traces) == expected
         assert tracker.totals["batches"] == 5  # the batch as a whole, in every step
+
+
+@pytest.mark.parametrize("device", EXACT)
+def test_a_template_whose_batch_pennylane_expands_twice(device):
+    def circuit(inputs, weights):
+        qml.IQPEmbedding(inputs, wires=range(2))
+        qml.BasicEntanglerLayers(weights, wires=range(2))
+        return [qml.expval(qml.Z(wire)) for wire in range(2)]
+
+    rng = np.random.default_rng(0)
+    inputs, weights, cotangent = rng.normal(size=(5, 2)), rng.normal(size=(2, 2)), rng.normal(size=(5, 2))
+    network = CircuitNetwork(circuit, wires=2, weights_shape=(2, 2))
+    reference = qml.QNode(circuit, qml.device("default.qubit", wires=2), diff_method="backprop")
+
+    def loss(weights):
+        return sum(
+            c * z
+            for row, cs in zip(inputs, cotangent, strict=True)
+            for c, z in zip(cs, reference(row, weights), strict=True)
+        )
+
+    expected = np.array([reference(row, weights) for row in inputs])
+    qnode, batch = EXACT[device].qnode(quantum_function(network, 2), network.wires), network.encode(inputs)
+    np.testing.assert_allclose(evaluate(qnode, weights, batch), expected, atol=1e-10)
+    outputs, pullback = vjp(qnode, weights, batch)
+    np.testing.assert_allclose(outputs, expected, atol=1e-10)
+    gradient = qml.grad(loss)(qml.numpy.array(weights, requires_grad=True))
+    np.testing.assert_allclose(pullback(cotangent), gradient, atol=1e-10)
