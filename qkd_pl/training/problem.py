@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
+from qkd_pl.checks import cut
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.errors import InvalidInputError
@@ -58,10 +59,27 @@ class Problem:
         """
         n_outputs = count_outputs(self.network)
         if self.task != "classification" or n_outputs > 1:
-            value, cotangent = self.loss(outputs, targets)
-            return float(value), np.asarray(cotangent)
-        value, cotangent = self.loss(np.concatenate([outputs[:, :1], -outputs[:, :1], outputs[:, 1:]], axis=1), targets)
-        return float(value), np.concatenate([cotangent[:, :1] - cotangent[:, 1:2], cotangent[:, 2:]], axis=1)
+            return self._lost(outputs, targets)
+        value, cotangent = self._lost(
+            np.concatenate([outputs[:, :1], -outputs[:, :1], outputs[:, 1:]], axis=1), targets
+        )
+        return value, np.concatenate([cotangent[:, :1] - cotangent[:, 1:2], cotangent[:, 2:]], axis=1)
+
+    def _lost(self, outputs: np.ndarray, targets: Targets) -> tuple[float, np.ndarray]:
+        """What the loss, which may be the user's own, returns."""
+        returned = self.loss(outputs, targets)
+        try:
+            value, cotangent = returned
+            value, cotangent = float(value), np.asarray(cotangent, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise InvalidInputError(
+                f"loss={self.loss!r} returns {cut(returned)}; it must return its value and the cotangent of the outputs"
+            ) from None
+        if cotangent.shape != outputs.shape:
+            raise InvalidInputError(
+                f"loss={self.loss!r} returns a cotangent of shape {cotangent.shape}; the outputs have {outputs.shape}"
+            )
+        return value, cotangent
 
     @property
     def n_logits(self) -> int:
