@@ -143,11 +143,13 @@ def as_teacher(teacher: Any) -> Teacher:
     """
     if isinstance(teacher, TrainedQNN):
         return _ExactTeacher(teacher)
+    if isinstance(teacher, type):
+        raise InvalidInputError(f"teacher is the class {teacher.__name__}; it must be a fitted object of it")
     if isinstance(teacher, Teacher):
         return teacher
     if hasattr(teacher, "predict_proba"):
         return ClassifierTeacher(teacher)
-    if callable(teacher) and not isinstance(teacher, type):
+    if callable(teacher):
         return _FunctionTeacher(teacher)
     hint = "; one that predicts numbers teaches regression: loss=SquaredError()" if _predicts_numbers(teacher) else ""
     raise InvalidInputError(

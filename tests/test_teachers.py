@@ -214,7 +214,7 @@ def test_a_function_teaches_alone_and_in_an_ensemble(rng):
     ("teacher", "named"),
     [
         ("a friend", "teacher is a str; it must be a model, a fitted classifier, a function"),
-        (QNN, "teacher is a type; it must be a model"),
+        (QNN, "teacher is the class QNN; it must be a fitted object"),
         ([[1.0, 2.0], [3.0]], "teacher is a list that is not an array of numbers"),
         (lambda inputs: "yes", "what the teacher <lambda> returns is a str that is not an array"),
         (lambda inputs: None, "what the teacher <lambda> returns is a NoneType that is not an array"),
@@ -223,3 +223,8 @@ def test_a_function_teaches_alone_and_in_an_ensemble(rng):
 def test_what_gives_no_logits_is_refused(teacher, named):
     with pytest.raises(InvalidInputError, match=named):
         teacher_logits(teacher, np.zeros((2, 2)), 2)
+
+
+def test_a_class_in_place_of_a_fitted_object_is_refused():
+    with pytest.raises(InvalidInputError, match="the class LogisticRegression"):
+        teacher_logits(LogisticRegression, np.zeros((2, 2)), 2)
