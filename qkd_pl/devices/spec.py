@@ -246,6 +246,12 @@ EXACT = DeviceSpec(name="exact", plugin="qkd.lightning")
 
 def _describe(problem: Mapping[str, Any]) -> str:
     key = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        settings = DeviceSpec.model_fields
+        return (
+            f"{key}: unknown setting{nearest(key, settings)}; allowed: {', '.join(settings)}; what the PennyLane device "
+            f"takes stands in options={{{key!r}: …}}"
+        )
     message = problem["msg"].removeprefix("Value error, ")
     return f"{key}: {message}, not {cut(problem['input'])}" if key else message
 

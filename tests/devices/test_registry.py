@@ -497,3 +497,11 @@ def test_a_key_in_the_place_of_its_variable_is_not_repeated(write):
     with pytest.raises(ValueError, match="token_env") as from_code:
         DeviceSpec(name="a", plugin="qkd.ibm", options={"token_env": key})
     assert key not in str(from_file.value) + str(from_code.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"), [("shts", r"did you mean shots\?"), ("backend", r"options=\{'backend': …\}")]
+)
+def test_a_setting_that_a_spec_has_not_is_refused_with_what_to_write(setting, told):
+    with pytest.raises(DeviceConfigError, match=told):
+        DeviceSpec(name="mine", plugin="default.qubit", **{setting: 1})
