@@ -249,7 +249,7 @@ def _describe(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "extra_forbidden":
         settings = DeviceSpec.model_fields
         return (
-            f"{key}: unknown setting{nearest(key, settings)}; allowed: {', '.join(settings)}; what the PennyLane device "
+            f"{key}: unknown setting{nearest(key, settings)}; allowed: {', '.join(settings)}; what the device "
             f"takes stands in options={{{key!r}: …}}"
         )
     message = problem["msg"].removeprefix("Value error, ")
