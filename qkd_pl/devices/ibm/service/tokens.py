@@ -12,6 +12,7 @@ from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from requests.auth import AuthBase
 
 from qkd_pl.devices.ibm.service import deadline
+from qkd_pl.devices.ibm.service.addresses import check_iam
 from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.errors import QKDError, ServiceError
 
@@ -19,11 +20,10 @@ SECONDS = 60.0
 
 
 class SafeTokens(IAMTokenManager):
-    """Access tokens for an API key; the key is sent over TLS to the address given, and follows no redirect."""
+    """Access tokens for an API key; the key is sent over TLS to IAM alone, and follows no redirect."""
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        if not url.startswith("https://"):
-            raise ServiceError(f"the address of IAM, {url:.100}, is not https; the API key is not sent there", 400)
+        check_iam(url)
         limit = deadline.current()
         if limit.passed:
             raise requests.ConnectionError("the time for this request is over; it was not sent")
