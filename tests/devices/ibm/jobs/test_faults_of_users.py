@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 import qkd_pl as kd
 from qkd_pl.cli.job_commands import app
 from qkd_pl.devices.ibm.jobs.jobs import Job, attach, jobs, submit
-from qkd_pl.devices.ibm.service import deadline, polling
+from qkd_pl.devices.ibm.service import polling, tokens
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.devices.ibm.service.remote import open_remote
 from qkd_pl.errors import JobResultError, QKDError
@@ -76,10 +76,10 @@ def short_outages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def fresh_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def fresh_connections(impatient: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process of its own."""
     monkeypatch.setattr("qkd_pl.devices.ibm.jobs.work.open_remote", open_remote)
-    monkeypatch.setattr(deadline, "CALL_SECONDS", 1.5)
+    monkeypatch.setattr(tokens, "SECONDS", 0.5)
 
 
 def run(*arguments: object) -> Any:
@@ -152,7 +152,7 @@ def test_a_qnode_where_something_stays_broken_leaves_a_job_to_attach_to(
     assert_one_good_value(attach(only_job().id), server)
 
 
-@cells(PASSING, SEND, FIND)
+@cells(PASSING, SEND)
 def test_the_command_submit_survives_what_breaks_once(
     fault: str, place: tuple[str, str], way: str, server: Server, submitting: Callable[[], Any]
 ) -> None:
@@ -228,7 +228,6 @@ def test_a_qnode_while_iam_is_out(fault: str, server: Server) -> None:
         circuit(0.3)
     assert server.service.jobs == {}
     server.faults.clear()
-    deadline.CALL_SECONDS = 60.0
     assert_one_good_value(attach(only_job().id), server)
 
 
@@ -239,7 +238,6 @@ def test_the_commands_while_iam_is_out(fault: str, server: Server, submitting: C
     assert submitting().exit_code == 1
     assert jobs() == []
     server.faults.clear()
-    deadline.CALL_SECONDS = 60.0
     job = json.loads(submitting().stdout)["id"]
     server.break_on(*TOKEN, FAULTS[fault])
     assert run("result", job, "--timeout", 1).exit_code == 1
