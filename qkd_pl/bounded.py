@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qkd_pl.checks import cut
 from qkd_pl.errors import FileFormatError
 
 _MOST_DIGITS = 400
@@ -73,7 +72,7 @@ def tagged(document: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict):
             if "__type__" in value:
                 name = value["__type__"]
-                yield name if isinstance(name, str) else cut(name), value.get("__value__")
+                yield name if isinstance(name, str) else f"{name!r:.50}", value.get("__value__")
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)

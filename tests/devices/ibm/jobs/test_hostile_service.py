@@ -296,3 +296,39 @@ def test_damaged_results_are_fetched_again_and_then_reported(damage: str, server
     assert len(str(caught.error)) < 1000
     stored.result = good
     assert_one_good_job(job, server)
+
+
+UNREADABLE = {
+    "deep": "[" * 100_000,
+    "digits": '{"id": ' + "9" * 5000 + "}",
+    "no text": b"\xff\xfe\xff" * 20,
+    "a number": "5",
+    "null": "null",
+    "not finite": '{"id": NaN, "jobs": Infinity, "state": -Infinity}',
+    "half a letter": '{"id": "\\ud800", "jobs": ["\\ud800"], "state": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/jobs"), ("GET", "/jobs"), ("GET", "/jobs/[^/]+")])
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_answers_that_cannot_be_read_are_an_outage(answer: str, method: str, path: str, server: Server) -> None:
+    """The client lets what its reader of JSON raises through."""
+    server.break_on(method, path, respond(200, UNREADABLE[answer]), times=2)
+    assert_one_good_job(submit(make_plan(), timeout=DEADLINE), server)
+
+
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_answers_of_iam_that_cannot_be_read(answer: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = submit(make_plan(), timeout=DEADLINE)
+    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.work.open_remote", open_remote)
+    server.break_on("POST", "/identity/token", respond(200, UNREADABLE[answer]), times=1)
+    assert_one_good_job(attach(job.id), server)
+
+
+@pytest.mark.parametrize("seconds", ["1" + "0" * 400, "1e999", "NaN", "-1", '"5"', "true", "null", "[5]", "{}"])
+def test_a_nonsensical_usage_is_not_entered(seconds: str, server: Server) -> None:
+    usage = '{"usage": {"quantum_seconds": ' + seconds + "}}"
+    server.break_on("GET", "/jobs/[^/]+/metrics", respond(200, usage))
+    job = submit(make_plan(), timeout=DEADLINE)
+    assert_one_good_job(job, server)
+    assert job.used_seconds is None
