@@ -13,6 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from qkd_pl.checks import check_choice, kind_of
 from qkd_pl.circuits.embeddings import EMBEDDINGS, Embedding
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
@@ -23,6 +24,8 @@ from qkd_pl.training.losses import SquaredError
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
 from qkd_pl.training.trainer import KDTrainer
 
+#: Embeddings of features that scikit-learn knows.
+_OF_REAL_NUMBERS = sorted(EMBEDDINGS.keys() - {"state"})
 _LARGEST_SEED = np.iinfo(np.int32).max
 #: A network, or a function from the numbers of features and outputs to one.
 NetworkOrFunction = Network | Callable[[int, int], Network]
@@ -125,10 +128,9 @@ class _QNNEstimator(BaseEstimator):
         return self.network(self.n_features_in_, n_outputs)
 
     def _choose_qubits(self, n_outputs: int) -> int:
-        of_real_numbers = sorted(EMBEDDINGS.keys() - {"state"})
-        if not isinstance(self.embedding, Embedding) and self.embedding not in of_real_numbers:
-            raise InvalidInputError(
-                f"embedding={self.embedding!r}: must be one of {of_real_numbers}; quantum states are for KDTrainer"
+        if not isinstance(self.embedding, Embedding):
+            check_choice(
+                "embedding", self.embedding, _OF_REAL_NUMBERS, also="a kd.Embedding (states are for KDTrainer)"
             )
         n_features = self.n_features_in_
         needed = ceil(log2(n_features)) if self.embedding == "amplitude" else n_features
@@ -299,7 +301,7 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
         teacher = self.teacher
         if not isinstance(teacher, Teacher) and not hasattr(teacher, "predict_proba"):
             raise InvalidInputError(
-                f"teacher is a {type(teacher).__name__}; it needs logits(X) or predict_proba(X). Logits computed "
+                f"teacher is {kind_of(teacher)}; it needs logits(X) or predict_proba(X). Logits computed "
                 "before belong to fixed rows, which scikit-learn splits and shuffles; KDTrainer takes them"
             )
         self._check_teacher_is_fitted()

@@ -8,7 +8,7 @@ import numpy as np
 import pennylane as qml
 from sklearn.base import is_regressor
 
-from qkd_pl.checks import as_array
+from qkd_pl.checks import as_array, kind_of
 from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.devices.spec import EXACT
 from qkd_pl.errors import InvalidInputError
@@ -42,7 +42,7 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if not isinstance(self.teachers, Sequence):
-            raise InvalidInputError(f"teachers is a {type(self.teachers).__name__}; an ensemble takes a list of them")
+            raise InvalidInputError(f"teachers is {kind_of(self.teachers)}; an ensemble takes a list of them")
         if not self.teachers:
             raise InvalidInputError("teachers is empty; an ensemble needs at least one teacher")
         for teacher in self.teachers:
@@ -153,7 +153,7 @@ def as_teacher(teacher: Any) -> Teacher:
         return _FunctionTeacher(teacher)
     hint = "; one that predicts numbers teaches regression: loss=SquaredError()" if _predicts_numbers(teacher) else ""
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; it must be a model, a fitted classifier, a function of the inputs, "
+        f"teacher is {kind_of(teacher)}; it must be a model, a fitted classifier, a function of the inputs, "
         f"or an array of logits{hint}"
     )
 
@@ -242,7 +242,7 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
     if callable(teacher) and not isinstance(teacher, type):
         return as_array("what the teacher returns", teacher(inputs))
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; for regression it must predict numbers: a model of regression, a "
+        f"teacher is {kind_of(teacher)}; for regression it must predict numbers: a model of regression, a "
         "regressor with predict(inputs), a function of the inputs, or an array of predictions"
     )
 
@@ -257,7 +257,7 @@ def teacher_hints(teacher: Any, inputs: np.ndarray, observables: Sequence[qml.op
         return np.mean([teacher_hints(member, inputs, observables) for member in teacher.teachers], axis=0)
     if not isinstance(teacher, TrainedNetwork):
         raise InvalidInputError(
-            f"teacher is a {type(teacher).__name__}, which has no circuit to measure hints in; give fit(…, hints=array)"
+            f"teacher is {kind_of(teacher)}, which has no circuit to measure hints in; give fit(…, hints=array)"
         )
     network = teacher.network
     wires = {wire for observable in observables for wire in observable.wires}

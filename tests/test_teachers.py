@@ -215,9 +215,9 @@ def test_a_function_teaches_alone_and_in_an_ensemble(rng):
     [
         ("a friend", "teacher is a str; it must be a model, a fitted classifier, a function"),
         (QNN, "teacher is the class QNN; it must be a fitted object"),
-        ([[1.0, 2.0], [3.0]], "teacher is a list that is not an array of numbers"),
-        (lambda inputs: "yes", "what the teacher <lambda> returns is a str that is not an array"),
-        (lambda inputs: None, "what the teacher <lambda> returns is a NoneType that is not an array"),
+        ([[1.0, 2.0], [3.0]], "teacher is a list; it must be an array of numbers"),
+        (lambda inputs: "yes", "what the teacher <lambda> returns is a str; it must be an array"),
+        (lambda inputs: None, "what the teacher <lambda> returns is None; it must be an array"),
     ],
 )
 def test_what_gives_no_logits_is_refused(teacher, named):

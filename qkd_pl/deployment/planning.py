@@ -8,7 +8,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import check_count, checked_labels
+from qkd_pl.checks import check_count, checked_labels, kind_of
 from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
@@ -71,7 +71,7 @@ def plan(
         16384
     """
     if not isinstance(model, TrainedQNN | TrainedRegressor):
-        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a classifier or regressor")
+        raise InvalidInputError(f"model is {kind_of(model)}; jobs evaluate a classifier or regressor")
     spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")

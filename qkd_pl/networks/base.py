@@ -10,6 +10,7 @@ import numpy as np
 import pennylane as qml
 from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.datasets.image_pipeline import check_pipeline
 from qkd_pl.devices.registry import AnyDevice, resolve_device
@@ -95,7 +96,7 @@ class TrainedNetwork:
         from qkd_pl.devices.calibration import Calibration  # imports scipy.stats, which takes a while
 
         if calibration is not None and not isinstance(calibration, Calibration):
-            raise InvalidInputError(f"calibration is a {type(calibration).__name__}; must be a Calibration, or None")
+            raise InvalidInputError(f"calibration is {kind_of(calibration)}; must be a Calibration, or None")
         if calibration is not None and len(calibration.slope) != self.network.n_outputs:
             raise InvalidInputError(
                 f"calibration: has {len(calibration.slope)} outputs, the network has {self.network.n_outputs}"

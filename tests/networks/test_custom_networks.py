@@ -218,7 +218,7 @@ def through_python(inputs, weights):
         (through_numpy, "pennylane.numpy or qml.math"),
         (through_python, "pennylane.numpy or qml.math"),
         (lambda inputs, weights: 1 / 0, "cannot be run.*ZeroDivisionError"),
-        (7, "circuit is a int"),
+        (7, "circuit is an int"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(circuit, message):
