@@ -165,7 +165,7 @@ def kind_of(value: Any) -> str:
     name = type(value).__name__
     # An abbreviation is spelt out: an SVC, an MLPClassifier, a QNN.
     vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOaeio"
-    return f"{'an' if name[0] in vowels else 'a'} {name}"
+    return f"{'an' if name[0] in vowels or name == 'ndarray' else 'a'} {name}"
 
 
 def plain(value: Any) -> Any:

@@ -118,7 +118,8 @@ def pose(
     _check_task(network, loss, teacher)
     batch = network.encode(inputs)
     if len(batch) == 0:
-        raise InvalidInputError("train: there are no samples to train on")
+        name = "train: there are no samples to train on" if like is None else "validation: there are no samples in it"
+        raise InvalidInputError(name)
     problem = Problem(network, batch, Targets(), loss, None)
     weights = None if sample_weight is None else checked_weights(sample_weight, len(batch))
     observables = tuple(getattr(loss, "observables", ()))

@@ -259,7 +259,8 @@ def test_options_that_do_not_go_together_are_named(run, tmp_path, options, messa
     [
         (("--seeds", 2), "--seeds 2: belongs to the demonstration; with --data there is --seed"),
         ((), "embedding: cannot be told from real inputs; give one of state, amplitude, phase, angle, basis"),
-        (("--embedding", "cubes"), "embedding='cubes'; give one of"),
+        (("--embedding", "cubes"), "embedding='cubes': must be one of"),
+        (("--embedding", "angel"), "did you mean angle?"),
         (("--embedding", "basis", "--qubits", 2), "inputs have shape (60, 3)"),
         (("--embedding", "basis", "--test-fraction", 0.001), "of 60 samples 0 would be held out"),
         (("--embedding", "basis", "--test-fraction", 1.5), "test_fraction=1.5: must be a finite number from 0 to 1"),
