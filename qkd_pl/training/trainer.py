@@ -92,8 +92,9 @@ class KDTrainer:
         Args:
             network: a QNN, QAE, CircuitNetwork, or anything that has what a
                 :class:`~qkd_pl.networks.protocol.Network` needs; it is checked before the training starts.
-            train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none; numbers
-                in regression, NaN where there is none; None where the loss uses none.
+            train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none (−1 is
+                never a class here; :class:`~qkd_pl.estimators.QNNClassifier` takes any labels); numbers in regression,
+                NaN where there is none; None where the loss uses none.
             teacher: what :func:`qkd_pl.teachers.teacher_logits` takes, for regression
                 :func:`qkd_pl.teachers.teacher_predictions`.
             loss: one of :mod:`qkd_pl.training.losses`, or any function ``(outputs, targets) -> (value, cotangent)``. By
