@@ -267,12 +267,13 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
             NotFittedError: the teacher is not fitted.
         """
         features, y = validate_data(self, X, y)
+        y = _of_one_type(y)
         check_classification_targets(y)
         known = np.array([each != self.unlabelled for each in y.tolist()])
         labels = np.full(len(y), -1)
         self.classes_, labels[known] = np.unique(y[known], return_inverse=True)
         if len(self.classes_) < 2:
-            found = f"one class, {self.classes_[0]!r}" if len(self.classes_) else "no class"
+            found = f"one class, {self.classes_.tolist()[0]!r}" if len(self.classes_) else "no class"
             raise InvalidInputError(f"y has {found}; a classifier needs at least 2 classes")
         if self.class_weight is not None:
             weights = np.ones(len(labels)) if sample_weight is None else np.array(sample_weight, dtype=np.float64)
@@ -322,6 +323,16 @@ class QNNClassifier(ClassifierMixin, _QNNEstimator):
         if not isinstance(teacher, Teacher):
             teacher = ClassifierTeacher(teacher, classes=self.classes_.tolist())
         return teacher_logits(teacher, features, len(self.classes_), self.classes_.tolist())
+
+
+def _of_one_type(labels: np.ndarray) -> np.ndarray:
+    """Labels that are objects as an array of their type."""
+    if labels.dtype != object:
+        return labels
+    kinds = sorted({type(each).__name__ for each in labels})
+    if len(kinds) > 1:
+        raise InvalidInputError(f"y has labels of different types, {' and '.join(kinds)}; they must be of one type")
+    return np.array(labels.tolist())
 
 
 class QNNRegressor(RegressorMixin, _QNNEstimator):

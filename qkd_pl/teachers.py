@@ -268,7 +268,7 @@ def teacher_hints(teacher: Any, inputs: np.ndarray, observables: Sequence[qml.op
     network = teacher.network
     wires = {wire for observable in observables for wire in observable.wires}
     if not wires <= set(network.wires):
-        raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires))}")
+        raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires), key=str)}")
     batch = teacher.encode(inputs)
     circuit = measuring_also(quantum_function(network, batch.rows.shape[-1]), observables)
     return evaluate(EXACT.qnode(circuit, network.wires), teacher.weights, batch)[:, network.n_outputs :]

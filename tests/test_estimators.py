@@ -287,6 +287,15 @@ def test_minus_one_is_a_class_unless_it_is_said_to_be_none(blobs):
     assert clone(fitted).unlabelled == -1
 
 
+def test_labels_that_are_objects_are_of_one_type(blobs):
+    features, _ = blobs
+    labels = np.resize(np.array([3, 5], dtype=object), len(features))
+    assert quick(iterations=1).fit(features, labels).predict(features).dtype == np.int64
+    labels[0] = "three"
+    with pytest.raises(InvalidInputError, match="y has labels of different types, int and str"):
+        quick(iterations=1).fit(features, labels)
+
+
 def test_class_weights_are_those_of_the_samples_that_have_a_label(blobs):
     features, labels = blobs
     some = np.where(np.arange(len(labels)) % 4 == 1, "?", labels)

@@ -66,8 +66,8 @@ def joined_weights(weights: Any, shape: WeightsShape, source: str = "weights") -
     if not isinstance(weights, Mapping):
         return _checked(weights, inner_shape(shape), source)
     if not isinstance(shape, Mapping) or weights.keys() != shape.keys():
-        expected = sorted(shape) if isinstance(shape, Mapping) else f"one array of shape {shape}"
-        raise InvalidInputError(f"{source} are named {sorted(weights)}; the network needs {expected}")
+        expected = sorted(shape, key=str) if isinstance(shape, Mapping) else f"one array of shape {shape}"
+        raise InvalidInputError(f"{source} are named {sorted(weights, key=str)}; the network needs {expected}")
     parts = [_checked(weights[name], each, f"{source}[{name!r}]").ravel() for name, each in shape.items()]
     return np.concatenate(parts)
 
