@@ -215,6 +215,7 @@ def through_python(inputs, weights):
         (measuring_in_between, "mid-circuit"),
         (through_an_observable, "an observable depends on the weights"),
         (through_an_exponent, "setting that is not a parameter"),
+        (lambda inputs, weights: qml.expval(qml.Z(0)), "nothing to train"),
         (through_numpy, "pennylane.numpy or qml.math"),
         (through_python, "pennylane.numpy or qml.math"),
         (lambda inputs, weights: 1 / 0, "cannot be run.*ZeroDivisionError"),
