@@ -315,7 +315,7 @@ def test_an_autoencoder_cannot_teach(run, own):
 
 def test_help_shows_the_defaults_of_the_settings(run):
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", run("--help").stdout).split())
-    assert f"[default: ({OwnDistillation.learning_rate})]" in text
+    assert f"[default: {OwnDistillation.learning_rate}]" in text
     assert "half a minute" in text
     assert {field.name for field in dataclasses.fields(OwnDistillation)} >= {"data", "teacher", "temperature"}
     assert distill_settings.Demonstration().seeds == 5
