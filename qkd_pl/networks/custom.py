@@ -28,8 +28,9 @@ class CircuitNetwork:
     Computations with weights use ``qml.math`` or ``pennylane.numpy``, so that they can be differentiated.
 
     Attributes:
-        circuit: a quantum function, or a QNode without transforms, whose function is used; it returns one
-            ``qml.expval`` or a list of them, one for each output.
+        circuit: a quantum function, or a QNode without transforms, whose function is used (its device, shots and
+            differentiation are not: those of the training or evaluation count); it returns one ``qml.expval`` or a
+            list of it, one for each output.
         wires: their number, or their labels.
         weights_shape: shape of the weights, or a dictionary of shapes; then the circuit's ``weights`` are a dictionary
             of arrays.

@@ -143,6 +143,9 @@ def test_a_qnode_gives_its_function(rng):
     qnode = qml.QNode(entangled, qml.device("default.qubit", wires=3))
     outputs = kd.trained(kd.CircuitNetwork(qnode, 3, (2, 3, 3)), weights).outputs(inputs)
     np.testing.assert_allclose(outputs, stock(entangled, 3, inputs, weights), atol=1e-10)
+    sampled = qml.set_shots(qml.QNode(entangled, qml.device("lightning.qubit", wires=5), diff_method=None), shots=7)
+    network = kd.CircuitNetwork(sampled, 3, (2, 3, 3))
+    np.testing.assert_array_equal(kd.trained(network, weights).outputs(inputs), outputs)
     with pytest.raises(InvalidInputError, match="QNode with transforms"):
         kd.CircuitNetwork(qml.transforms.cancel_inverses(qnode), 3, (2, 3, 3))
 
