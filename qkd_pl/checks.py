@@ -42,7 +42,7 @@ def checked_labels(labels: Any, n_samples: int, n_classes: int) -> np.ndarray:
         ...
         qkd_pl.errors.InvalidInputError: labels must be integers from 0 to 1; found [1 5]
     """
-    labels = np.asarray(labels)
+    labels = any_array("labels", labels)
     if labels.shape != (n_samples,):
         raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
     if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
@@ -184,6 +184,20 @@ def plain(value: Any) -> Any:
     return value
 
 
+def any_array(name: str, value: Any) -> np.ndarray:
+    """What :func:`as_array` takes, or an array of anything else, such as text.
+
+    Raises:
+        InvalidInputError: it is not one array, for example rows of different lengths; the message names ``name``.
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
+        value = value.detach().cpu()
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        raise InvalidInputError(f"{name} is {kind_of(value)}; it must be an array of numbers") from None
+
+
 def as_array(name: str, value: Any) -> np.ndarray:
     """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
 
@@ -198,12 +212,7 @@ def as_array(name: str, value: Any) -> np.ndarray:
         ...
         qkd_pl.errors.InvalidInputError: inputs is a list; it must be an array of numbers
     """
-    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
-        value = value.detach().cpu()
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError):
-        array = np.asarray(None)
+    array = any_array(name, value)
     if array.dtype.kind not in "biufc":
         of = f" of dtype {array.dtype}" if hasattr(value, "dtype") else ""
         raise InvalidInputError(f"{name} is {kind_of(value)}{of}; it must be an array of numbers")

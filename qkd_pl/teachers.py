@@ -306,5 +306,5 @@ def _asked(teacher: Any, ask: Callable[[Any], Any], inputs: np.ndarray) -> Any:
         name = getattr(teacher, "__name__", None) or kind_of(teacher)
         raise InvalidInputError(
             f"the teacher, {name}, raised {type(error).__name__}: {' '.join(str(error).split())[:300]}; it is given "
-            f"the student's inputs, of shape {np.shape(inputs)}"
+            f"the student's inputs, a NumPy array of shape {np.shape(inputs)}"
         ) from error

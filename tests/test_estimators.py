@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pennylane as qml
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
@@ -19,6 +20,7 @@ from qkd_pl import (
     CrossEntropy,
     Distillation,
     Ensemble,
+    Hints,
     Huber,
     KDTrainer,
     QNNClassifier,
@@ -254,6 +256,20 @@ def test_a_grid_takes_losses(fitted, blobs):
     search = GridSearchCV(quick(teacher=fitted), {"loss": losses}, cv=2, error_score="raise").fit(*blobs)
     assert search.cv_results_["mean_test_score"].min() > 0.85
     assert search.best_params_["loss"] in losses
+
+
+@pytest.mark.parametrize("as_estimator", [True, False])
+def test_hints_are_taken_from_the_teachers_circuit(as_estimator, fitted, blobs):
+    features, labels = blobs
+    loss = Distillation() + 0.5 * Hints([qml.X(0), qml.X(1)])
+    teacher = fitted if as_estimator else fitted.model_
+    student = quick(teacher=teacher, loss=loss).fit(features, labels)
+    model = KDTrainer(iterations=15, seed=0).fit(
+        QNN(2, 1, embedding="angle"), (features, (labels == "paramagnet").astype(int)), teacher=fitted.model_, loss=loss
+    )
+    np.testing.assert_array_equal(student.model_.weights, model.weights)
+    with pytest.raises(InvalidInputError, match="LogisticRegression, which has no circuit to measure hints in"):
+        quick(teacher=LogisticRegression().fit(features, labels), loss=loss).fit(features, labels)
 
 
 def test_weights_of_samples_and_classes(blobs):

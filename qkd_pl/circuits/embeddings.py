@@ -16,7 +16,7 @@ import pennylane as qml
 from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
-from qkd_pl.checks import check_choice, kind_of
+from qkd_pl.checks import any_array, check_choice
 from qkd_pl.circuits.preparations import Preparations as Preparations
 from qkd_pl.circuits.preparations import eigenstates, pure_states
 from qkd_pl.errors import InvalidInputError
@@ -166,10 +166,7 @@ def checked_numbers(inputs: Any) -> np.ndarray:
     Raises:
         InvalidInputError: the inputs are not such an array.
     """
-    try:
-        inputs = np.asarray(inputs)
-    except ValueError as error:
-        raise InvalidInputError(f"inputs is {kind_of(inputs)}, not one array of samples ({error})") from error
+    inputs = any_array("inputs", inputs)
     if inputs.dtype.kind not in "biufc":
         raise InvalidInputError(f"inputs have dtype {inputs.dtype}; expected numbers")
     if not np.isfinite(inputs).all():

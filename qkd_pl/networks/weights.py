@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import any_array, check_count
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.protocol import WeightsShape
 
@@ -73,8 +73,9 @@ def joined_weights(weights: Any, shape: WeightsShape, source: str = "weights") -
 
 
 def _checked(values: Any, shape: tuple[int, ...], source: str) -> np.ndarray:
+    given = any_array(source, values)
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{source} are not an array of real numbers ({error})") from error
     if array.shape != shape:
