@@ -100,7 +100,7 @@ def _chain(pool: np.ndarray, pool_fields: np.ndarray, test: np.ndarray, test_fie
     return Split(_first_of_each(Dataset(pool, labels)), held_out, test_fields)
 
 
-def _mnist(digits: tuple[int, ...], embedding: str) -> Callable[..., Split]:
+def _mnist(digits: tuple[int, ...], embedding: Literal["phase", "amplitude"]) -> Callable[..., Split]:
     def load(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
         random = np.random.default_rng(seed)
         train, test = (
