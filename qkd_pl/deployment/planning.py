@@ -47,7 +47,8 @@ def plan(
     Args:
         model: a classifier or regressor of any network. The job's result are its outputs.
         inputs: n samples in the form that the model takes.
-        device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
+        device: ``aer`` or ``fake_…``, or a name in the device registry, or a spec, of a device with the plugin
+            ``qkd.ibm``.
         labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
         calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
             (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a

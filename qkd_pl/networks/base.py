@@ -122,7 +122,8 @@ class TrainedNetwork:
 
         Args:
             inputs: n samples in the form that the model takes.
-            device: name in the device registry, or a spec; by default the registry's default device.
+            device: a name in the device registry, a plugin, ``aer`` or ``fake_…``, a spec, or a PennyLane device; by
+                default the registry's default.
 
         Raises:
             InvalidInputError: the inputs do not fit.

@@ -44,7 +44,8 @@ class KDTrainer:
         learning_rate: the optimizer's step size: a number, or a schedule. By default 0.3, times 0.9 every 10
             iterations.
         weight_decay: L2 coefficient; ``weight_decay · weights`` is added to the gradient.
-        device: name in the device registry, or a spec; None for the registry's default.
+        device: a name in the device registry, a plugin, ``aer`` or ``fake_…``, a spec, or a PennyLane device; None for
+            the registry's default.
         seed: of the initial weights, the batches, and sampling noise, also on a device with a seed of its own. Runs
             with equal seeds start from the same weights and see the same batches, with and without a teacher.
 
