@@ -20,6 +20,7 @@ import requests
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import QiskitRuntimeService, RuntimeDecoder
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import BackendError, InvalidInputError, ServiceError
 
 Primitive = Literal["estimator", "sampler"]
@@ -70,8 +71,7 @@ def generation(name: str | None = None) -> Generation:
     """
     if name is None:
         return installed()[0]
-    if name not in list(Generation):
-        raise InvalidInputError(f"primitives={name!r}: allowed are {', '.join(map(repr, map(str, Generation)))}")
+    check_choice("primitives", name, map(str, Generation))
     if name not in installed():
         raise InvalidInputError(
             f"primitives={name!r}: qiskit-ibm-runtime {version('qiskit-ibm-runtime')} has only "
