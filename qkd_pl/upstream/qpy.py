@@ -5,6 +5,7 @@ class of Qiskit's library an instruction names.
 """
 
 import struct
+import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 from qiskit.qpy import formats
 from qiskit.qpy.binary_io import circuits, value
-from qiskit_ibm_runtime.utils import json as client
+from qiskit_ibm_runtime import RuntimeDecoder
 
 from qkd_pl.errors import FileFormatError
 
@@ -23,6 +24,8 @@ OLDEST = 13
 _OTHER_INSTRUCTIONS = frozenset(
     {"Barrier", "Delay", "Measure", "Reset", "Initialize", "StatePreparation", "UnitaryGate"}
 )
+#: Where the client's decoder looks for its reader of circuits; the module's name depends on the version.
+_CLIENT = sys.modules[RuntimeDecoder.__module__]
 _reading = threading.RLock()
 _thread = threading.local()
 
@@ -35,7 +38,7 @@ def bounded_circuits(most: int) -> Iterator[None]:
     :class:`FileFormatError`. Circuits that other threads read meanwhile are theirs.
     """
     places: list[tuple[Any, str, Callable[[Any], Any]]] = [
-        (client, "load", _one_program),
+        (_CLIENT, "load", _one_program),
         (circuits, "_read_header_v12", _counted_bits),
         (circuits, "_read_instruction", _known_instruction),
         (value, "_read_parameter_vec", _counted_parameters),
