@@ -39,6 +39,10 @@ class _Target(_Closed):
     remote: bool
     instance: Short | None = None
     token_env: Short | None = None
+    account: Short | None = None
+    url: Short | None = None
+    use_fractional_gates: bool = False
+    job_tags: list[Short] = []
     max_qpu_seconds_total: Amount | None = None
 
 

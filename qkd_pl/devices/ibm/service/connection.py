@@ -4,6 +4,8 @@ qiskit-ibm-runtime reads without a timeout, repeats a POST behind a proxy after 
 unpacks an answer of any size.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import requests
@@ -58,9 +60,17 @@ def secure(session: requests.Session) -> requests.Session:
 class SafeService(WatchedService):
     """The client's service, with connections that are safe before they are used."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with discovery(SafeAuthenticator, lambda: secure(requests.Session())):
-            super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, proxies: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        # The client itself looks for the account's instances without the proxies that it is given.
+        urls = dict(proxies["urls"]) if proxies else {}
+
+        def session() -> requests.Session:
+            made = secure(requests.Session())
+            made.proxies = urls
+            return made
+
+        with discovery(partial(SafeAuthenticator, proxies=urls or None), session):
+            super().__init__(*args, proxies=proxies, **kwargs)
         self.secure_all()
 
     def secure(self, session: requests.Session) -> None:

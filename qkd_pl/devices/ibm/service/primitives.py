@@ -67,8 +67,23 @@ def open_batch(backend: Any, n_jobs: int) -> Iterator[Any]:
     if n_jobs < 2 or is_simulator(backend):
         yield None
         return
-    with Batch(backend=backend) as batch:
+    with new_batch(backend) as batch:
         yield batch
+
+
+def new_batch(backend: Any) -> Batch:
+    """A batch on real hardware; it ends by :func:`close_batch`, or by itself."""
+    return Batch(backend=backend)
+
+
+def takes_jobs(batch: Batch) -> bool:
+    """Whether the service still takes jobs for a batch: one that has lasted too long is closed by it."""
+    return bool((batch.details() or {}).get("accepting_jobs"))
+
+
+def close_batch(batch: Batch) -> None:
+    """Send no more; what was sent runs."""
+    batch.close()
 
 
 def _client_options(primitive: Primitive, options: Mapping[str, Any], tags: Sequence[str]) -> Any:

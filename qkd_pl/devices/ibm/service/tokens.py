@@ -5,12 +5,14 @@ minute; and ``requests`` follows a redirect of the token request with the key in
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from ibm_cloud_sdk_core import ApiException, IAMTokenManager
 from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from requests.auth import AuthBase
 
+from qkd_pl.devices.ibm.access import is_ibm
 from qkd_pl.devices.ibm.service import deadline
 from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.errors import QKDError, ServiceError
@@ -19,11 +21,11 @@ SECONDS = 60.0
 
 
 class SafeTokens(IAMTokenManager):
-    """Access tokens for an API key; the key is sent over TLS to the address given, and follows no redirect."""
+    """Access tokens for an API key; the key is sent over TLS to IBM Cloud's IAM only, and follows no redirect."""
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        if not url.startswith("https://"):
-            raise ServiceError(f"the address of IAM, {url:.100}, is not https; the API key is not sent there", 400)
+        if not is_ibm(url) or ".iam." not in f".{urlsplit(url).hostname}":
+            raise ServiceError(f"{url:.100} is not IBM Cloud's IAM, by TLS; the API key is not sent there", 400)
         limit = deadline.current()
         if limit.passed:
             raise requests.ConnectionError("the time for this request is over; it was not sent")
@@ -52,6 +54,8 @@ class BearerAuth(AuthBase):
         self.tokens, self._crn = like(inner.tm), inner.crn
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if not is_ibm(url := str(request.url)):
+            raise ServiceError(f"{url:.100} is not a host of IBM Cloud; no access token is sent there", 400)
         # After a failure the token manager would wait a minute for a request that nobody makes any more.
         self.tokens.request_time = 0
         try:

@@ -10,6 +10,7 @@ from loopback import API_KEY, Server, hang, respond
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, IBMRuntimeError
 
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.service import connection
 from qkd_pl.devices.ibm.service.backends import connect
 from qkd_pl.devices.ibm.service.connection import SafeService
@@ -84,7 +85,7 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
 
 @pytest.fixture
 def service(direct: Server) -> SafeService:
-    opened: SafeService = connect("QISKIT_IBM_TOKEN")
+    opened: SafeService = connect(Access(token_env="QISKIT_IBM_TOKEN"))
     return opened
 
 
