@@ -4,7 +4,7 @@ They import what needs PennyLane or Qiskit when they run: that takes seconds, wh
 """
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -209,7 +209,7 @@ def _describe(receipt: "Receipt | Damaged", ledger: "Ledger") -> dict[str, Any]:
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
         # A simulator uses none, whatever its job would take on hardware.
-        "estimated_qpu_seconds": receipt.cost.get("qpu_seconds") if receipt.target["remote"] else None,
+        "estimated_qpu_seconds": ledger.estimated(receipt),
         "used_qpu_seconds": ledger.used(receipt) if receipt.target["remote"] else None,
     }
 
@@ -253,10 +253,10 @@ def _format(report: dict[str, Any]) -> str:
         lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
     if "mean_logit_error" in report:
         lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
-    if missing := [field.name for field in fields(Cost) if field.name not in cost]:
+    if missing := [each.name for each in fields(Cost) if each.name not in cost and each.default is MISSING]:
         raise FileFormatError(f"the receipt of job {report['id']} lacks {', '.join(missing)} in its cost")
     spent = _seconds(report)
     lines.append(f"used     {spent}" if spent else "used     no QPU time: it was simulated; on hardware:")
-    lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
+    lines.append(f"cost     {Cost(**{each.name: cost[each.name] for each in fields(Cost) if each.name in cost})}")
     lines.append(f"layout   {cost.get('layouts', 'unknown')}")
     return "\n".join(lines)

@@ -58,6 +58,7 @@ class _Cost(_Closed):
     two_qubit_gates: Count = 0
     estimated_fidelity: Amount = 0.0
     layouts: list[list[Count]] = []
+    part_seconds: list[Amount] = []
 
 
 class _Head(_Closed):
