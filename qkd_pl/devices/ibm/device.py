@@ -1,7 +1,6 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
 import math
-import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
@@ -32,6 +31,7 @@ from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.plugin import SessionlessDevice
+from qkd_pl.warning import warn
 
 
 class IBMDevice(SessionlessDevice):
@@ -236,9 +236,7 @@ class IBMDevice(SessionlessDevice):
 
     def plan(self, tapes: Sequence[QuantumScript]) -> GroupedTapes:
         """Jobs for ``tapes`` that went through :meth:`preprocess`; transpiles new structures, sends nothing."""
-        plan = group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
-        self._warn_of_noise(plan)
-        return plan
+        return group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
 
     def execute(
         self, circuits: QuantumScript | QuantumScriptBatch, execution_config: ExecutionConfig | None = None
@@ -247,6 +245,7 @@ class IBMDevice(SessionlessDevice):
         tapes = [circuits] if isinstance(circuits, QuantumScript) else list(circuits)
         transpiled = self.transpiler.count
         plan = self.plan(tapes)
+        self.warn_of_noise(plan)
         results = plan.results(self._values(plan))
         self._track(plan, self.transpiler.count - transpiled)
         return results[0] if isinstance(circuits, QuantumScript) else results
@@ -279,14 +278,14 @@ class IBMDevice(SessionlessDevice):
             **({"use_fractional_gates": True} if fractional else {}),
         }
 
-    def _warn_of_noise(self, plan: GroupedTapes) -> None:
+    def warn_of_noise(self, plan: GroupedTapes) -> None:
+        """Warn of jobs that are going to be sent, if a circuit is likely to err."""
         worst = min((compiled.estimated_fidelity for compiled in plan.compiled), default=1.0)
         if worst < self._warn_below:
-            warnings.warn(
+            warn(
                 f"backend {self._backend_name!r}: a circuit has an estimated fidelity of {worst:.3f}, below "
                 f"warn_below_fidelity: {self._warn_below:g}; a smaller circuit or another backend keeps more signal",
                 LowFidelityWarning,
-                stacklevel=3,
             )
 
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:

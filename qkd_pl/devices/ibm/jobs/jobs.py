@@ -1,6 +1,5 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
 from qkd_pl.devices.ibm.service.job_status import Status
 from qkd_pl.errors import FileFormatError, InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
+from qkd_pl.warning import warn
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,9 @@ def jobs(ledger: Ledger | None = None) -> list[Job]:
     found = []
     for receipt in ledger.receipts():
         if isinstance(receipt, Damaged):
-            warnings.warn(f"left out: {receipt.reason}", stacklevel=2)
+            warn(
+                f"left out: {receipt.reason}",
+            )
         else:
             found.append(Job(receipt.id, ledger))
     return found

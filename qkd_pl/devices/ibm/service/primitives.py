@@ -1,6 +1,5 @@
 """The one place that calls qiskit-ibm-runtime's primitives, for real backends and simulated ones."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from qkd_pl.devices.ibm.payload import OUR_OPTIONS, Payload, replaced
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.runtime import Generation, Primitive
+from qkd_pl.warning import warn
 
 
 def is_simulator(backend: Any) -> bool:
@@ -115,7 +115,9 @@ def _simulate(payload: Payload, backend: AerSimulator) -> Any:
     """Run in this process, on ``backend`` itself: the client's local mode copies the noise model for every job."""
     ignored = sorted(set(payload.options) - OUR_OPTIONS - {"environment"})
     if ignored:
-        warnings.warn(f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it", stacklevel=3)
+        warn(
+            f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it",
+        )
     seed = payload.options.get("seed")
     pubs = list(payload.pubs)
     if payload.primitive == "sampler":
