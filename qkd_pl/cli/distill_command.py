@@ -36,6 +36,10 @@ def distill_command(
         str | None,
         _own("embedding", "How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
     ] = None,
+    topology: Annotated[
+        str | None,
+        _own("topology", "Of the student's entanglers: ring, or line, which takes fewer gates on a device."),
+    ] = None,
     iterations: Annotated[int | None, _own("iterations", "Updates of the weights.", min=1)] = None,
     learning_rate: Annotated[
         float | None, _own("learning_rate", "Adam's step size, in radians; times 0.9 every 10 updates.")
@@ -70,6 +74,7 @@ def distill_command(
         "qubits": qubits,
         "layers": layers,
         "embedding": embedding,
+        "topology": topology,
         "iterations": iterations,
         "learning_rate": learning_rate,
         "batch_size": batch_size,

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+# What a report says of calibrated outputs, and again of raw ones.
+_OF_DEVICE = ("accuracy", "mean_logit_error")
+
 Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
 
 
@@ -43,6 +46,9 @@ def submit_command(
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
+    calibrate: Annotated[
+        int, typer.Option(min=0, help="Inputs by which the job calibrates itself, at no cost; 0 for no calibration.")
+    ] = 0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
     ] = False,
@@ -64,7 +70,8 @@ def submit_command(
         spec = resolve_device(device)
         if shots is not None and isinstance(spec, DeviceSpec):
             spec = spec.changed(shots=shots)
-        planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
+        labels = labels if isinstance(loaded, TrainedQNN) else None
+        planned = plan(loaded, inputs, spec, labels, calibrate=calibrate or False)
         if not as_json:
             print(f"plan:    {planned.cost}")
         if dry_run:
@@ -108,7 +115,11 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle.receipt, handle.ledger) | _accuracies(logits, handle.ledger.arrays(job))
+        arrays = handle.ledger.arrays(job)
+        report = _describe(handle.receipt, handle.ledger) | _accuracies(logits, arrays)
+        raw = handle.result(timeout, calibrated=False)
+        report["calibrated"] = not np.array_equal(raw, logits)
+        report |= {f"raw_{name}": value for name, value in _accuracies(raw, arrays).items() if name in _OF_DEVICE}
         text = json.dumps(report | {"logits": logits.tolist()}) if as_json else _format(report)
     print(text)
 
@@ -250,9 +261,11 @@ def _format(report: dict[str, Any]) -> str:
         lines.append("accuracy unknown: the job has no labels; --json prints the logits")
     else:
         exact = f", exact {report['exact_accuracy']:.4f}" if "exact_accuracy" in report else ""
-        lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
+        raw = f", without its calibration {report['raw_accuracy']:.4f}" if report["calibrated"] else ""
+        lines.append(f"accuracy {report['accuracy']:.4f}{exact}{raw}")
     if "mean_logit_error" in report:
-        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
+        raw = f", raw ones by {report['raw_mean_logit_error']:.4f}" if report["calibrated"] else ""
+        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average{raw}")
     if missing := [each.name for each in fields(Cost) if each.name not in cost and each.default is MISSING]:
         raise FileFormatError(f"the receipt of job {report['id']} lacks {', '.join(missing)} in its cost")
     spent = _seconds(report)
