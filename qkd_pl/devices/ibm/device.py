@@ -59,7 +59,8 @@ class IBMDevice(SessionlessDevice):
             first.
         least_busy: which machines ``backend="least_busy"`` chooses from: ``min_num_qubits``, ``among`` (names),
             ``processor`` (a family, such as ``"Heron"``).
-        use_fractional_gates: whether to compile for RX and RZZ of any angle, where the machine has them.
+        use_fractional_gates: whether to compile for RX and RZZ of any angle, where the machine has them; simulated
+            devices have the gates of their snapshot.
         job_tags: further tags of every job, by which others may find it; each of 1 to 80 visible characters.
         execution_mode: ``"job"``, or ``"batch"``: the jobs that one device sends, such as those of a training, are in
             one batch, so that they wait in the queue once. Several jobs of one call always are.
@@ -171,8 +172,9 @@ class IBMDevice(SessionlessDevice):
             raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
         wires = range(int(wires)) if isinstance(wires, int | Integral) else list(wires)
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
+        tags = job_tags if isinstance(job_tags, str) else list(job_tags)  # a text is refused, not taken apart
         sending = {"backend": backend, "least_busy": least_busy, "use_fractional_gates": use_fractional_gates}
-        self._sending = Sending.of(sending | {"job_tags": list(job_tags), "execution_mode": execution_mode})
+        self._sending = Sending.of(sending | {"job_tags": tags, "execution_mode": execution_mode})
         backend = open_backend(backend, len(wires), self._access, self._sending)
         if not client.is_simulator(backend) and _is_unbounded(advanced or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")

@@ -77,6 +77,8 @@ def test_a_backend_object_keeps_its_own(fractional: Server) -> None:
     backend = service.backend("ibm_manila", use_fractional_gates=True)
     np.testing.assert_allclose(hardware(backend=backend)(0.3), np.cos(0.3), atol=TOLERANCE)
     assert "rx" in gates()
+    with pytest.raises(InvalidInputError, match="use_fractional_gates: the backend was opened without them"):
+        hardware(backend=service.backend("ibm_manila"), use_fractional_gates=True)
 
 
 @pytest.mark.parametrize("angle", [-0.7, 0.4, 2.9])
@@ -114,6 +116,8 @@ def test_a_job_of_somebody_else_with_the_same_further_tag_is_none_of_ours(direct
 def test_tags_that_cannot_be_are_refused(tags: Any) -> None:
     with pytest.raises(kd.errors.DeviceConfigError, match="job_tags"):
         kd.DeviceSpec(name="a", plugin="qkd.ibm", shots=5, options={"job_tags": tags})
+    with pytest.raises(InvalidInputError, match="job_tags"):
+        IBMDevice(1, "aer", job_tags=tags)
 
 
 @pytest.mark.parametrize("chosen", [{}, {"min_num_qubits": 5}, {"among": ["ibm_a", "ibm_manila"]}])

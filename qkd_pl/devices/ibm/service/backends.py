@@ -36,7 +36,7 @@ def open_backend(name: Any, n_wires: int, access: Access = SAVED, sending: Sendi
         CredentialsError: there is no account, or the service refuses it.
     """
     if not isinstance(name, str):
-        backend = _given(name)
+        backend = _given(name, sending)
         name = backend.name
     elif not name:
         raise BackendError("backend: needs a name: aer, fake_…, least_busy, or that of an IBM backend")
@@ -79,12 +79,18 @@ def connect(access: Access = SAVED, limit: Deadline | None = None) -> Any:
     raise failure
 
 
-def _given(backend: Any) -> Any:
+def _given(backend: Any, sending: Sending) -> Any:
     """A backend that the primitives can run on, for any that circuits can be compiled for."""
     from qiskit.providers import BackendV2
     from qiskit_aer import AerSimulator
     from qiskit_ibm_runtime import IBMBackend
 
+    without = isinstance(backend, IBMBackend) and not getattr(backend.options, "use_fractional_gates", False)
+    if sending.use_fractional_gates and without:
+        raise InvalidInputError(
+            "use_fractional_gates: the backend was opened without them; open it by "
+            "service.backend(name, use_fractional_gates=True)"
+        )
     if isinstance(backend, AerSimulator | IBMBackend):
         return backend
     if not isinstance(backend, BackendV2) or backend.num_qubits is None:
