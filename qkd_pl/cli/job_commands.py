@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_GROUND_STATES = 64
 # What a report says of calibrated outputs, and again of raw ones.
 _OF_DEVICE = ("accuracy", "mean_logit_error")
 
@@ -35,7 +36,9 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 def submit_command(
     model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
     device: Annotated[str, typer.Option(help=f"Where to run it: {DEVICE_OF_JOBS}.")] = "manila",
-    samples: Annotated[int, typer.Option(min=1, help="Number of inputs.")] = 64,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Number of inputs; by default all of --data, or 64 ground states.")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
@@ -176,7 +179,7 @@ def cancel_command(
 
 
 def _inputs(
-    model: "TrainedNetwork", samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    model: "TrainedNetwork", samples: int | None, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     from qkd_pl.datasets import topological_phases
     from qkd_pl.devices.spec import EXACT
@@ -196,7 +199,7 @@ def _inputs(
         n_qubits = len((compressor or model).network.wires)
         if n_qubits < 3:
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
-        _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
+        _, (inputs, labels) = topological_phases(n_qubits, 0, samples or _GROUND_STATES, seed)
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
 
 

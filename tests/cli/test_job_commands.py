@@ -69,7 +69,7 @@ def test_a_job_calibrates_itself_when_asked(model: Path) -> None:
     np.savez(model.with_name("states.npz"), inputs=states, labels=np.arange(24) % 2)
     options = ("--data", model.with_name("states.npz"), "--shots", 4096, "--json")
     submitted = json.loads(run("submit", model, "--calibrate", 20, *options))
-    assert submitted["circuits"] == 24
+    assert submitted["circuits"] == 24, "all of the file"
     told = json.loads(run("result", submitted["id"], "--json"))
     assert told["calibrated"]
     assert told["mean_logit_error"] < told["raw_mean_logit_error"]
