@@ -79,6 +79,63 @@ def plot_device_depth(summary: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def plot_device_images(summary: Mapping[str, Any]) -> Figure:
+    """Accuracies of teachers and students without noise and on the device, with the part of the intervals up to 1.
+
+    Args:
+        summary: what :func:`reproduction.device_images.run_device_images` returned.
+    """
+    settings = summary["settings"]
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    arms = {
+        "teacher": f"teacher, {settings['teacher_layers']} layers, ring",
+        "teacher_line": f"teacher, {settings['teacher_layers']} layers, line",
+        "ce": f"{settings['student_layers']} layers, scaled CE",
+        "kd": f"{settings['student_layers']} layers, distilled",
+    }
+    for index, (mode, by_arm) in enumerate(summary["accuracy"].items()):
+        found = [Estimate.from_json(by_arm[arm]) for arm in arms]
+        means = [each.mean for each in found]
+        errors = [[each.mean - each.low for each in found], [min(each.high, 1.0) - each.mean for each in found]]
+        places = [position + 0.2 * (index - 1) for position in range(len(arms))]
+        axes.errorbar(places, means, errors, fmt="o", capsize=3, label={"exact": "without noise"}.get(mode, mode))
+    gates = [summary["price"][arm]["two_qubit_gates"] for arm in arms]
+    labels = [f"{title}\n{count} two-qubit gates" for title, count in zip(arms.values(), gates, strict=True)]
+    axes.set_xticks(range(len(arms)), labels, fontsize=7)
+    axes.set_ylabel("accuracy (mean, 95 % interval)")
+    axes.set_title(f"{summary['images']} images, {settings['shots']} shots on {settings['backend']}", fontsize=10)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def plot_shots_scale(summary: Mapping[str, Any]) -> Figure:
+    """Accuracy against the logit scale for each number of shots; a ring marks the scale of the rule.
+
+    Args:
+        summary: what :func:`reproduction.shots_scale.run_shots_scale` returned.
+    """
+    problems, scales = summary["problems"], summary["settings"]["scales"]
+    figure = Figure(figsize=(2.3 * len(problems) + 0.4, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(problems), squeeze=False)[0]
+    for axes, (problem, by_shots) in zip(panels, problems.items(), strict=True):
+        for index, (shots, found) in enumerate(by_shots.items()):
+            estimates = [Estimate.from_json(found["accuracy"][f"{scale:g}"]) for scale in scales]
+            colour = f"C{index}"
+            _curve(axes, list(scales), estimates, (f"{int(shots):,} shots", colour, "-"))
+            chosen = Estimate.from_json(found["accuracy"]["rule"]).mean
+            axes.plot([found["rule_scale"]], [chosen], "o", markersize=9, markerfacecolor="none", color=colour)
+        axes.set_xscale("log")
+        axes.set_xlabel("logit scale s")
+        axes.set_title(problem, fontsize=10)
+        axes.tick_params(labelsize=8)
+        axes.grid(axis="y", alpha=0.3)
+    panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
+    panels[-1].legend(fontsize=7, loc="lower right")
+    return figure
+
+
 def _curve(axes: Axes, positions: list[float], estimates: list[Estimate], style: tuple[str, str, str]) -> None:
     """A line through the means, and the part of the intervals that accuracies can reach as a band."""
     label, colour, line = style

@@ -18,7 +18,8 @@ from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowle
 from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
 from reproduction.depth import format_depth, run_depth
 from reproduction.device_depth import DeviceDepthSettings, format_device_depth, run_device_depth
-from reproduction.device_figures import plot_device_depth, plot_noisy_teacher
+from reproduction.device_figures import plot_device_depth, plot_device_images, plot_noisy_teacher, plot_shots_scale
+from reproduction.device_images import DeviceImagesSettings, format_device_images, run_device_images
 from reproduction.few_labels import FewLabelsSettings, format_few_labels, run_few_labels
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
@@ -30,6 +31,7 @@ from reproduction.pays_figures import plot_few_labels, plot_regression
 from reproduction.regression import RegressionSettings, format_regression, run_regression
 from reproduction.results import Results
 from reproduction.results_schema import RunLine
+from reproduction.shots_scale import ShotsScaleSettings, format_shots_scale, run_shots_scale
 
 Summary = dict[str, Any]
 DPI = 120
@@ -75,6 +77,10 @@ EXPERIMENTS = {
     "device-depth": Experiment(
         DeviceDepthSettings, 2, run_device_depth, format_device_depth, plot_device_depth, "devices"
     ),
+    "device-images": Experiment(
+        DeviceImagesSettings, 3, run_device_images, format_device_images, plot_device_images, "devices"
+    ),
+    "shots-scale": Experiment(ShotsScaleSettings, 10, run_shots_scale, format_shots_scale, plot_shots_scale, "devices"),
 }
 
 
