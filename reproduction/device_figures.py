@@ -1,4 +1,4 @@
-"""Figures of the experiments on noisy devices: accuracy against shots and QPU seconds, with 95 % intervals."""
+"""Figures of the experiments on noisy devices: accuracy against shots or logit scales, with 95 % intervals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 
@@ -18,15 +19,6 @@ _OF_TEACHER = {
     "affine": ("distilled, standardised", "tab:cyan", "-"),
     "calibrated": ("distilled, calibrated", "tab:blue", "-"),
     "labels": ("student of all true labels", "tab:green", "-."),
-}
-#: Arm → label, colour and line of the experiment on depth.
-_OF_DEPTH = {
-    "teacher": ("teacher, 10 layers, ring", "black", ":"),
-    "teacher_line": ("teacher, 10 layers, line", "tab:gray", ":"),
-    "1-ce": ("1 layer, scaled CE", "tab:orange", "--"),
-    "1-kd": ("1 layer, distilled", "tab:orange", "-"),
-    "2-ce": ("2 layers, scaled CE", "tab:blue", "--"),
-    "2-kd": ("2 layers, distilled", "tab:blue", "-"),
 }
 
 
@@ -48,34 +40,6 @@ def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
         axes.set_title(f"{pool} states")
     panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
     panels[-1].legend(fontsize="x-small", loc="lower right")
-    return figure
-
-
-def plot_device_depth(summary: Mapping[str, Any]) -> Figure:
-    """Test accuracy against QPU seconds on each backend, calibrated, state preparation counted.
-
-    Args:
-        summary: what :func:`reproduction.device_depth.run_device_depth` returned.
-    """
-    backends = summary["backends"]
-    n_states = summary["settings"]["n_test"]
-    figure = Figure(figsize=(3.4 * len(backends) + 0.4, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(backends), sharey=True, squeeze=False)[0]
-    for axes, (name, backend) in zip(panels, backends.items(), strict=True):
-        by_shots = backend["accuracy"]["staircase"]
-        counts = sorted((count for count in by_shots if count != "exact"), key=int)
-        for arm, style in _OF_DEPTH.items():
-            if arm not in by_shots["exact"]["raw"]:
-                continue
-            seconds = [2 + int(count) * n_states * backend["price"][arm]["seconds"] for count in counts]
-            estimates = [Estimate.from_json(by_shots[count]["calibrated"][arm]) for count in counts]
-            _curve(axes, seconds, estimates, style)
-        axes.axhline(0.95, color="black", linewidth=0.6)
-        axes.set_xscale("log")
-        axes.set_xlabel(f"QPU seconds for {n_states} states")
-        axes.set_title(name)
-    panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
-    panels[0].legend(fontsize="x-small", loc="lower right")
     return figure
 
 
@@ -111,28 +75,36 @@ def plot_device_images(summary: Mapping[str, Any]) -> Figure:
 
 
 def plot_shots_scale(summary: Mapping[str, Any]) -> Figure:
-    """Accuracy against the logit scale for each number of shots; a ring marks the scale of the rule.
+    """Accuracy against the logit scale for each number of shots, with the scales of both rules.
 
     Args:
         summary: what :func:`reproduction.shots_scale.run_shots_scale` returned.
     """
     problems, scales = summary["problems"], summary["settings"]["scales"]
-    figure = Figure(figsize=(2.3 * len(problems) + 0.4, 3.4), layout="constrained")
+    figure = Figure(figsize=(2.3 * len(problems) + 0.4, 3.6), layout="constrained")
     panels = figure.subplots(1, len(problems), squeeze=False)[0]
+    marks = {"rule": ("o", 9), "half": ("s", 8)}
     for axes, (problem, by_shots) in zip(panels, problems.items(), strict=True):
         for index, (shots, found) in enumerate(by_shots.items()):
             estimates = [Estimate.from_json(found["accuracy"][f"{scale:g}"]) for scale in scales]
             colour = f"C{index}"
             _curve(axes, list(scales), estimates, (f"{int(shots):,} shots", colour, "-"))
-            chosen = Estimate.from_json(found["accuracy"]["rule"]).mean
-            axes.plot([found["rule_scale"]], [chosen], "o", markersize=9, markerfacecolor="none", color=colour)
+            for name, (marker, size) in marks.items():
+                place = [found["scales"][name]], [Estimate.from_json(found["accuracy"][name]).mean]
+                axes.plot(*place, marker, markersize=size, markerfacecolor="none", color=colour)
         axes.set_xscale("log")
         axes.set_xlabel("logit scale s")
         axes.set_title(problem, fontsize=10)
         axes.tick_params(labelsize=8)
         axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
-    panels[-1].legend(fontsize=7, loc="lower right")
+    handles = panels[0].get_legend_handles_labels()[0]
+    titles = {"rule": "s = min(√shots, 30)", "half": "s = min(√shots/2, 16)"}
+    handles += [
+        Line2D([], [], color="black", linestyle="", marker=marks[name][0], markerfacecolor="none", label=title)
+        for name, title in titles.items()
+    ]
+    figure.legend(handles=handles, fontsize=8, ncols=len(handles), loc="outside upper center", frameon=False)
     return figure
 
 

@@ -6,29 +6,26 @@ own of Aer's noise, by the path that jobs take: too many qubits for exact values
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from qkd_pl import Distillation, plan
+from qkd_pl import load_model, plan
 from qkd_pl.checks import check_count
 from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.networks import QNN
 from qkd_pl.statistics import Estimate
-from qkd_pl.storage import write_tensors
-from reproduction.arms import FIRST_STUDENT_SEED, load_data
-from reproduction.device_models import SECONDS_PER_JOB, calibrated_outputs, stored_models
-from reproduction.phase_models import train_model
+from reproduction.arms import FIRST_STUDENT_SEED, fit_and_save, load_data, training_unit
+from reproduction.device_models import SECONDS_PER_JOB, calibrated_outputs
 from reproduction.results import Results
-from reproduction.rows import compared
+from reproduction.rows import SCALED, Row, accuracy_row, compared
 from reproduction.sweep import Unit, run_units
 
 MODES = ("raw", "calibrated")
-_KIND = "device-images"
-_WEIGHTS = "weights.safetensors"
 Output = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
@@ -36,8 +33,9 @@ Output = Annotated[list[float], Field(min_length=2, max_length=2)]
 class DeviceImagesSettings:
     """MNIST digits 1 and 5 as 15 bits on a simulated device: a deep teacher against shallow students.
 
-    One teacher, and a seed is a pair of students; an image counts once. The models take eight minutes, and the images
-    about half an hour on one core, nearly all of it for the teachers. Repeating the command resumes it.
+    One teacher, and a seed is a pair of students; an image counts once. All of it takes about forty minutes on one
+    core, half of them for the images of the teacher on a ring, a quarter for the other teacher's. Repeating the command
+    resumes it.
 
     Attributes:
         backend: a fake backend of at least as many qubits as there are bits.
@@ -95,28 +93,20 @@ def run_device_images(
         "n_train": None,
         "n_test": None,
     }
-    keys = ("n_qubits", "teacher_layers", "student_layers", "iterations", "learning_rate", "logit_scale", "temperature")
-    training = {key: plain[key] for key in (*keys, "device")}
     images = {"data": data, "n_images": settings.n_images}
-    models = Unit("models", train_image_models, {**images, "training": training, "seeds": seeds}, artifact=_WEIGHTS)
-    (exact,) = run_units([models], results, title="models")
+    models = _model_units(settings, seeds, images)
+    exact = dict(zip(models, run_units(list(models.values()), results, workers=workers, title="models"), strict=True))
     place = {"backend": settings.backend, "shots": settings.shots}
-    (price,) = run_units([Unit("prices", price_images, {**images, **place}, needs=(models,))], results, title="prices")
-    starts = range(0, settings.n_images, settings.block)
-    units = {
-        arm: [
-            Unit(
-                f"{arm}/{start:04d}",
-                measure_images,
-                {**images, **place, "arm": arm, "start": start, "stop": min(start + settings.block, settings.n_images)},
-                needs=(models,),
-            )
-            for start in starts
-        ]
-        for arm in exact["outputs"]
-    }
-    rows = iter(run_units([u for each in units.values() for u in each], results, workers=workers, title="images"))
-    measured = {arm: np.concatenate([next(rows)["outputs"] for _ in starts]) for arm in units}
+    priced = {arm: model for arm, model in models.items() if _kind(arm) == arm or arm.endswith("-0")}
+    prices = [
+        Unit(f"prices/{_kind(arm)}", price_images, {**images, **place, "model": _file(arm)}, needs=(model,))
+        for arm, model in priced.items()
+    ]
+    price = dict(zip(map(_kind, priced), run_units(prices, results, title="prices"), strict=True))
+    blocks = {arm: _image_units(settings, arm, model, {**images, **place}) for arm, model in models.items()}
+    rows = run_units([unit for units in blocks.values() for unit in units], results, workers=workers, title="images")
+    found = iter(rows)
+    measured = {arm: np.concatenate([next(found)["outputs"] for _ in units]) for arm, units in blocks.items()}
     return {
         "settings": plain,
         "seeds": seeds,
@@ -126,50 +116,92 @@ def run_device_images(
     }
 
 
-def train_image_models(*, data: dict, n_images: int, training: dict, seeds: int, directory: Path) -> dict[str, Any]:
-    """Train teachers and students and store their weights; labels and exact outputs for the test images."""
-    train, test, _ = load_data(data)
-    common = {key: training[key] for key in ("iterations", "learning_rate", "logit_scale", "device")}
-    n_qubits, deep, shallow = (training[key] for key in ("n_qubits", "teacher_layers", "student_layers"))
-    models = {
-        arm: train_model(QNN(n_qubits, deep, embedding="phase", topology=topology), train, {**common, "seed": 0})
+def _model_units(settings: DeviceImagesSettings, seeds: int, images: Mapping[str, Any]) -> dict[str, Unit]:
+    """Of each arm the unit that trains it; students need the teacher."""
+    plain = asdict(settings)
+    trainer = {key: plain[key] for key in ("iterations", "learning_rate", "temperature", "logit_scale", "device")}
+
+    def unit(arm: str, layers: int, topology: str, seed: int, needs: tuple[Unit, ...] = ()) -> Unit:
+        network = {
+            "n_qubits": settings.n_qubits,
+            "n_layers": layers,
+            "embedding": "phase",
+            "topology": topology,
+        }
+        arguments = {
+            **images,
+            "network": network,
+            "trainer": {**trainer, "seed": seed},
+            "teacher": needs[0].artifact if arm.startswith("kd") else None,
+            "model": _file(arm),
+        }
+        return training_unit(f"models/{arm}", train_image_model, arguments, needs=needs)
+
+    units = {
+        arm: unit(arm, settings.teacher_layers, topology, 0)
         for arm, topology in (("teacher", "ring"), ("teacher_line", "line"))
     }
-    logits = models["teacher"].logits(train.inputs)
-    soft = {"loss": Distillation(training["temperature"], standardise=False), "teacher": logits}
-    network = QNN(n_qubits, shallow, embedding="phase", topology="line")
     for seed in range(seeds):
-        own = {**common, "seed": FIRST_STUDENT_SEED + seed}
-        models[f"kd-{seed}"] = train_model(network, train, own, **soft)
-        models[f"ce-{seed}"] = train_model(network, train, own)
-    write_tensors(directory / _WEIGHTS, _KIND, {arm: model.weights for arm, model in models.items()}, {})
-    inputs = test.inputs[:n_images]
+        for kind, needs in (("kd", (units["teacher"],)), ("ce", ())):
+            arm = f"{kind}-{seed}"
+            units[arm] = unit(arm, settings.student_layers, "line", FIRST_STUDENT_SEED + seed, needs)
+    return units
+
+
+def _image_units(settings: DeviceImagesSettings, arm: str, model: Unit, shared: Mapping[str, Any]) -> list[Unit]:
+    """Of one model a unit for each block of images."""
+    ends = [*range(0, settings.n_images, settings.block), settings.n_images]
+    return [
+        Unit(
+            f"images/{arm}/{start:04d}",
+            measure_images,
+            {**shared, "model": _file(arm), "start": start, "stop": stop},
+            needs=(model,),
+        )
+        for start, stop in pairwise(ends)
+    ]
+
+
+def train_image_model(
+    *, data: dict, n_images: int, network: dict, trainer: dict, teacher: str | None, model: str, directory: Path
+) -> dict[str, Any]:
+    """Train one model and store it; its exact outputs for the test images, with their labels."""
+    train, test, _ = load_data(data)
+    logits = None if teacher is None else load_model(directory / teacher).outputs(train.inputs)
+    trained = fit_and_save(QNN(**network), trainer, train, directory / model, teacher=logits)
     return {
         "labels": test.labels[:n_images].tolist(),
-        "outputs": {arm: model.outputs(inputs).tolist() for arm, model in models.items()},
-        "test_accuracy": {arm: model.score(*test) for arm, model in models.items()},
+        "outputs": trained.outputs(test.inputs[:n_images]).tolist(),
+        "test_accuracy": trained.score(*test),
     }
 
 
-def price_images(*, data: dict, n_images: int, backend: str, shots: int, directory: Path) -> dict[str, Any]:
-    """Of each structure: QPU seconds for all images, and two-qubit gates."""
-    found = {}
-    inputs = _inputs(data, n_images)
-    for arm, model in stored_models(directory / _WEIGHTS, _KIND, embedding="phase").items():
-        if arm.startswith("teacher") or arm.endswith("-0"):  # other seeds are of the same structure
-            cost = plan(model, inputs[:1], _spec(backend, shots)).cost
-            seconds = SECONDS_PER_JOB + n_images * (cost.qpu_seconds - SECONDS_PER_JOB)
-            found[arm.removesuffix("-0")] = {"qpu_seconds": seconds, "two_qubit_gates": cost.two_qubit_gates}
-    return found
+def price_images(
+    *, data: dict, n_images: int, backend: str, shots: int, model: str, directory: Path
+) -> dict[str, float]:
+    """QPU seconds for all images, and two-qubit gates of a circuit."""
+    trained = load_model(directory / model)
+    cost = plan(trained, _inputs(data, n_images)[:1], _spec(backend, shots)).cost
+    seconds = SECONDS_PER_JOB + n_images * (cost.qpu_seconds - SECONDS_PER_JOB)
+    return {"qpu_seconds": seconds, "two_qubit_gates": cost.two_qubit_gates}
 
 
 def measure_images(
-    *, data: dict, n_images: int, backend: str, shots: int, arm: str, start: int, stop: int, directory: Path
+    *, data: dict, n_images: int, backend: str, shots: int, model: str, start: int, stop: int, directory: Path
 ) -> dict[str, list[Output]]:
     """Outputs of one model for some of the images."""
-    model = stored_models(directory / _WEIGHTS, _KIND, embedding="phase")[arm]
-    outputs = model.outputs(_inputs(data, n_images)[start:stop], _spec(backend, shots, seed=start))
+    trained = load_model(directory / model)
+    outputs = trained.outputs(_inputs(data, n_images)[start:stop], _spec(backend, shots, seed=start))
     return {"outputs": outputs.tolist()}
+
+
+def _kind(arm: str) -> str:
+    """Without the number of the student."""
+    return arm.split("-")[0]
+
+
+def _file(arm: str) -> str:
+    return f"models/{arm}.safetensors"
 
 
 def _inputs(data: dict, n_images: int) -> np.ndarray:
@@ -183,8 +215,8 @@ def _spec(backend: str, shots: int, seed: int | None = None) -> DeviceSpec:
 def _summarise(
     settings: DeviceImagesSettings, exact: Mapping[str, Any], measured: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
-    labels = np.array(exact["labels"])
-    known = {arm: np.array(outputs) for arm, outputs in exact["outputs"].items()}
+    labels = np.array(exact["teacher"]["labels"])
+    known = {arm: np.array(each["outputs"]) for arm, each in exact.items()}
 
     def right(outputs: np.ndarray) -> np.ndarray:
         return np.asarray(outputs.argmax(axis=1) == labels, dtype=float)
@@ -200,7 +232,7 @@ def _summarise(
     return {
         "accuracy": {mode: compared(_by_arm(each), _PAIRS) for mode, each in correct.items()},
         "signal": _mean_by_arm(signal),
-        "test_accuracy": _mean_by_arm(exact["test_accuracy"]),
+        "test_accuracy": _mean_by_arm({arm: each["test_accuracy"] for arm, each in exact.items()}),
     }
 
 
@@ -209,15 +241,29 @@ _PAIRS = [("kd", "teacher"), ("kd", "teacher_line"), ("kd", "ce")]
 
 def _by_arm(values: Mapping[str, Sequence[float] | np.ndarray]) -> dict[str, list[float]]:
     """Of each kind of model the mean over its seeds, image by image."""
-    kinds = dict.fromkeys(arm.split("-")[0] for arm in values)
+    kinds = dict.fromkeys(map(_kind, values))
     return {
-        kind: np.mean([each for arm, each in values.items() if arm.split("-")[0] == kind], axis=0).tolist()
-        for kind in kinds
+        kind: np.mean([each for arm, each in values.items() if _kind(arm) == kind], axis=0).tolist() for kind in kinds
     }
 
 
 def _mean_by_arm(values: Mapping[str, float]) -> dict[str, float]:
     return {kind: float(each[0]) for kind, each in _by_arm({arm: [value] for arm, value in values.items()}).items()}
+
+
+def device_images_rows(name: str, summary: Mapping[str, Any]) -> list[Row]:
+    """Rows for the table of where distillation pays: over images, of one teacher."""
+    settings = summary["settings"]
+    where = f"MNIST 1/5 on {settings['backend']}, {settings['student_layers']} layers, {settings['shots']} shots"
+    deep = f"{settings['teacher_layers']} layers"
+    titles = {
+        "teacher": f"its teacher, {deep}, ring",
+        "teacher_line": f"a teacher of {deep} on a line",
+        "ce": SCALED,
+    }
+    arms = summary["accuracy"]["calibrated"]
+    way = "teacher of all labels, all inputs"
+    return [accuracy_row(name, where, way, arms, "kd", control, against=against) for control, against in titles.items()]
 
 
 def format_device_images(summary: Mapping[str, Any]) -> str:

@@ -80,7 +80,7 @@ def price_models(*, data: dict, weights: str, backend: str, directory: Path) -> 
         options={"backend": backend, "preparation": "staircase"},
     )
     found: dict[str, Any] = {}
-    for arm, model in stored_models(directory / weights).items():
+    for arm, model in _models(directory / weights).items():
         if arm.count("-") > 1:
             continue  # another logit scale, the same circuit
         # As it is simulated: with the last entanglers in the circuit.
@@ -107,7 +107,7 @@ def measure_models(
     """Test accuracies on one backend by ``preparation/arm/shots/mode``, and how often a calibration was refused."""
     _, test = _load(data)
     found: dict[str, float] = {}
-    for arm, model in stored_models(directory / weights).items():
+    for arm, model in _models(directory / weights).items():
         exact = model.outputs(test.inputs)
         layers = len(model.weights) - 1  # blocks of rotations less the closing one
         for index, preparation in enumerate(PREPARATIONS):
@@ -163,11 +163,10 @@ def _load(data: Mapping[str, Any]) -> tuple[Dataset, Dataset]:
     return topological_phases(*sizes, progress=False)
 
 
-def stored_models(file: Path, kind: str = _KIND, embedding: str = "state") -> dict[str, TrainedQNN]:
-    """The models whose weights a file holds: the teacher on a ring, all others on a line."""
+def _models(file: Path) -> dict[str, TrainedQNN]:
     models = {}
-    for arm, weights in read_tensors(file, kind)[0].items():
+    for arm, weights in read_tensors(file, _KIND)[0].items():
         topology = "ring" if arm == "teacher" else "line"
-        network = QNN(weights.shape[1], len(weights) - 1, embedding=embedding, topology=topology)  # type: ignore[arg-type]
+        network = QNN(weights.shape[1], len(weights) - 1, topology=topology)
         models[arm] = trained(network, weights)
     return models

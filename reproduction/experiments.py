@@ -1,11 +1,12 @@
 """The experiments by the names of their commands: settings, run, text and figure of each."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from qkd_pl.checks import check_count
@@ -17,8 +18,9 @@ from reproduction.cluster import dask_cluster
 from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowledge, run_dark_knowledge
 from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
 from reproduction.depth import format_depth, run_depth
+from reproduction.depth_figures import plot_device_depth
 from reproduction.device_depth import DeviceDepthSettings, format_device_depth, run_device_depth
-from reproduction.device_figures import plot_device_depth, plot_device_images, plot_noisy_teacher, plot_shots_scale
+from reproduction.device_figures import plot_device_images, plot_noisy_teacher, plot_shots_scale
 from reproduction.device_images import DeviceImagesSettings, format_device_images, run_device_images
 from reproduction.few_labels import FewLabelsSettings, format_few_labels, run_few_labels
 from reproduction.figure4 import Figure4Settings
@@ -92,8 +94,8 @@ class RunOptions:
 
     Attributes:
         seeds: runs of each arm of each student.
-        out: raw results are in OUT.jsonl, and are not computed again; the figure is OUT.png; models and checkpoints are
-            in the folder OUT.
+        out: raw results are in OUT.jsonl, and are not computed again; the figure is OUT.png and OUT.pdf; models and
+            checkpoints are in the folder OUT.
         workers: processes.
         dask: run on the Dask cluster with this scheduler instead, for example tcp://10.0.0.1:8786; its machines need a
             file system in common.
@@ -170,6 +172,14 @@ def stored_run(file: Path) -> StoredRun:
 
 
 def save_figure(name: str, summary: Mapping[str, Any], out: Path) -> None:
-    """Draw the figure of an experiment to ``<out>.png``."""
-    with atomic_path(out.with_name(f"{out.name}.png")) as temporary:
-        EXPERIMENTS[name].plot(summary).savefig(temporary, dpi=DPI)
+    """Draw the figure of an experiment to ``<out>.png`` and, for print, ``<out>.pdf``."""
+    save(EXPERIMENTS[name].plot(summary), out)
+
+
+def save(figure: Figure, out: Path, kinds: Sequence[str] = ("png", "pdf")) -> None:
+    """A figure in some kinds of file, as curves and text where the kind allows; without dates and random names."""
+    with rc_context({"svg.hashsalt": out.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+        for kind in kinds:
+            metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+            with atomic_path(out.with_name(f"{out.name}.{kind}")) as temporary:
+                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
