@@ -26,7 +26,7 @@ it was chosen from. Data sets of MNIST, breast cancer and wine are draws from th
 intervals are somewhat too narrow. Intervals are of 95 %; q is p adjusted for all rows of this table by Benjamini and
 Yekutieli. Distillation *pays* or *costs* something where q < 0.05."""
 
-_PROBLEMS = {
+PROBLEM_TITLES = {
     "phases": "phases of the cluster chain",
     "ising": "phases of the Ising chain",
     "annni": "phases of the ANNNI chain, κ = 0.25",
@@ -82,7 +82,7 @@ class Row:
 
 def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """All comparisons that the summaries hold, experiments of few labels first, then those of the paper."""
-    rows = [row for item in _few_labels(summaries) for row in _few(*item)]
+    rows = [row for item in few_labels_of(summaries) for row in few_rows(*item)]
     for name, titles in _PAPER.items():
         students = summaries.get(name, {}).get("students", {})
         for student, title in titles.items():
@@ -103,9 +103,9 @@ _PAPER = {
 }
 
 
-def _few_labels(summaries: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any], str]]:
+def few_labels_of(summaries: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any], str]]:
     """Name, summary and m of each number of labels, in the order of the problems and of m, regression last."""
-    order = [*_PROBLEMS, None]
+    order = [*PROBLEM_TITLES, None]
     few = [(name, summary, m) for name, summary in summaries.items() for m in summary.get("labels", ())]
 
     def place(item: tuple[str, Mapping[str, Any], str]) -> tuple[int, str, int]:
@@ -115,7 +115,7 @@ def _few_labels(summaries: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, M
     return sorted(few, key=place)
 
 
-def _few(name: str, summary: Mapping[str, Any], m: str) -> Iterator[Row]:
+def few_rows(name: str, summary: Mapping[str, Any], m: str) -> Iterator[Row]:
     settings, found = summary["settings"], summary["labels"][m]
     is_regression = "target" in settings
     what = f"{settings['target']} of the cluster chain" if is_regression else _problem(summary)
@@ -125,12 +125,12 @@ def _few(name: str, summary: Mapping[str, Any], m: str) -> Iterator[Row]:
 
 
 def _problem(summary: Mapping[str, Any]) -> str:
-    return _PROBLEMS[summary["settings"]["problem"]]
+    return PROBLEM_TITLES[summary["settings"]["problem"]]
 
 
 def function_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """How the teacher's function is followed by students of the most labels, and of all of the teacher's outputs."""
-    few = [item for item in _few_labels(summaries) if "problem" in item[1]["settings"]]
+    few = [item for item in few_labels_of(summaries) if "problem" in item[1]["settings"]]
     most = {_problem(summary): (name, summary["labels"][m], m) for name, summary, m in few}  # the last stays
     rows = [
         row for problem, (name, found, m) in most.items() for row in _followed(name, f"{problem}, {m} labels", found)
@@ -198,8 +198,8 @@ def page_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "",
         "### The teacher's function",
         "",
-        "Students of the most labels that were tried against students of the teacher's outputs for all inputs, both",
-        "compared with the teacher's exact outputs. On a backend the trained students run there, from states prepared",
+        "Students of the most labels that were tried against students of the teacher's outputs for all inputs,",
+        "compared with the teacher's exact outputs. On a backend the trained students run, from states that are prepared",
         "without noise. *Gain* is signed so that above zero the distilled student is better. q is adjusted for all rows",
         "of this table.",
         "",
