@@ -10,6 +10,7 @@ from scipy.stats import false_discovery_control
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.statistics import COLUMNS, Estimate
 from qkd_pl.storage import atomic_path
+from reproduction.carry_over import carry_over_lines
 from reproduction.device_page import device_lines
 from reproduction.experiments import EXPERIMENTS, StoredRun, save, save_figure, stored_run
 from reproduction.figures import plot_dark_knowledge_gains
@@ -182,6 +183,7 @@ def results_page(runs: Mapping[str, StoredRun]) -> str:
             "# Results",
             "",
             *page_lines(summaries),
+            *carry_over_lines(summaries),
             *device_lines(summaries),
             "## The paper",
             "",

@@ -8,6 +8,7 @@ from scipy.stats import false_discovery_control
 from qkd_pl.statistics import Estimate
 from reproduction.device_depth import device_depth_rows
 from reproduction.device_images import device_images_rows
+from reproduction.function import place_titles
 from reproduction.noisy_teacher import noisy_teacher_rows
 from reproduction.rows import SCALED, Row
 from reproduction.which_loss import LOSS_ARMS
@@ -30,9 +31,10 @@ it was chosen from. Data sets of MNIST, breast cancer and wine are draws from th
 intervals are somewhat too narrow. Intervals are of 95 %; q is p adjusted for all rows of this table by Benjamini and
 Yekutieli. Distillation *pays* or *costs* something where q < 0.05."""
 
-_PROBLEMS = {
+PROBLEM_TITLES = {
     "phases": "phases of the cluster chain",
     "ising": "phases of the Ising chain",
+    "annni": "phases of the ANNNI chain, κ = 0.25",
     "cluster-ising": "cluster chain with h2 = 0.5, labels from string order",
     "mnist-1-5": "MNIST 1/5",
     "mnist": "MNIST, ten classes",
@@ -56,13 +58,14 @@ _FUNCTION = {
     "transition": "error of the transition's field",
     "ece": "calibration error",
     "covered": "accuracy on the surest 80 %",
+    "aurc": "error over all coverages",
 }
-_LOWER_IS_BETTER = {"rmse", "ece", "transition"}
+_LOWER_IS_BETTER = {"rmse", "ece", "transition", "aurc"}
 
 
 def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """All comparisons that the summaries hold: of few labels, of the paper, on devices."""
-    rows = [row for name, summary in _few_labels(summaries) for row in _few(name, summary)]
+    rows = [row for item in few_labels_of(summaries) for row in few_rows(*item)]
     for name, titles in _PAPER.items():
         students = summaries.get(name, {}).get("students", {})
         for student, title in titles.items():
@@ -90,34 +93,48 @@ _PAPER = {
 }
 
 
-def _few_labels(summaries: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Names and summaries of what has numbers of labels, in the order of the problems, regression last."""
-    order = [*_PROBLEMS, None]
-    few = [(name, summary) for name, summary in summaries.items() if "labels" in summary]
-    return sorted(few, key=lambda item: order.index(item[1]["settings"].get("problem")))
+def few_labels_of(summaries: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, Mapping[str, Any], str]]:
+    """Name, summary and m of each number of labels, in the order of the problems and of m, regression last."""
+    order = [*PROBLEM_TITLES, None]
+    few = [(name, summary, m) for name, summary in summaries.items() for m in summary.get("labels", ())]
+
+    def place(item: tuple[str, Mapping[str, Any], str]) -> tuple[int, str, int]:
+        settings = item[1]["settings"]
+        return order.index(settings.get("problem")), settings.get("target", ""), int(item[2])
+
+    return sorted(few, key=place)
 
 
-def _few(name: str, summary: Mapping[str, Any]) -> Iterator[Row]:
-    settings = summary["settings"]
+def few_rows(name: str, summary: Mapping[str, Any], m: str) -> Iterator[Row]:
+    settings, found = summary["settings"], summary["labels"][m]
     is_regression = "target" in settings
-    what = f"{settings['target']} of the cluster chain" if is_regression else _PROBLEMS[settings["problem"]]
+    what = f"{settings['target']} of the cluster chain" if is_regression else _problem(summary)
     measure, control, noun = ("rmse", "targets", "targets") if is_regression else ("accuracy", "ce", "labels")
-    for m, found in summary["labels"].items():
-        for way in found["differences"]:
-            yield _row(name, f"{what}, {m} {noun}", way, found, measure, control)
+    for way in found["differences"]:
+        yield _row(name, f"{what}, {m} {noun}", way, found, measure, control)
+
+
+def _problem(summary: Mapping[str, Any]) -> str:
+    return PROBLEM_TITLES[summary["settings"]["problem"]]
 
 
 def function_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """How the teacher's function is followed, where control and distilled student have all labels or all inputs."""
-    rows = []
-    for name, summary in _few_labels(summaries):
-        if "problem" in summary["settings"]:
-            m = max(summary["labels"], key=int)
-            found = summary["labels"][m]
-            where = f"{_PROBLEMS[summary['settings']['problem']]}, {m} labels"
-            measures = [each for each in ("accuracy", *_FUNCTION) if each in found["arms"]["ce"]]
-            rows += [_row(name, where, "pool", found, measure, "ce") for measure in measures]
+    """How the teacher's function is followed by students of the most labels, and of all of the teacher's outputs."""
+    few = [item for item in few_labels_of(summaries) if "problem" in item[1]["settings"]]
+    most = {_problem(summary): (name, summary["labels"][m], m) for name, summary, m in few}  # the last stays
+    rows = [
+        row for problem, (name, found, m) in most.items() for row in _followed(name, f"{problem}, {m} labels", found)
+    ]
+    for name, summary in summaries.items():
+        for place, found in summary.get("places", {}).items():
+            rows += _followed(name, f"{_problem(summary)}, all labels, {place_titles(summary)[place]}", found)
     return rows
+
+
+def _followed(name: str, where: str, found: Mapping[str, Any]) -> Iterator[Row]:
+    for measure in ("accuracy", *_FUNCTION):
+        if measure in found["arms"]["ce"]:
+            yield _row(name, where, "pool", found, measure, "ce")
 
 
 def loss_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
@@ -125,7 +142,7 @@ def loss_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     rows = []
     for name, summary in summaries.items():
         for m, found in summary.get("inputs", {}).items():
-            where = f"{_PROBLEMS[summary['settings']['problem']]}, {m} inputs"
+            where = f"{_problem(summary)}, {m} inputs"
             for arm, gains in found["differences"].items():
                 kl, other = (Estimate.from_json(found["arms"][each]["accuracy"]) for each in ("kl", arm))
                 gain = Estimate.from_json(gains["accuracy"])
@@ -172,13 +189,24 @@ def page_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "",
         "### The teacher's function",
         "",
-        "Students of all labels against students of the teacher's outputs for all inputs. *Gain* is signed so that",
-        "above zero the distilled student is better. q is adjusted for all rows of this table.",
+        "Students of the most labels that were tried against students of the teacher's outputs for all inputs, both",
+        "compared with the teacher's exact outputs. On a backend the trained students run, from states that are",
+        "prepared without noise. *Gain* is signed so that above zero the distilled student is better. q is adjusted",
+        "for all rows of this table.",
         "",
         *_table(functions),
         "",
+        *_coverage_section(summaries),
         *_losses_section(loss_rows(summaries)),
     ]
+
+
+def _coverage_section(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    names = [(name, _problem(summary)) for name, summary in summaries.items() if "places" in summary]
+    if not names:
+        return []
+    text = "Selective prediction: accuracy on the inputs of the largest margins, against their share."
+    return [text, "", *(line for name, what in names for line in (f"![{what}]({name}.png)", ""))]
 
 
 def _losses_section(rows: Sequence[Row]) -> list[str]:

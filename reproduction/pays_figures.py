@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
+from reproduction.function import FUNCTION_ARMS, place_titles
 from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, adjusted, verdict
 from reproduction.regression import REGRESSION_ARMS
 from reproduction.rows import Row
@@ -94,6 +95,29 @@ def plot_which_loss(summary: Mapping[str, Any]) -> Figure:
         axes.set_title(f"{int(m):,} inputs without labels", fontsize=9)
         axes.set_xlabel("accuracy over KL, percentage points")
         axes.grid(axis="x", alpha=0.3)
+    return figure
+
+
+def plot_function(summary: Mapping[str, Any]) -> Figure:
+    """Selective prediction: accuracy on the surest samples against their share, with 95 % intervals, at each place.
+
+    Args:
+        summary: what :func:`reproduction.function.run_function` returned.
+    """
+    figure = Figure(figsize=(0.6 + 3.2 * len(summary["places"]), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(summary["places"]), sharey=True, squeeze=False)[0]
+    for axes, (place, found) in zip(panels, summary["places"].items(), strict=True):
+        for arm, colour in zip(FUNCTION_ARMS, ("black", "tab:orange", "tab:blue"), strict=True):
+            curve = [Estimate.from_json(value) for value in found["curves"][arm]]
+            means, low = [value.mean for value in curve], [value.low for value in curve]
+            axes.plot(summary["coverages"], means, marker="o", markersize=3, color=colour, label=FUNCTION_ARMS[arm])
+            high = [min(value.high, 1.0) for value in curve]
+            axes.fill_between(summary["coverages"], low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_title(place_titles(summary)[place], fontsize=9)
+        axes.set_xlabel("coverage: share of the surest inputs")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy (mean, 95 % interval)")
+    panels[0].legend(fontsize="x-small")
     return figure
 
 
