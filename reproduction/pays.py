@@ -10,7 +10,7 @@ from reproduction.device_depth import device_depth_rows
 from reproduction.device_images import device_images_rows
 from reproduction.function import place_titles
 from reproduction.noisy_teacher import noisy_teacher_rows
-from reproduction.rows import SCALED, Row
+from reproduction.rows import SCALED, Row, accuracy_row
 from reproduction.which_loss import LOSS_ARMS
 
 SIGNIFICANT = 0.05
@@ -71,8 +71,9 @@ def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for student, title in titles.items():
             if student in students:
                 arms = students[student].get("test", students[student])
-                values = [Estimate.from_json(arms[key]) for key in ("control", "kd", "kd - control")]
-                rows.append(Row(name, title, "teacher and student of all labels' inputs", "accuracy", *values))
+                rows.append(
+                    accuracy_row(name, title, "teacher and student of all labels' inputs", arms, "kd", "control")
+                )
     for name, summary in summaries.items():
         for key, found in _ON_DEVICES.items():
             rows += found(name, summary) if key in summary else []
