@@ -71,9 +71,7 @@ def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for student, title in titles.items():
             if student in students:
                 arms = students[student].get("test", students[student])
-                rows.append(
-                    accuracy_row(name, title, "teacher and student of all labels' inputs", arms, "kd", "control")
-                )
+                rows.append(accuracy_row(name, title, _PAPERS_WAY, arms, "kd", "control"))
     for name, summary in summaries.items():
         for key, found in _ON_DEVICES.items():
             rows += found(name, summary) if key in summary else []
@@ -84,6 +82,7 @@ def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 _ON_DEVICES = {"pools": noisy_teacher_rows, "backends": device_depth_rows, "images": device_images_rows}
 
 
+_PAPERS_WAY = "teacher and student of all labels' inputs"
 _PAPER = {
     "table1": {
         "few_qubits": "Table 1, 2 qubits × 2 layers, 500 labels",
