@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 from reproduction.device_depth import LEVEL, MODES
+from reproduction.device_figures import TOP, accuracy_axis
 from reproduction.device_models import PREPARATIONS, SECONDS_PER_JOB
 from reproduction.device_page import arm_title
 
@@ -24,8 +25,6 @@ _STYLES = {
 }
 _PREPARATIONS = {"ideal": "states free", "staircase": "states prepared by noisy gates"}
 _COLOURS = {"ideal": "tab:green", "staircase": "tab:purple"}
-_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
-_TOP = 0.995
 
 
 def plot_device_depth(summary: Mapping[str, Any]) -> Figure:
@@ -65,7 +64,7 @@ def _curves(axes: Axes, summary: Mapping[str, Any], backend: Mapping[str, Any], 
         per_shot = summary["settings"]["n_test"] * backend["price"][arm]["seconds"]
         seconds = [SECONDS_PER_JOB + count * per_shot for count in counts]
         found = [Estimate.from_json(by_shots[str(count)]["calibrated"][arm]) for count in counts]
-        means, low, high = (np.clip([getattr(e, end) for e in found], 0.4, _TOP) for end in ("mean", "low", "high"))
+        means, low, high = (np.clip([getattr(e, end) for e in found], 0.4, TOP) for end in ("mean", "low", "high"))
         axes.plot(
             seconds,
             means,
@@ -79,11 +78,7 @@ def _curves(axes: Axes, summary: Mapping[str, Any], backend: Mapping[str, Any], 
         axes.fill_between(seconds, low, high, color=colour, alpha=0.1, linewidth=0)
     axes.axhline(LEVEL, color="black", linewidth=0.6)
     axes.set_xscale("log")
-    axes.set_yscale("logit")
-    axes.set_ylim(0.48, _TOP)
-    axes.set_yticks(_TICKS, [str(tick) for tick in _TICKS], fontsize=8)
-    axes.set_yticks([], minor=True)
-    axes.grid(alpha=0.25)
+    accuracy_axis(axes)
 
 
 def _needed(axes: Axes, summary: Mapping[str, Any], backend: Mapping[str, Any]) -> None:

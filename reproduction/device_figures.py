@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 
+_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+TOP = 0.995
 #: Arm → label, colour and line of the experiment on noisy teachers.
 _OF_TEACHER = {
     "teacher": ("noisy teacher", "tab:gray", ":"),
@@ -28,7 +30,7 @@ def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
     Args:
         summary: what :func:`reproduction.noisy_teacher.run_noisy_teacher` returned.
     """
-    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.8), layout="constrained")
     panels = figure.subplots(1, len(summary["pools"]), sharey=True)
     for axes, (pool, by_shots) in zip(panels, summary["pools"].items(), strict=True):
         counts = sorted(by_shots, key=int)
@@ -36,11 +38,22 @@ def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
             estimates = [Estimate.from_json(by_shots[count][arm]) for count in counts]
             _curve(axes, [int(count) for count in counts], estimates, style)
         axes.set_xscale("log", base=2)
+        accuracy_axis(axes)
         axes.set_xlabel("shots of the teacher for each state")
-        axes.set_title(f"{pool} states")
+        axes.set_title(f"{pool} states", fontsize=10)
     panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
-    panels[-1].legend(fontsize="x-small", loc="lower right")
+    handles = panels[0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, fontsize=8, ncols=3, loc="outside upper center", frameon=False)
     return figure
+
+
+def accuracy_axis(axes: Axes) -> None:
+    """A logit axis from chance to 1, which keeps apart what is close to 1; intervals end where it does."""
+    axes.set_yscale("logit")
+    axes.set_ylim(0.48, TOP)
+    axes.set_yticks(_TICKS, [str(tick) for tick in _TICKS], fontsize=8)
+    axes.set_yticks([], minor=True)
+    axes.grid(alpha=0.25)
 
 
 def plot_device_images(summary: Mapping[str, Any]) -> Figure:
@@ -109,8 +122,8 @@ def plot_shots_scale(summary: Mapping[str, Any]) -> Figure:
 
 
 def _curve(axes: Axes, positions: list[float], estimates: list[Estimate], style: tuple[str, str, str]) -> None:
-    """A line through the means, and the part of the intervals that accuracies can reach as a band."""
+    """A line through the means, and the intervals within 0 and 1 as a band, both excluded as a logit axis needs."""
     label, colour, line = style
     axes.plot(positions, [each.mean for each in estimates], label=label, color=colour, linestyle=line, marker=".")
-    low, high = (np.clip([getattr(each, end) for each in estimates], 0, 1) for end in ("low", "high"))
+    low, high = (np.clip([getattr(each, end) for each in estimates], 1e-6, 1 - 1e-6) for end in ("low", "high"))
     axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)

@@ -243,7 +243,8 @@ def _by_arm(values: Mapping[str, Sequence[float] | np.ndarray]) -> dict[str, lis
     """Of each kind of model the mean over its seeds, image by image."""
     kinds = dict.fromkeys(map(_kind, values))
     return {
-        kind: np.mean([each for arm, each in values.items() if _kind(arm) == kind], axis=0).tolist() for kind in kinds
+        kind: np.mean([np.asarray(each) for arm, each in values.items() if _kind(arm) == kind], axis=0).tolist()
+        for kind in kinds
     }
 
 

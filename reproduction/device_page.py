@@ -181,17 +181,17 @@ def _scale(summary: Summary) -> Iterator[str]:
     scales = ", ".join(f"{scale:g}" for scale in settings["scales"])
     yield from ("### The logit scale and the shots", "", "![Accuracy against the scale](devices/shots-scale.png)", "")
     yield from (_SCALE.format(scales=scales, backend=settings["backend"], found=FOUND_ON), "")
-    later = f"half − rule, data sets from {FOUND_ON + 1} on"
-    yield from _head("data", "shots", "best s", "accuracy", "rule", "rule − best", "half", "half − best", later)
+    columns = ["data", "shots", "best s", "accuracy", "rule", "rule − best", "half", "half − best", "half − rule"]
+    is_confirmed = summary["data_sets"] > FOUND_ON
+    yield from _head(*columns, *([f"half − rule, data sets from {FOUND_ON + 1} on"] if is_confirmed else []))
     for problem, by_shots in summary["problems"].items():
         for shots, found in by_shots.items():
             s = {name: f"{scale:g}" for name, scale in found["scales"].items()}
-            best, rule, half = (
-                Estimate.from_json(found["accuracy"][key]) for key in ("best", "rule - best", "half - best")
-            )
-            fresh = found["confirmed"]
-            end = "–" if fresh is None else _signed(Estimate.from_json(fresh["half - rule"]))
-            cells = (s["best"], str(best), s["rule"], _signed(rule), s["half"], _signed(half), end)
+            keys = ("best", "rule - best", "half - best", "half - rule")
+            best, *gains = (Estimate.from_json(found["accuracy"][key]) for key in keys)
+            rule, half, other = map(_signed, gains)
+            fresh = [_signed(Estimate.from_json(found["confirmed"]["half - rule"]))] if is_confirmed else []
+            cells = (s["best"], str(best), s["rule"], rule, s["half"], half, other, *fresh)
             yield _line(problem, f"{int(shots):,}", *cells)
     yield ""
 

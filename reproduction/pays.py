@@ -10,7 +10,7 @@ from reproduction.device_depth import device_depth_rows
 from reproduction.device_images import device_images_rows
 from reproduction.function import place_titles
 from reproduction.noisy_teacher import noisy_teacher_rows
-from reproduction.rows import SCALED, Row
+from reproduction.rows import SCALED, Row, accuracy_row
 from reproduction.which_loss import LOSS_ARMS
 
 SIGNIFICANT = 0.05
@@ -71,8 +71,7 @@ def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
         for student, title in titles.items():
             if student in students:
                 arms = students[student].get("test", students[student])
-                values = [Estimate.from_json(arms[key]) for key in ("control", "kd", "kd - control")]
-                rows.append(Row(name, title, "teacher and student of all labels' inputs", "accuracy", *values))
+                rows.append(accuracy_row(name, title, _PAPERS_WAY, arms, "kd", "control"))
     for name, summary in summaries.items():
         for key, found in _ON_DEVICES.items():
             rows += found(name, summary) if key in summary else []
@@ -83,6 +82,7 @@ def collected(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
 _ON_DEVICES = {"pools": noisy_teacher_rows, "backends": device_depth_rows, "images": device_images_rows}
 
 
+_PAPERS_WAY = "teacher and student of all labels' inputs"
 _PAPER = {
     "table1": {
         "few_qubits": "Table 1, 2 qubits × 2 layers, 500 labels",

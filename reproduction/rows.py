@@ -39,8 +39,8 @@ def accuracy_row(
     source: str, where: str, way: str, arms: Mapping[str, Any], distilled: str, control: str, **more: Any
 ) -> Row:
     """The row that compares two arms of what :func:`compared` returned."""
-    keys = (control, distilled, f"{distilled} - {control}")
-    return Row(source, where, way, "accuracy", *(Estimate.from_json(arms[key]) for key in keys), **more)
+    before, after, gain = (Estimate.from_json(arms[key]) for key in (control, distilled, f"{distilled} - {control}"))
+    return Row(source, where, way, "accuracy", before, after, gain, **more)
 
 
 def compared(values: Mapping[str, list[float]], pairs: list[tuple[str, str]]) -> dict[str, Any]:
