@@ -22,7 +22,7 @@ _CLAIMS = {
     "same": "its outputs for the same m inputs",
     "weak": "teacher of the same m labels, all inputs",
 }
-_FOLLOWED = "r2"
+_FOLLOWED = "correlation2"
 
 
 def carry_over_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -37,18 +37,18 @@ def carry_over_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         "### What carries over to other data",
         "",
-        "Gains in accuracy over scaled cross-entropy at the fewest labels that were tried, and in R² of the teacher's",
-        "logits at the most; q as in the tables above.",
+        "Gains in accuracy over scaled cross-entropy at the fewest labels that were tried, and in squared correlation",
+        "with the teacher's logits at the most; q as in the tables above.",
         "",
-        f"| data, fewest labels | {' | '.join(_CLAIMS.values())} | R² of the teacher's logits |",
+        f"| data, fewest labels | {' | '.join(_CLAIMS.values())} | squared correlation with its logits |",
         "|---" * (len(_CLAIMS) + 2) + "|",
         *(
             f"| {PROBLEM_TITLES[problem]}, {first[problem][2]} | {' | '.join(found)} |"
             for problem, found in cells.items()
         ),
         "",
-        f"That a teacher's outputs for all inputs pay where labels are few is significant for {_listed(holds)}. It",
-        f"does not carry over, or cannot be told from so many data sets, for {_listed(fails)}.",
+        f"Where labels are few, a teacher's outputs for all inputs pay significantly with {_listed(holds)}.",
+        f"It does not carry over, or cannot be told from so many data sets, with {_listed(fails)}.",
         "",
     ]
 

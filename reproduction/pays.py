@@ -22,14 +22,14 @@ cross-entropy on the labels, from the same initial weights. A data set counts on
 its own; in Figures 4 and 5 a seed counts, and data and teacher are shared, and with MNIST on a device an image counts,
 of one teacher. Models on a backend are calibrated, and noisy gates prepare the states; a noisy teacher's states enter
 without noise, and its students run without noise ([on noisy devices](#on-noisy-devices)). With few labels the control
-has the logit scale of largest mean *test* accuracy, which flatters it; elsewhere one fixed beforehand.
-Temperatures are fixed: one for each kind of data. Teachers have *all* labels of the pool, except where they had only
-the m labels of the control. Teacher and labels together are one loss without T², whose α = 0.9 was set after a pilot
-with 0.5 on two of the data sets of phases; learning rate, iterations and the teacher's depth for MNIST were set after
-a pilot on its test images. Where m is all of the pool, rows that differ in the teacher differ in how many candidates
-it was chosen from. Data sets of images and tables are draws from the same images or rows, so that their intervals are
-somewhat too narrow. The field of the ANNNI chain's transition is that of perturbation theory. Intervals are of 95 %; q is p adjusted for all rows of this table by Benjamini and
-Yekutieli. Distillation *pays* or *costs* something where q < 0.05."""
+has the logit scale of largest mean *test* accuracy, which flatters it; elsewhere one fixed beforehand. Temperatures are
+fixed: one for each kind of data. Teachers have *all* labels of the pool, except where they had only the m labels of the
+control. Teacher and labels together are one loss without T², whose α = 0.9 was set after a pilot with 0.5 on two of the
+data sets of phases; learning rate, iterations and the teacher's depth for MNIST were set after a pilot on its test
+images. Where m is all of the pool, rows that differ in the teacher differ in how many candidates it was chosen from.
+Data sets of images and tables are draws from the same images or rows, so that their intervals are somewhat too narrow.
+The field of the ANNNI chain's transition is that of perturbation theory. Intervals are of 95 %; q is p adjusted for all
+rows of this table by Benjamini and Yekutieli. Distillation *pays* or *costs* something where q < 0.05."""
 
 PROBLEM_TITLES = {
     "phases": "phases of the cluster chain",
@@ -119,14 +119,22 @@ def _problem(summary: Mapping[str, Any]) -> str:
 
 
 def function_rows(summaries: Mapping[str, Mapping[str, Any]]) -> list[Row]:
-    """How the teacher's function is followed by students of the most labels, and of all of the teacher's outputs."""
+    """How the teacher's function is followed by students of the most labels, and of all of the teacher's outputs.
+
+    A problem that has a run of its own for this, where the scale is fixed beforehand, has no row of few labels.
+    """
+    own = {name: summary for name, summary in summaries.items() if "places" in summary}
+    known = {_problem(summary) for summary in own.values()}
     few = [item for item in few_labels_of(summaries) if "problem" in item[1]["settings"]]
     most = {_problem(summary): (name, summary["labels"][m], m) for name, summary, m in few}  # the last stays
     rows = [
-        row for problem, (name, found, m) in most.items() for row in _followed(name, f"{problem}, {m} labels", found)
+        row
+        for problem, (name, found, m) in most.items()
+        if problem not in known
+        for row in _followed(name, f"{problem}, {m} labels", found)
     ]
-    for name, summary in summaries.items():
-        for place, found in summary.get("places", {}).items():
+    for name, summary in own.items():
+        for place, found in summary["places"].items():
             rows += _followed(name, f"{_problem(summary)}, all labels, {place_titles(summary)[place]}", found)
     return rows
 
@@ -190,9 +198,10 @@ def page_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "### The teacher's function",
         "",
         "Students of the most labels that were tried against students of the teacher's outputs for all inputs, both",
-        "compared with the teacher's exact outputs. On a backend the trained students run, from states that are",
-        "prepared without noise. *Gain* is signed so that above zero the distilled student is better. q is adjusted",
-        "for all rows of this table.",
+        "compared with the teacher's exact outputs. R² depends on the control's logit scale, which sets the size of",
+        "its outputs; correlations do not. On a backend the trained students run, from states that are prepared",
+        "without noise. *Gain* is signed so that above zero the distilled student is better. q is adjusted for all",
+        "rows of this table.",
         "",
         *_table(functions),
         "",

@@ -72,3 +72,13 @@ def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
     depth = summaries["devices/device-depth"]["backends"]["fake_nairobi"]["seconds_for"]["staircase"]["calibrated"]
     assert f"**{depth['2-kd']['mean']:.0f} QPU seconds**" in readme
     assert depth["teacher"] == {"mean": None, "low": None, "high": None}
+
+
+def test_a_problem_with_a_run_for_its_function_has_no_row_of_few_labels(summaries):
+    assert "function" in summaries
+    places = {row.source for row in function_rows(summaries) if row.where.startswith("phases of the cluster chain")}
+    assert places == {"function"}
+    without = {name: summary for name, summary in summaries.items() if name != "function"}
+    assert {row.source for row in function_rows(without) if row.where.startswith("phases of the cluster")} == {
+        "few-states"
+    }
