@@ -86,7 +86,7 @@ EXPERIMENTS = {
     "device-images": Experiment(
         DeviceImagesSettings, 3, run_device_images, format_device_images, plot_device_images, "devices"
     ),
-    "shots-scale": Experiment(ShotsScaleSettings, 10, run_shots_scale, format_shots_scale, plot_shots_scale, "devices"),
+    "shots-scale": Experiment(ShotsScaleSettings, 20, run_shots_scale, format_shots_scale, plot_shots_scale, "devices"),
 }
 
 
