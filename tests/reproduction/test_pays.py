@@ -32,7 +32,7 @@ def test_rows_are_adjusted_together_and_signed_by_what_is_better(summaries):
     expected = false_discovery_control([row.gain.p_value for row in rows if row.gain.has_interval], method="by")
     assert [q for q in adjusted(rows) if q is not None] == pytest.approx(list(expected))
     for row in [*rows, *function_rows(summaries)]:
-        sign = -1 if row.measure in ("rmse", "ece", "transition") else 1
+        sign = -1 if row.measure in ("rmse", "ece", "transition", "aurc") else 1
         assert row.gain.mean == pytest.approx(sign * (row.distilled.mean - row.control.mean))
         assert row.gain.low <= row.gain.mean <= row.gain.high or not row.gain.has_interval
 
