@@ -32,7 +32,7 @@ def test_rows_are_adjusted_together_and_signed_by_what_is_better(summaries):
     expected = false_discovery_control([row.gain.p_value for row in rows if row.gain.has_interval], method="by")
     assert [q for q in adjusted(rows) if q is not None] == pytest.approx(list(expected))
     for row in [*rows, *function_rows(summaries)]:
-        sign = -1 if row.measure in ("rmse", "ece", "transition") else 1
+        sign = -1 if row.measure in ("rmse", "ece", "transition", "aurc") else 1
         assert row.gain.mean == pytest.approx(sign * (row.distilled.mean - row.control.mean))
         assert row.gain.low <= row.gain.mean <= row.gain.high or not row.gain.has_interval
 
@@ -72,6 +72,9 @@ def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
     depth = summaries["devices/device-depth"]["backends"]["fake_nairobi"]["seconds_for"]["staircase"]["calibrated"]
     assert f"**{depth['2-kd']['mean']:.0f} QPU seconds**" in readme
     assert depth["teacher"] == {"mean": None, "low": None, "high": None}
+    for place, text in (("exact", "from {:.2f} to {:.2f}, on"), ("device", "`fake_nairobi` from {:.2f} to {:.2f};")):
+        arms = summaries["function"]["places"][place]["arms"]
+        assert text.format(arms["ce"]["r2"]["mean"], arms["pool"]["r2"]["mean"]) in " ".join(readme.split())
 
 
 def test_a_problem_with_a_run_for_its_function_has_no_row_of_few_labels(summaries):
