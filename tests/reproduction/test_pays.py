@@ -72,6 +72,9 @@ def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
     depth = summaries["devices/device-depth"]["backends"]["fake_nairobi"]["seconds_for"]["staircase"]["calibrated"]
     assert f"**{depth['2-kd']['mean']:.0f} QPU seconds**" in readme
     assert depth["teacher"] == {"mean": None, "low": None, "high": None}
+    for place, text in (("exact", "from {:.2f} to {:.2f}, on"), ("device", "`fake_nairobi` from {:.2f} to {:.2f};")):
+        arms = summaries["function"]["places"][place]["arms"]
+        assert text.format(arms["ce"]["r2"]["mean"], arms["pool"]["r2"]["mean"]) in " ".join(readme.split())
 
 
 def test_a_problem_with_a_run_for_its_function_has_no_row_of_few_labels(summaries):
