@@ -73,8 +73,8 @@ def draft_of(drawn: Mapping[str, Any], question: Question, space: SearchSpace) -
     layers = drawn["encoder_layers"]
     encoder = QAE(question.full, n_qubits, layers, entangler=drawn["entangler"], topology=couplings)
     classical = drawn["compress"] == CLASSICALLY
-    network = student if classical else EncodedNetwork(encoder, student)
-    return Draft(network, encoder, Entrance(encoder_layers=layers), classical)
+    whole = student if classical else EncodedNetwork(encoder, student)
+    return Draft(whole, encoder, Entrance(encoder_layers=layers), classical)
 
 
 def _network(drawn: Mapping[str, Any], question: Question, n_qubits: int, embedding: Any, topology: Any) -> QNN:

@@ -55,7 +55,7 @@ def measure(
         batch, found = model.encode(entered(inputs)), []
         for _ in range(_DRAWS if evaluator.is_exact else 1):
             outputs = evaluator.outputs(model.weights, batch)
-            outputs = outputs if calibration is None else calibration.apply(outputs)  # type: ignore[arg-type]
+            outputs = outputs if calibration is None else calibration.apply(outputs)
             right = np.nan if labels is None else np.mean(logits_of(outputs).argmax(axis=1) == labels)
             found.append((agreement(question.task, taught, outputs, settings), float(right)))
         return np.mean(found, axis=0).tolist()
@@ -72,6 +72,6 @@ def _calibration(model: Any, inputs: np.ndarray, costs: Price, evaluator: Evalua
     try:
         with warnings.catch_warnings():  # what a rough correction is worth shows in the agreement
             warnings.simplefilter("ignore", MisfitWarning)
-            return fit_calibration(exact[chosen], measured, costs.place, shots=costs.shots, created="")  # type: ignore[arg-type]
+            return fit_calibration(exact[chosen], measured, costs.place, shots=costs.shots, created="")
     except CalibrationError:
         return None

@@ -148,6 +148,8 @@ def pose(
     order = np.random.default_rng(seed).permutation(len(inputs))
     ends = np.cumsum([max(2, round(share * len(inputs))) for share in (_HELD_OUT, _CONFIRMING)])
     out, confirming, kept = np.split(order, ends)
+    if regression and any(not np.ptp(taught[each], axis=0).all() for each in (out, confirming)):
+        raise InvalidInputError("the teacher predicts the same number for all held-out inputs, so that R² has no value")
     return Question(
         train=inputs[kept],
         held_out=inputs[out],

@@ -160,7 +160,7 @@ class _Judge(Callback):
             return
         question = self._question
         batch = run.network.encode(self._entered(question.held_out))
-        outputs = self._evaluator.outputs(run.weights, batch, exact=True)
+        outputs = self._evaluator.exact(run.weights, batch)
         if outputs is None:  # Aer draws shots only; a look would cost as much as the end
             return
         settings = (run.settings.get("target_scale", 1.0), run.settings.get("target_offset", 0.0))
