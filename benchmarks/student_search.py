@@ -11,6 +11,7 @@ Searches are kept under runs/, so that a second call goes on with, or reads, tho
 """
 
 import argparse
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -99,13 +100,13 @@ def _searched(
     folder = Path("runs") / f"student-search-{name}-{device.name}-{preparation}-{chosen.seed}-{chosen.trials}"
     start, used = time.perf_counter(), time.process_time()
     found = search.run(folder)
+    spent = _spent(folder, time.perf_counter() - start, time.process_time() - used)
     told: dict[str, Any] = {
         "problem": name,
         "backend": device.name,
         "preparation": preparation,
         "trials": chosen.trials,
-        "seconds": round(time.perf_counter() - start, 1),
-        "processor_seconds": round(time.process_time() - used, 1),
+        **spent,
         "front": [_written(row) for row in found.front],
         "teacher": next((_written(row) for row in found.table if row.path is None), None),
         "best": _written(found.best_row),
@@ -114,6 +115,15 @@ def _searched(
     told |= _on_fresh(teacher, found, fresh, device, preparation == "ideal")
     print({key: value for key, value in told.items() if key not in ("front", "teacher", "best")}, flush=True)
     return told
+
+
+def _spent(folder: Path, seconds: float, processor_seconds: float) -> dict[str, float]:
+    """What a search took, in all calls that went on with it."""
+    path, now = folder / "spent.json", {"seconds": seconds, "processor_seconds": processor_seconds}
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict.fromkeys(now, 0.0)
+    spent = {name: round(before[name] + value, 1) for name, value in now.items()}
+    write_json(path, spent)
+    return spent
 
 
 def _written(row: Row) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.embeddings import Embedding
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.rows import RowByRow
@@ -75,7 +76,7 @@ def check_network(network: Any, n_features: int | None = None) -> Callable:
     """
     if missing := [name for name in _MEMBERS if not hasattr(network, name)]:
         raise InvalidInputError(
-            f"network is a {type(network).__name__} without {', '.join(missing)}; it must be a QNN, QAE or "
+            f"network is {kind_of(network)} without {', '.join(missing)}; it must be a QNN, QAE or "
             f"CircuitNetwork, or have {', '.join(_MEMBERS)}"
         )
     checked_shape(network.weights_shape)

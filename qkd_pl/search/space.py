@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from qkd_pl.checks import check_count, check_number
+from qkd_pl.checks import check_choice, check_count, check_number
 from qkd_pl.circuits.ansatz import ENTANGLERS, TOPOLOGIES
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
@@ -157,5 +157,4 @@ def _written(topology: Any) -> str:
 
 def _check_choices(name: str, given: Sequence[Any], allowed: Sequence[Any]) -> None:
     for each in given:
-        if each not in allowed:
-            raise InvalidInputError(f"{name}={each!r}: must be one of {list(allowed)}")
+        check_choice(name, each, allowed)

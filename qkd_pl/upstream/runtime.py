@@ -19,6 +19,7 @@ import qiskit_ibm_runtime
 import requests
 from qiskit_ibm_runtime import QiskitRuntimeService, RuntimeDecoder
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import BackendError, InvalidInputError, ServiceError
 
 Primitive = Literal["estimator", "sampler"]
@@ -69,8 +70,7 @@ def generation(name: str | None = None) -> Generation:
     """
     if name is None:
         return installed()[0]
-    if name not in list(Generation):
-        raise InvalidInputError(f"primitives={name!r}: allowed are {', '.join(map(repr, map(str, Generation)))}")
+    check_choice("primitives", name, map(str, Generation))
     if name not in installed():
         raise InvalidInputError(
             f"primitives={name!r}: qiskit-ibm-runtime {version('qiskit-ibm-runtime')} has only "

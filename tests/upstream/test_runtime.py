@@ -41,7 +41,7 @@ def test_the_newer_generation_is_preferred_and_the_other_can_be_chosen() -> None
 
 @pytest.mark.parametrize("name", ["v3", "", 2])
 def test_other_generations_are_refused(name: object) -> None:
-    with pytest.raises(InvalidInputError, match=r"primitives=.*allowed are 'v2', 'executor'"):
+    with pytest.raises(InvalidInputError, match=r"primitives=.*must be one of 'v2', 'executor'"):
         runtime.generation(name)  # type: ignore[arg-type]
 
 

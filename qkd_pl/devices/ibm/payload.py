@@ -13,7 +13,7 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
 from qkd_pl.bounded import inflated_size, parse_json
-from qkd_pl.checks import cut
+from qkd_pl.checks import check_choice, cut
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.runtime import Generation, Primitive
@@ -69,8 +69,7 @@ class Payload:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.primitive not in _PUB_TYPES:
-            raise InvalidInputError(f"primitive={self.primitive!r}: allowed are 'estimator' and 'sampler'")
+        check_choice("primitive", self.primitive, _PUB_TYPES)
         if not isinstance(self.options, Mapping) or not all(isinstance(key, str) for key in self.options):
             raise InvalidInputError(f"options={cut(self.options)}: must map names to settings")
         for name in ("execution", "resilience", "twirling", "dynamical_decoupling", "environment"):

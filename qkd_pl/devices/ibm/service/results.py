@@ -10,6 +10,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
 from qkd_pl.bounded import inflated_size
+from qkd_pl.checks import kind_of
 from qkd_pl.devices.ibm.payload import REGISTER, Payload
 from qkd_pl.errors import BackendError, JobResultError
 from qkd_pl.upstream.runtime import Generation, decode_result
@@ -64,7 +65,7 @@ def values(result: Any, payload: Payload) -> list[np.ndarray]:
             be (:data:`MITIGATED_BOUND`).
     """
     if not isinstance(result, PrimitiveResult):
-        raise JobResultError(f"the result is a {type(result).__name__}, not a PrimitiveResult: incomplete download?")
+        raise JobResultError(f"the result is {kind_of(result)}, not a PrimitiveResult: incomplete download?")
     if len(result) != len(payload.pubs):
         raise JobResultError(f"the result holds {len(result)} PUBs, the job asked for {len(payload.pubs)}")
     found = []
@@ -108,7 +109,7 @@ def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
     measured = getattr(getattr(part, "data", None), REGISTER, None)
     expected = (*pub.shape, pub.shots, pub.circuit.num_clbits)
     if not isinstance(measured, BitArray):
-        raise JobResultError(f"PUB {index}: measurements are a {type(measured).__name__}, expected a BitArray")
+        raise JobResultError(f"PUB {index}: measurements are {kind_of(measured)}, expected a BitArray")
     if (found := (*measured.shape, measured.num_shots, measured.num_bits)) != expected:
         raise JobResultError(f"PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}")
     # Bytes are big-endian: clbit 0 is the last bit of the last byte.
