@@ -44,13 +44,19 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of data, teacher and search")
     parser.add_argument("--mnist", action="store_true", help="search for students of MNIST 1/5, too")
     chosen = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     for preparation in chosen.preparations:
         for backend in chosen.backends:
-            rows.append(_phases(backend, preparation, chosen))
-            write_json(RESULTS, rows)
+            _store(_phases(backend, preparation, chosen))
     if chosen.mnist:
-        write_json(RESULTS, [*rows, _mnist("fake_guadalupe", chosen)])
+        _store(_mnist("fake_guadalupe", chosen))
+
+
+def _store(row: dict[str, Any]) -> None:
+    """In place of what was measured before of the same."""
+    rows = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
+    same = ("problem", "backend", "preparation")
+    rows = [each for each in rows if any(each[name] != row[name] for name in same)]
+    write_json(RESULTS, sorted([*rows, row], key=lambda each: [each[name] for name in same]))
 
 
 def _phases(backend: str, preparation: str, chosen: argparse.Namespace) -> dict[str, Any]:
