@@ -142,13 +142,17 @@ def _hardware(name: str, n_wires: int, token_env: str | None, instance: str | No
             return service.least_busy(min_num_qubits=n_wires, operational=True, simulator=False)
         return service.backend(name)
 
+    what = f"opening backend {name!r}"
     try:
-        backend = deadline.within(deadline.CALL_SECONDS, call, f"opening backend {name!r}")
+        backend = deadline.within(deadline.CALL_SECONDS, call, what)
     except Exception as error:
+        problem = translate(error, what, [token or "", *_saved_tokens()])
         reason = _redacted(error, token)
     else:
         service.secure_all()
         return backend
+    if isinstance(problem, ServiceError | CredentialsError):
+        raise problem
     raise BackendError(f"backend {name!r} is not available to this account: {reason}")
 
 

@@ -1,6 +1,5 @@
 """A job's result as the service sends it: bounded, decoded, checked against what the job asked for."""
 
-import json
 import math
 from typing import Any
 
@@ -9,10 +8,10 @@ from qiskit.primitives import BitArray, PrimitiveResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qkd_pl.bounded import inflated_size
-from qkd_pl.checks import kind_of
+from qkd_pl.bounded import inflated_size, parse_json, tagged
+from qkd_pl.checks import cut, kind_of
 from qkd_pl.devices.ibm.payload import REGISTER, Payload
-from qkd_pl.errors import BackendError, JobResultError
+from qkd_pl.errors import BackendError, FileFormatError, JobResultError
 from qkd_pl.upstream.runtime import Generation, decode_result
 
 #: An expectation value is at most this many times the sum of the observable's |coefficients|. Without mitigation 1;
@@ -21,6 +20,14 @@ MITIGATED_BOUND = 10.0
 _ROUNDING = 1e-6
 _FIXED_BYTES = 1 << 24  # of metadata, whatever the size of the job
 _BYTES_PER_VALUE = 512  # the value, its errors, and those for each noise factor and extrapolator
+#: What the client's encoder names in a result. Its decoder also makes circuits and whatever class of Qiskit it is told.
+_TYPES = frozenset(
+    {
+        *("PrimitiveResult", "PubResult", "EstimatorPubResult", "SamplerPubResult", "DataBin", "BitArray", "ndarray"),
+        *("ExecutionSpans", "ExecutionSpanCollection", "ExecutionSpan", "DoubleSliceSpan"),
+        *("TwirledSliceSpan", "TwirledSliceSpanV2", "PauliLindbladMap", "complex", "datetime", "set", "to_json"),
+    }
+)
 _RANDOMIZED = 4  # the Executor sends which measurements it flipped, and rounds shots up
 
 
@@ -43,13 +50,18 @@ def read(text: str, payload: Payload) -> list[np.ndarray]:
         BackendError: the installed client is too old for it.
     """
     try:
-        document = json.loads(text)
-        if (most := most_bytes(payload)) < inflated_size(document, most):
+        most = most_bytes(payload)
+        document = parse_json(text, most, "the result")
+        if inflated_size(document, most) > most:
             raise JobResultError(f"the result unpacks to more than the {most:,} bytes that it can have")
+        if others := {name for name, _ in tagged(document)} - _TYPES:
+            raise JobResultError(f"the result holds {cut(min(others))}, which no result of a job has")
         result = decode_result(text)
         return values(result, payload)
     except (BackendError, JobResultError):
         raise
+    except FileFormatError as error:
+        raise JobResultError(f"the result is damaged ({error})") from None
     except Exception as error:  # the client's decoders raise whatever they stumble over
         raise JobResultError(f"the result is damaged ({type(error).__name__}: {error!s:.200})") from None
 
