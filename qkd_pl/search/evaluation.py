@@ -12,8 +12,10 @@ from pennylane.operation import StatePrepBase
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.calibration import Place
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.compile.absorption import absorbed
 from qkd_pl.devices.ibm.compile.cost import SECONDS_PER_JOB
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning, TooLargeError
@@ -25,7 +27,11 @@ from qkd_pl.networks.weights import checked_shape, inner_shape
 _SHARED = [
     "backend",
     "token_env",
+    "account",
     "instance",
+    "url",
+    "proxies",
+    "use_fractional_gates",
     "optimization_level",
     "transpile_attempts",
     "initial_layout",
@@ -209,7 +215,8 @@ class Evaluator:
                 f"{len(self._network.wires)} qubits are too many for qkd.noisy, and Aer prepares states by gates: give "
                 "preparation='device'"
             )
-        options = {name: value for name, value in self._spec.options.items() if name not in ("token_env", "instance")}
+        of_service = {*Access.model_fields, *Sending.model_fields}
+        options = {name: value for name, value in self._spec.options.items() if name not in of_service}
         options["backend"] = simulated(self._spec)
         spec = self._spec.changed(options=options, shots=self._shots)
         return spec.qnode(self._circuit(features), self._network.wires, self._random)
@@ -229,7 +236,8 @@ def simulated(spec: DeviceSpec) -> Any:
     """The device's backend as Aer simulates it; nothing is sent."""
     from qiskit_aer import AerSimulator
 
-    backend = open_backend(spec.backend, 1, spec.options.get("token_env"), spec.options.get("instance"))
+    options = {"backend": spec.backend} | spec.options
+    backend = open_backend(spec.backend, 1, Access.of(options), Sending.of(options))
     return backend if isinstance(backend, AerSimulator) else AerSimulator.from_backend(backend)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 from qkd_pl.checks import any_array, check_count, check_number, checked_labels
 from qkd_pl.circuits.ansatz import Ansatz
+from qkd_pl.devices.ibm.access import Access
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
@@ -142,7 +144,8 @@ def pose(
     embedding = _embedding(embedding, teacher, space)
     full = _width(embedding, inputs) if not space.networks else len(space.networks[0].wires)
     widths = _widths(embedding, inputs, full, space)
-    backend = open_backend(spec.backend, full, spec.options.get("token_env"), spec.options.get("instance"))
+    options = {"backend": spec.backend} | spec.options
+    backend = open_backend(spec.backend, full, Access.of(options), Sending.of(options))
     # A student behind an autoencoder has the couplings of the latter that lie among its own wires.
     wanted = {full, *widths} if DEVICE in space.named_topologies else set()
     order = np.random.default_rng(seed).permutation(len(inputs))
