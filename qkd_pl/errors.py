@@ -9,6 +9,10 @@ class InvalidInputError(QKDError, ValueError):
     """An argument has the wrong shape, type or value; the message names it and what is allowed."""
 
 
+class TooLargeError(InvalidInputError):
+    """A circuit does not fit the memory there is; the message says what it takes and what would fit."""
+
+
 class DeviceConfigError(QKDError, ValueError):
     """``devices.yaml`` cannot be used; the message names the file, the entry, the key and what is allowed."""
 

@@ -77,6 +77,15 @@ def test_noise():
     assert all(0.3 < slope < 1.0 for slope in names["calibration"].slope)  # noise weakens outputs
 
 
+def test_search():
+    names = run("search")
+    labels = names["teacher"].predict(names["test"].inputs)
+    agreement = (names["logits"].argmax(axis=1) == labels).mean()
+    # Binomial errors of 100 inputs in the job and 12 that confirm.
+    assert abs(agreement - names["found"].best_row.confirmed) < 0.35
+    assert agreement > 0.75
+
+
 def test_hardware():
     names = run("hardware")
     assert names["outputs"].shape == names["raw"].shape == (40, 2)

@@ -13,7 +13,7 @@ from qkd_pl.schema import Closed, Count, Number, Record, Short
 MOST_QUBITS, MOST_STATE_QUBITS = 1000, 24
 #: A QAE measures 2·4**n_latent observables.
 MOST_LATENT = 5
-MOST_LAYERS, MOST_OUTPUTS, MOST_WORDS = 10_000, 1024, 4096
+MOST_LAYERS, MOST_OUTPUTS, MOST_WORDS, MOST_COUPLINGS = 10_000, 1024, 4096, 10_000
 FORMAT_VERSION = 2
 
 _OF_STATES = ("state", "amplitude")
@@ -27,6 +27,8 @@ Word = Annotated[str, StringConstraints(max_length=5000, pattern=r"^([XYZ][0-9]{
 Term = Annotated[tuple[Word, Number], Strict(strict=False)]
 Sum = Annotated[list[Term], Field(min_length=1)]
 Shape = Annotated[list[Count], Field(max_length=32)]
+#: (control, target); that the wires exist and differ is checked with the network.
+Coupling = Annotated[tuple[Count, Count], Strict(strict=False)]
 
 
 class _Layered(Closed):
@@ -34,7 +36,7 @@ class _Layered(Closed):
     n_layers: Layers
     rotations: Annotated[str, StringConstraints(pattern=r"^[XYZ]{1,100}$")]
     entangler: Literal["cz", "cnot"]
-    topology: Literal["ring", "line"]
+    topology: Literal["ring", "line"] | Annotated[list[Coupling], Field(max_length=MOST_COUPLINGS)]
     closing_rotations: bool
 
 

@@ -1,6 +1,7 @@
 """What a student does on a device, and what it costs there."""
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,17 @@ from pennylane.operation import StatePrepBase
 
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.deployment.planning import plan
+from qkd_pl.devices.calibration import Place
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.compile.absorption import absorbed
 from qkd_pl.devices.ibm.compile.cost import SECONDS_PER_JOB
+from qkd_pl.devices.ibm.sending import Sending
+from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.spec import DeviceSpec
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import InvalidInputError, LowFidelityWarning, TooLargeError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.checking import quantum_function
+from qkd_pl.networks.weights import checked_shape, inner_shape
 
 #: Options that decide which circuit is sent, and that qkd.noisy therefore shares with qkd.ibm.
 _SHARED = [
@@ -36,6 +42,8 @@ _SHARED = [
 ]
 # Inputs by which a circuit is compiled and priced: its structure does not depend on them.
 _PRICED_BY = 16
+# GiB that qkd.noisy may take: about twelve qubits; beyond them Aer is faster, too.
+_MEMORY = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,12 +54,25 @@ class Price:
         qpu_seconds: for all inputs.
         two_qubit_gates, depth: of the compiled circuit.
         shots: for each circuit; fewer than the device's where a student is measured in more bases.
+        place: where it was compiled to.
     """
 
     qpu_seconds: float
     two_qubit_gates: int
     depth: int
     shots: int | None
+    place: Place
+
+    def told(self) -> dict[str, Any]:
+        """What is written down, JSON-able."""
+        return {name: getattr(self, name) for name in ("qpu_seconds", "two_qubit_gates", "depth", "shots")}
+
+    def exceeds(self, limits: Mapping[str, float]) -> str | None:
+        """The first limit that is not kept, in words."""
+        for name, limit in limits.items():
+            if getattr(self, name) > limit:
+                return f"{name} {getattr(self, name):g} is above {limit:g}"
+        return None
 
 
 def noisy_spec(spec: DeviceSpec, ideal_preparation: bool) -> DeviceSpec:
@@ -61,6 +82,7 @@ def noisy_spec(spec: DeviceSpec, ideal_preparation: bool) -> DeviceSpec:
     if ideal_preparation:
         options = {name: value for name, value in options.items() if not name.startswith("preparation")}
         options["preparation"] = "ideal"
+    options["memory_limit"] = _MEMORY
     return DeviceSpec(
         name=f"{spec.name}-noise", plugin="qkd.noisy", options=options, causal_cone=spec.causal_cone, shots=None
     )
@@ -73,15 +95,28 @@ def price(
 
     Where states enter from outside, the circuit is priced without what would prepare them.
     """
-    few = inputs[np.linspace(0, len(inputs) - 1, min(_PRICED_BY, len(inputs))).astype(int)]
+    few = a_few(inputs)
+    n_few = len(few)
     if ideal_preparation:
-        bare = _Bare(model.network, model.encode(few).circuit_inputs[0])
-        model, few = type(model)(bare, model.weights, **model.settings()), np.zeros((len(few), 1))
-    found = plan(model, few, spec, absorb=absorb if absorb and can_absorb(model, few) else False)
+        batch = model.encode(few)
+        bare = _Bare(model.network, batch.circuit_inputs[0])
+        model, few = (
+            type(model)(bare, model.weights, **model.settings()),
+            np.zeros((np.count_nonzero(batch.weights), 1)),
+        )
+    with warnings.catch_warnings():  # a plan tells its user how well it prepares states; here there are many
+        warnings.simplefilter("ignore", LowFidelityWarning)
+        found = plan(model, few, spec, absorb=absorb if absorb and can_absorb(model, few) else False)
     cost, shots = found.cost, found.payloads[0].shots
     fixed = SECONDS_PER_JOB * cost.jobs
-    seconds = fixed + (cost.qpu_seconds - fixed) * n_inputs / len(few)
-    return Price(seconds, cost.two_qubit_gates, cost.depth, shots)
+    seconds = fixed + (cost.qpu_seconds - fixed) * n_inputs / n_few
+    place = Place.of(found.target["backend"], found.layouts, found.observables)
+    return Price(seconds, cost.two_qubit_gates, cost.depth, shots, place)
+
+
+def a_few(inputs: np.ndarray) -> np.ndarray:
+    """The inputs by which circuits are compiled."""
+    return inputs[np.linspace(0, len(inputs) - 1, min(_PRICED_BY, len(inputs))).astype(int)]
 
 
 class _Bare:
@@ -108,28 +143,102 @@ class _Bare:
 
 
 class Evaluator:
-    """The outputs of one network on a device at its shots, for any weights; the circuit is compiled once.
+    """The outputs of one network on a device, for any weights; the circuit is compiled once.
+
+    ``qkd.noisy`` gives them exactly and with shots. Circuits that are too wide for it run on Aer, at the device's shots
+    only, by the path that jobs take.
 
     Args:
         network: of the student.
-        spec: of ``qkd.noisy``, or of the device itself, whose Aer simulation takes wider circuits.
-        shots: for each circuit; None for exact values.
+        noise: the spec of ``qkd.noisy``.
+        spec: the device.
+        shots: for each circuit.
         seed: of the shots.
         absorb: whether the last entanglers are part of the observables.
     """
 
     def __init__(
-        self, network: Any, spec: DeviceSpec, n_features: int, shots: int | None, seed: int, absorb: bool
+        self, network: Any, noise: DeviceSpec, spec: DeviceSpec, shots: int | None, seed: int, absorb: bool
     ) -> None:
-        function = quantum_function(network, n_features)
-        circuit = _absorbing(function) if absorb else function
-        self._qnode = spec.changed(shots=shots, diff_method="parameter-shift" if shots else spec.diff_method).qnode(
-            circuit, network.wires, np.random.default_rng(seed)
-        )
+        self._network, self._noise, self._spec = network, noise, spec
+        self._shots, self._absorb = shots, absorb
+        self._random = np.random.default_rng(seed)
+        self._nodes: dict[bool, qml.QNode] = {}
+        self._aer: qml.QNode | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether outputs without shot noise can be had, and many draws cost little."""
+        return self._aer is None
+
+    @property
+    def simulator(self) -> str:
+        """What gave the outputs."""
+        return "qkd.noisy" if self._aer is None else "aer"
 
     def outputs(self, weights: np.ndarray, batch: Preparations) -> np.ndarray:
-        """Expectation values ``(n, K)``."""
-        return evaluate(self._qnode, weights, batch)
+        """Expectation values ``(n, K)`` at the device's shots, drawn anew at each call.
+
+        Raises:
+            InvalidInputError: the circuit is too wide for ``qkd.noisy``, and its states are to enter from outside.
+        """
+        found = self._by_noisy(weights, batch, exact=False)
+        if found is None:
+            assert self._aer is not None
+            found = evaluate(self._aer, weights, batch)
+        return found
+
+    def exact(self, weights: np.ndarray, batch: Preparations) -> np.ndarray | None:
+        """Expectation values ``(n, K)`` without shot noise; None where only Aer simulates the circuit."""
+        return self._by_noisy(weights, batch, exact=True)
+
+    def _by_noisy(self, weights: np.ndarray, batch: Preparations, exact: bool) -> np.ndarray | None:
+        features = batch.rows.shape[-1]
+        if self._aer is None:
+            try:
+                return evaluate(self._node(features, exact), weights, batch)
+            except TooLargeError:
+                self._aer = self._on_aer(features)
+        return None
+
+    def _node(self, features: int, exact: bool) -> qml.QNode:
+        if not self._nodes:
+            shared = self._noise.qnode(self._circuit(features), self._network.wires, self._random)
+            # One device, so that the circuit is transpiled once.
+            drawn = qml.QNode(shared.func, shared.device, interface="autograd", diff_method=None)
+            self._nodes = {True: shared, False: qml.set_shots(drawn, shots=self._shots)}
+        return self._nodes[exact]
+
+    def _on_aer(self, features: int) -> qml.QNode:
+        if self._noise.options.get("preparation") == "ideal" and self._has_states(features):
+            raise InvalidInputError(
+                f"{len(self._network.wires)} qubits are too many for qkd.noisy, and Aer prepares states by gates: give "
+                "preparation='device'"
+            )
+        of_service = {*Access.model_fields, *Sending.model_fields}
+        options = {name: value for name, value in self._spec.options.items() if name not in of_service}
+        options["backend"] = simulated(self._spec)
+        spec = self._spec.changed(options=options, shots=self._shots)
+        return spec.qnode(self._circuit(features), self._network.wires, self._random)
+
+    def _circuit(self, features: int) -> Callable:
+        function = quantum_function(self._network, features)
+        return _absorbing(function) if self._absorb else function
+
+    def _has_states(self, features: int) -> bool:
+        weights = np.zeros(inner_shape(checked_shape(self._network.weights_shape)))
+        row = np.eye(features)[0]
+        tape = qml.tape.make_qscript(quantum_function(self._network, features))(row, weights)
+        return any(isinstance(each, StatePrepBase) for each in tape.operations)
+
+
+def simulated(spec: DeviceSpec) -> Any:
+    """The device's backend as Aer simulates it; nothing is sent."""
+    from qiskit_aer import AerSimulator
+
+    options = {"backend": spec.backend} | spec.options
+    backend = open_backend(spec.backend, 1, Access.of(options), Sending.of(options))
+    return backend if isinstance(backend, AerSimulator) else AerSimulator.from_backend(backend)
 
 
 def _flat(tape: qml.tape.QuantumScript) -> qml.tape.QuantumScript:
@@ -161,14 +270,16 @@ def can_absorb(model: Any, inputs: np.ndarray) -> bool:
     return absorbed(_flat(qml.tape.make_qscript(function)(batch.circuit_inputs, model.weights))) is not None
 
 
+def logits_of(outputs: np.ndarray) -> np.ndarray:
+    """One logit for each class; a single output z stands for (z, −z)."""
+    return np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
+
+
 def agreement(task: str, taught: np.ndarray, outputs: np.ndarray, settings: Sequence[Any] = ()) -> float:
     """Equal argmax, from 0 to 1; R² for regression, whose ``settings`` are scale and offset of the targets."""
     if task == "classification":
-        logits = np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
-        return float(np.mean(logits.argmax(axis=1) == taught.argmax(axis=1)))
+        return float(np.mean(logits_of(outputs).argmax(axis=1) == taught.argmax(axis=1)))
     scale, offset = settings
     predicted = np.asarray(scale) * outputs + np.asarray(offset)
     centred = taught - taught.mean(axis=0)
-    if not (centred**2).sum(axis=0).all():
-        raise InvalidInputError("the teacher predicts the same number for all held-out inputs, so that R² has no value")
     return float(np.mean(1 - ((taught - predicted) ** 2).sum(axis=0) / (centred**2).sum(axis=0)))

@@ -4,16 +4,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import load_model
+from qkd_pl.search.entrance import Entrance
 from qkd_pl.search.evaluation import can_absorb
 
-_COLUMNS = ("student", "agreement", "accuracy", "two_qubit_gates", "depth", "qpu_seconds", "setting")
+_COLUMNS = (
+    "student",
+    "agreement",
+    "confirmed",
+    "accuracy",
+    "two_qubit_gates",
+    "depth",
+    "qpu_seconds",
+    "inputs",
+    "setting",
+)
 
 
 @dataclass(frozen=True)
@@ -22,9 +32,13 @@ class Row:
 
     Attributes:
         name: ``"teacher"``, or the trial's number.
-        agreement: with the teacher on held-out inputs, at the device's shots.
-        accuracy: where labels were given, else None.
+        agreement: with the teacher on the held-out inputs by which students are chosen, at the device's shots and
+            calibrated; of the best of many, it is too good.
+        confirmed: the same on inputs that no choice depends on.
+        accuracy: on the latter, where labels were given, else None.
+        calibrated: whether; not where too little signal is left.
         qpu_seconds, two_qubit_gates, depth: see :class:`~qkd_pl.search.evaluation.Price`.
+        entrance: from the search's inputs to the model's: ``row.entrance(inputs)``.
         setting: what was drawn.
         path: of the saved model; None for the teacher.
         absorb: whether the last entanglers are part of the observables.
@@ -33,10 +47,13 @@ class Row:
 
     name: str
     agreement: float
+    confirmed: float
     accuracy: float | None
+    calibrated: bool
     qpu_seconds: float
     two_qubit_gates: int
     depth: int
+    entrance: Entrance
     setting: str
     path: Path | None
     absorb: bool = False
@@ -44,7 +61,10 @@ class Row:
 
     @property
     def model(self) -> Any:
-        """The saved student."""
+        """The saved student, with the calibration by which it was measured (see ``with_calibration``).
+
+        It takes ``row.entrance(inputs)``.
+        """
         return None if self.path is None else load_model(self.path, self.network)
 
 
@@ -77,7 +97,10 @@ class Found:
 
     @property
     def best(self) -> Any:
-        """The student of highest agreement; among equals, of fewest two-qubit gates."""
+        """The student of highest agreement; among equals, of fewest two-qubit gates.
+
+        With the calibration that the simulated noise gives it. What it takes is ``found.best_row.entrance(inputs)``.
+        """
         return self.best_row.model
 
     @property
@@ -91,9 +114,9 @@ class Found:
         It runs the circuit that the search has tried, with the last entanglers in the observables or not.
         """
         row = row or self.best_row
-        model = row.model
-        absorb = row.absorb and can_absorb(model, np.asarray(inputs)[:1])
-        return plan(model, inputs, self.spec, **{"calibrate": True, "absorb": absorb, **settings})
+        model, entered = row.model, row.entrance(inputs)
+        absorb = row.absorb and can_absorb(model, entered[:1])
+        return plan(model, entered, self.spec, **{"calibrate": True, "absorb": absorb, **settings})
 
     def figure(self) -> Figure:
         """Agreement against two-qubit gates, the front joined by a line."""
@@ -127,4 +150,5 @@ def _beats(first: Row, second: Row) -> bool:
 def _cells(row: Row) -> tuple[str, ...]:
     accuracy = "" if row.accuracy is None else f"{row.accuracy:.3f}"
     gates, depth = str(row.two_qubit_gates), str(row.depth)
-    return row.name, f"{row.agreement:.3f}", accuracy, gates, depth, f"{row.qpu_seconds:.1f}", row.setting
+    agreements = f"{row.agreement:.3f}", f"{row.confirmed:.3f}"
+    return row.name, *agreements, accuracy, gates, depth, f"{row.qpu_seconds:.1f}", str(row.entrance), row.setting

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.checks import any_array, check_count, check_number, checked_labels
+from qkd_pl.circuits.ansatz import Ansatz
 from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service.backends import open_backend
@@ -14,12 +15,14 @@ from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 from qkd_pl.networks.models import TrainedRegressor
+from qkd_pl.networks.schema import MOST_LATENT
 from qkd_pl.search.couplings import couplings_of
 from qkd_pl.search.evaluation import noisy_spec
 from qkd_pl.search.space import DEVICE, SearchSpace
 from qkd_pl.teachers import is_array, teacher_logits, teacher_predictions
 
-_HELD_OUT = 0.25
+# Shares of the inputs by which students are chosen, and of those by which the choice is confirmed.
+_HELD_OUT, _CONFIRMING = 0.25, 0.15
 _FEWEST = 8
 
 
@@ -28,26 +31,33 @@ class Question:
     """What every trial of a search shares.
 
     Attributes:
-        train, held_out: inputs.
-        taught, held_out_taught: the teacher's outputs for them, ``(n, K)``.
-        held_out_labels: int64, or None.
+        train: inputs that students learn from.
+        held_out: inputs by which they are stopped early, proposed and chosen.
+        confirming: inputs that nothing depends on, so that what is measured by them is not too good.
+        taught, held_out_taught, confirming_taught: the teacher's outputs for them, ``(n, K)``.
+        confirming_labels: int64, or None.
         task: ``"classification"`` or ``"regression"``.
         embedding: of the students.
-        widths: numbers of qubits that they can have.
+        full: qubits that take the inputs whole.
+        widths: numbers of qubits that students can have.
         couplings: of the device, by number of qubits.
         spec, noise: the device, and the simulation of its noise.
         limits: largest ``qpu_seconds``, ``two_qubit_gates`` and ``depth`` allowed.
         n_inputs: how many inputs are priced.
         ideal_preparation: whether states enter from outside.
+        seed: of what trials share.
     """
 
     train: np.ndarray
     held_out: np.ndarray
+    confirming: np.ndarray
     taught: np.ndarray
     held_out_taught: np.ndarray
-    held_out_labels: np.ndarray | None
+    confirming_taught: np.ndarray
+    confirming_labels: np.ndarray | None
     task: str
     embedding: Any
+    full: int
     widths: tuple[int, ...]
     couplings: Mapping[int, Any]
     spec: DeviceSpec
@@ -55,6 +65,26 @@ class Question:
     limits: Mapping[str, float]
     n_inputs: int
     ideal_preparation: bool
+    seed: int
+
+    @property
+    def compresses(self) -> bool:
+        """Whether students with fewer qubits stand behind an autoencoder."""
+        return self.embedding == "state"
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Of all three kinds."""
+        return np.concatenate([self.train, self.held_out, self.confirming])
+
+    @property
+    def encodes(self) -> bool:
+        """Whether some of the students do."""
+        return self.compresses and any(width < self.full for width in self.widths)
+
+    def features_of(self, n_qubits: int) -> int:
+        """How many features so many qubits take."""
+        return 2**n_qubits if self.embedding == "amplitude" else n_qubits
 
     @property
     def first_scale(self) -> float:
@@ -113,30 +143,35 @@ def pose(
     labels = None if labels is None or regression else checked_labels(labels, len(inputs), taught.shape[1])
     embedding = _embedding(embedding, teacher, space)
     full = _width(embedding, inputs) if not space.networks else len(space.networks[0].wires)
-    widths = (full,) if space.n_qubits is None else tuple(space.n_qubits)
-    if wrong := [each for each in widths if each != full]:
-        raise InvalidInputError(f"n_qubits={wrong[0]}: the inputs have {full} qubits with embedding={embedding!r}")
+    widths = _widths(embedding, inputs, full, space)
     options = {"backend": spec.backend} | spec.options
     backend = open_backend(spec.backend, full, Access.of(options), Sending.of(options))
-    wanted = widths if DEVICE in space.topology else ()
+    # A student behind an autoencoder has the couplings of the latter that lie among its own wires.
+    wanted = {full, *widths} if DEVICE in space.named_topologies else set()
     order = np.random.default_rng(seed).permutation(len(inputs))
-    n_held_out = max(2, round(_HELD_OUT * len(inputs)))
-    out, kept = order[:n_held_out], order[n_held_out:]
+    ends = np.cumsum([max(2, round(share * len(inputs))) for share in (_HELD_OUT, _CONFIRMING)])
+    out, confirming, kept = np.split(order, ends)
+    if regression and any(not np.ptp(taught[each], axis=0).all() for each in (out, confirming)):
+        raise InvalidInputError("the teacher predicts the same number for all held-out inputs, so that R² has no value")
     return Question(
         train=inputs[kept],
         held_out=inputs[out],
+        confirming=inputs[confirming],
         taught=taught[kept],
         held_out_taught=taught[out],
-        held_out_labels=None if labels is None else labels[out],
+        confirming_taught=taught[confirming],
+        confirming_labels=None if labels is None else labels[confirming],
         task="regression" if regression else "classification",
         embedding=embedding,
+        full=full,
         widths=widths,
-        couplings={width: couplings_of(backend, width) for width in wanted},
+        couplings={width: couplings_of(backend, width) for width in sorted(wanted)},
         spec=spec,
         noise=noisy_spec(spec, ideal_preparation),
         limits={name: float(value) for name, value in limits.items() if value is not None},
         n_inputs=len(inputs) if n_inputs is None else n_inputs,
         ideal_preparation=ideal_preparation,
+        seed=seed,
     )
 
 
@@ -172,3 +207,23 @@ def _embedding(embedding: Any, teacher: Any, space: SearchSpace) -> Any:
 def _width(embedding: Any, inputs: np.ndarray) -> int:
     features = inputs.shape[1]
     return max(1, int(np.ceil(np.log2(features)))) if embedding in ("state", "amplitude") else features
+
+
+def _widths(embedding: Any, inputs: np.ndarray, full: int, space: SearchSpace) -> tuple[int, ...]:
+    """Numbers of qubits of the students, checked against the inputs and the topologies given by pairs."""
+    encodes = embedding == "state"
+    fewer = full if space.networks or inputs.ndim > 2 else MOST_LATENT if encodes else full - 1
+    for pairs in () if space.networks else space.pairs:
+        Ansatz(full if encodes or not space.n_qubits else min(space.n_qubits), 1, "Y", "cz", pairs, True)
+    if space.n_qubits is None:
+        whole_only = space.networks or space.pairs or inputs.ndim > 2
+        smaller = {full // 2, 2} if encodes else {-(-full // 2)}
+        allowed = sorted((each for each in smaller if 1 < each < full and each <= fewer), reverse=True)
+        return (full,) if whole_only else (full, *allowed)
+    for width in space.n_qubits:
+        if width > full or (width < full and (width > fewer or inputs.ndim > 2)):
+            how = f"; behind an autoencoder at most {fewer}" if encodes and fewer < full else ""
+            raise InvalidInputError(
+                f"n_qubits={width}: the inputs have {full} qubits with embedding={embedding!r}{how}"
+            )
+    return tuple(space.n_qubits)

@@ -10,8 +10,10 @@ from qkd_pl.checks import check_choice, check_count
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import BackendError, InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, TrainedRegressor
-from qkd_pl.search.evaluation import Evaluator, agreement, price
+from qkd_pl.search.entrance import Entrance
+from qkd_pl.search.evaluation import Evaluator, price
 from qkd_pl.search.found import Found, Row, found_of
+from qkd_pl.search.measuring import measure
 from qkd_pl.search.question import Question, checked_device, is_regression, pose
 from qkd_pl.search.space import SearchSpace
 
@@ -20,10 +22,14 @@ from qkd_pl.search.space import SearchSpace
 class StudentSearch:
     """Distils a teacher into many students, and keeps those that do best on a device for what they cost.
 
+    What a student does there is simulated: by ``qkd.noisy``, with the backend's noise exactly and the mean over several
+    draws of the shots, or by Aer where a circuit is too wide for that. Nothing is sent.
+
     Attributes:
         teacher: what :func:`qkd_pl.teachers.teacher_logits` takes; for regression
             :func:`qkd_pl.teachers.teacher_predictions`.
-        inputs: n samples, at least 8, of which a quarter is held out.
+        inputs: n samples, at least 8. Students are chosen by a quarter of them, and the agreement of what was chosen is
+            measured by another 15 % that no choice depends on.
         device: name or spec of a device with the plugin ``qkd.ibm``.
         labels: class indices ``(n,)``; only reported, never used.
         space: which students may be tried.
@@ -74,7 +80,7 @@ class StudentSearch:
         try:
             from qkd_pl.search.study import conduct
         except ImportError as error:
-            raise InvalidInputError("a search needs Optuna: pip install 'qkd-pl[search]'") from error
+            raise InvalidInputError("a search needs Optuna: pip install qkd-pl[search]") from error
         question = self._question()
         results = conduct(
             Path(folder),
@@ -87,7 +93,7 @@ class StudentSearch:
         )
         rows = [self._row(each, Path(folder)) for each in results if each["state"] == "complete"]
         if not rows:
-            raise InvalidInputError(f"no student was feasible; the last one: {results[-1]['reason']}")
+            raise InvalidInputError(f"no trial came to its end; the last one: {results[-1]['reason']}")
         return found_of([*rows, *_teacher_row(self.teacher, question, self.seed)], question.spec)
 
     def _question(self) -> Question:
@@ -118,13 +124,22 @@ class StudentSearch:
     def _row(self, result: dict[str, Any], folder: Path) -> Row:
         drawn = result["drawn"]
         network = self.space.networks[drawn["network"]] if self.space.networks else None
+        file, encoded = result["autoencoder"], "autoencoder" in result["entrance"]
+        entrance = Entrance(
+            features=result["features"],
+            encoder_layers=drawn["encoder_layers"] if encoded else None,
+            autoencoder=None if file is None else folder / "autoencoders" / file,
+        )
         return Row(
             name=str(result["number"]),
             agreement=result["agreement"],
-            accuracy=result.get("accuracy"),
+            confirmed=result["confirmed"],
+            accuracy=result["accuracy"],
+            calibrated=result["calibrated"],
             qpu_seconds=result["qpu_seconds"],
             two_qubit_gates=result["two_qubit_gates"],
             depth=result["depth"],
+            entrance=entrance,
             setting=_told(drawn),
             path=folder / "trials" / f"{result['number']:04d}" / "student.safetensors",
             absorb=bool(drawn["absorb"]),
@@ -138,26 +153,28 @@ def _told(drawn: dict[str, Any]) -> str:
 
 
 def _teacher_row(teacher: Any, question: Question, seed: int) -> list[Row]:
-    """The teacher itself on the device, if it is a circuit that can be simulated there."""
+    """The teacher itself on the device, calibrated as students are, if it is a circuit that can be simulated there."""
     if not isinstance(teacher, TrainedQNN | TrainedRegressor):
         return []
-    inputs = np.concatenate([question.train, question.held_out])
+    ideal = question.ideal_preparation
     try:
-        costs = price(
-            teacher,
-            inputs,
-            question.n_inputs,
-            question.spec,
-            absorb=False,
-            ideal_preparation=question.ideal_preparation,
-        )
-        batch = teacher.encode(question.held_out)
-        evaluator = Evaluator(teacher.network, question.noise, batch.rows.shape[-1], costs.shots, seed, False)
-        outputs = evaluator.outputs(teacher.weights, batch)
+        costs = price(teacher, question.inputs, question.n_inputs, question.spec, absorb=False, ideal_preparation=ideal)
+        evaluator = Evaluator(teacher.network, question.noise, question.spec, costs.shots, seed, False)
+        measured = measure(teacher, np.asarray, question, costs, evaluator)
     except (InvalidInputError, BackendError):
         return []
-    settings = (teacher.target_scale, teacher.target_offset) if isinstance(teacher, TrainedRegressor) else ()
-    score, labels = agreement(question.task, question.held_out_taught, outputs, settings), question.held_out_labels
-    logits = np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
-    accuracy = None if labels is None else float(np.mean(logits.argmax(axis=1) == labels))
-    return [Row("teacher", score, accuracy, costs.qpu_seconds, costs.two_qubit_gates, costs.depth, "", None)]
+    return [
+        Row(
+            name="teacher",
+            agreement=measured.agreement,
+            confirmed=measured.confirmed,
+            accuracy=measured.accuracy,
+            calibrated=measured.calibration is not None,
+            qpu_seconds=costs.qpu_seconds,
+            two_qubit_gates=costs.two_qubit_gates,
+            depth=costs.depth,
+            entrance=Entrance(),
+            setting="",
+            path=None,
+        )
+    ]

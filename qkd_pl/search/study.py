@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from qkd_pl.errors import FileFormatError
+from qkd_pl.search.feasibility import first_feasible
 from qkd_pl.search.question import Question
 from qkd_pl.search.space import SearchSpace
 from qkd_pl.search.trial import Assignment, read_result, run_trial
@@ -38,16 +39,18 @@ def conduct(
 
     Raises:
         FileFormatError: the folder holds another search.
+        InvalidInputError: no student is feasible; nothing is written then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    n_classes = question.n_outputs if question.task == "classification" else None
+    distributions = space.distributions(question.widths, n_classes, question.first_scale, question.encodes)
+    first = first_feasible(question, space, distributions)
+    folder.mkdir(parents=True, exist_ok=True)
     storage = JournalStorage(JournalFileBackend(str(folder / "optuna.journal")))
     study = optuna.create_study(storage=storage, study_name="search", direction="maximize", load_if_exists=True)
     _check_same(study, _fingerprint(question, space, iterations, seed), folder)
-    n_classes = question.n_outputs if question.task == "classification" else None
-    distributions = space.distributions(question.widths, n_classes, question.first_scale)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_STARTUP, n_min_trials=3)
-    while assigned := _round(study, folder, space, question, distributions, trials, seed):
+    while assigned := _round(study, folder, first, distributions, trials, seed):
         finished = [each for each in study.get_trials(deepcopy=False) if each.state is TrialState.COMPLETE]
         waiting = [each for each in assigned if read_result(each.folder) is None]
         running = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)(
@@ -64,8 +67,7 @@ def conduct(
 def _round(
     study: Any,
     folder: Path,
-    space: SearchSpace,
-    question: Question,
+    first: Mapping[str, Any],
     distributions: Mapping[str, Any],
     trials: int,
     seed: int,
@@ -83,7 +85,7 @@ def _round(
             seed=int(generator[0]), n_startup_trials=_STARTUP, constant_liar=True
         )
         if index == 0:
-            study.enqueue_trial(space.first(distributions, question.first_scale))
+            study.enqueue_trial(dict(first))
         study.ask(dict(distributions))
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
     return [

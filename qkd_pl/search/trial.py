@@ -1,7 +1,7 @@
 """One trial: a student is priced, trained, and measured on the device's noise."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import optuna
 
-from qkd_pl.devices.calibration import Place, fit_calibration, spread_out
-from qkd_pl.devices.spec import EXACT
-from qkd_pl.errors import BackendError, CalibrationError, InvalidInputError, TrainingDivergedError
-from qkd_pl.networks.models import trained
-from qkd_pl.networks.weights import checked_shape, inner_shape
-from qkd_pl.search.evaluation import Evaluator, Price, agreement, price
+from qkd_pl.devices.spec import EXACT, DeviceSpec
+from qkd_pl.errors import BackendError, InvalidInputError, TooLargeError, TrainingDivergedError
+from qkd_pl.search.drafts import Draft, draft_of
+from qkd_pl.search.evaluation import Evaluator, agreement
+from qkd_pl.search.feasibility import priced
+from qkd_pl.search.measuring import measure
 from qkd_pl.search.question import Question
 from qkd_pl.search.space import SearchSpace
 from qkd_pl.storage import write_json
@@ -26,7 +26,6 @@ from qkd_pl.training.trainer import KDTrainer
 RESULT, MODEL = "result.json", "student.safetensors"
 #: Shares of a training after which a loser may be stopped.
 _LOOKS = (0.34, 0.67)
-_CALIBRATED_BY = 50
 
 
 @dataclass(frozen=True)
@@ -84,86 +83,71 @@ def _found(
     finished: Sequence[Any],
 ) -> dict[str, Any]:
     drawn, seed = assignment.drawn, assignment.seed
-    network = space.network(
-        drawn, question.embedding, question.n_outputs, question.couplings, question.task == "regression"
-    )
-    costs = _price_of(network, question, drawn["absorb"], seed)
-    told = {name: getattr(costs, name) for name in ("qpu_seconds", "two_qubit_gates", "depth", "shots")}
-    for name, limit in question.limits.items():
-        if told[name] > limit:
-            return {"state": "infeasible", "reason": f"{name} {told[name]:g} is above {limit:g}", **told}
-    look = _Look(question, network, costs, drawn["absorb"], seed)
-    judge = _Judge(look, pruner, finished, iterations)
-    device = question.noise if drawn["train_on"] == "noisy" else EXACT
-    trainer = KDTrainer(iterations=iterations, device=device, seed=seed)
+    draft = draft_of(drawn, question, space)
+    costs = priced(draft, question, drawn["absorb"], seed)
+    told: dict[str, Any] = costs.told()
+    if reason := costs.exceeds(question.limits):
+        return {"state": "infeasible", "reason": reason, **told}
+    entrance, initial = draft.entered(question, assignment.folder.parent.parent / "autoencoders", seed)
+    told |= {"entrance": str(entrance), "autoencoder": None, "features": entrance.features}
+    if entrance.autoencoder is not None:
+        told["autoencoder"] = entrance.autoencoder.name
+    # The inputs are compressed once, not at every use.
+    known = {id(each): entrance(each) for each in (question.train, question.held_out, question.confirming)}
+    entered: Callable[[Any], np.ndarray] = lambda inputs: known[id(inputs)]  # noqa: E731
+    evaluator = Evaluator(draft.network, question.noise, question.spec, costs.shots, seed, drawn["absorb"])
+    judge = _Judge(question, entered, evaluator, pruner, finished, iterations)
+    model = _trained(drawn, draft, question, entered, initial, iterations, seed, judge)
+    told["intermediate"] = judge.values
+    if judge.pruned:
+        return {"state": "pruned", "reason": "others were ahead at the same iteration", **told}
+    measured = measure(model, entered, question, costs, evaluator)
+    told |= {"agreement": measured.agreement, "confirmed": measured.confirmed, "accuracy": measured.accuracy}
+    told |= {"calibrated": measured.calibration is not None, "simulated_by": evaluator.simulator}
+    model.with_calibration(measured.calibration).save(assignment.folder / MODEL)
+    return {"state": "complete", **told}
+
+
+def _trained(
+    drawn: Mapping[str, Any],
+    draft: Draft,
+    question: Question,
+    entered: Callable[[Any], np.ndarray],
+    initial: Any,
+    iterations: int,
+    seed: int,
+    judge: "_Judge",
+) -> Any:
+    """The student, distilled exactly or under the device's noise."""
     regression = question.task == "regression"
     loss = SquaredError() if regression else Distillation(temperature=1.0 / drawn["scale"])
     taught = question.taught if regression else question.taught * drawn["margin"]
     taught = taught[:, 0] if regression and taught.shape[1] == 1 else taught
-    model = trainer.fit(network, (question.train, None), teacher=taught, loss=loss, callbacks=[judge])
-    told["intermediate"] = judge.values
-    if judge.pruned:
-        return {"state": "pruned", "reason": "others were ahead at the same iteration", **told}
-    settings = (model.target_scale, model.target_offset) if regression else ()
-    score, calibrated, predicted = look.final(model, settings)
-    told |= {"agreement": score, "calibrated": calibrated}
-    if question.held_out_labels is not None:
-        told["accuracy"] = float(np.mean(predicted == question.held_out_labels))
-    model.save(assignment.folder / MODEL)
-    return {"state": "complete", **told}
 
+    def fit(device: DeviceSpec) -> Any:
+        trainer = KDTrainer(iterations=iterations, device=device, seed=seed)
+        data = (entered(question.train), None)
+        return trainer.fit(draft.network, data, teacher=taught, loss=loss, initial=initial, callbacks=[judge])
 
-def _price_of(network: Any, question: Question, absorb: bool, seed: int) -> Price:
-    weights = np.random.default_rng(seed).uniform(0, 2 * np.pi, inner_shape(checked_shape(network.weights_shape)))
-    task: Any = question.task
-    model = trained(network, weights, task)
-    inputs = np.concatenate([question.train, question.held_out])
-    return price(
-        model, inputs, question.n_inputs, question.spec, absorb=absorb, ideal_preparation=question.ideal_preparation
-    )
-
-
-class _Look:
-    """Agreement on the device for weights in training, and at the end with a calibration."""
-
-    def __init__(self, question: Question, network: Any, costs: Price, absorb: bool, seed: int) -> None:
-        self._question = question
-        self._held_out, self._train = network.encode(question.held_out), network.encode(question.train)
-        features = self._held_out.rows.shape[-1]
-        # Shots are drawn anew for each look; the last one has its own stream whatever came before.
-        self._exact = Evaluator(network, question.noise, features, None, seed, absorb)
-        self._sampled = Evaluator(network, question.noise, features, costs.shots, seed + 1, absorb)
-        self._shots = costs.shots
-
-    def __call__(self, run: Run) -> float:
-        outputs = self._exact.outputs(run.weights, self._held_out)
-        settings = (run.settings.get("target_scale", 1.0), run.settings.get("target_offset", 0.0))
-        return agreement(self._question.task, self._question.held_out_taught, outputs, settings)
-
-    def final(self, model: Any, settings: Sequence[Any]) -> tuple[float, bool, np.ndarray]:
-        """Agreement at the device's shots, whether it is calibrated, and the classes."""
-        question = self._question
-        outputs = self._sampled.outputs(model.weights, self._held_out)
-        exact = model.outputs(question.train, EXACT)
-        chosen = spread_out(exact, _CALIBRATED_BY)
-        measured = self._sampled.outputs(model.weights, self._train.take(chosen))
-        place = Place.of(question.spec.name, (), tuple(map(str, range(exact.shape[1]))))
-        try:
-            found = fit_calibration(exact[chosen], measured, place, shots=self._shots, created="")
-        except CalibrationError:
-            calibrated = False
-        else:
-            outputs, calibrated = found.apply(outputs), True
-        logits = np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
-        score = agreement(question.task, question.held_out_taught, outputs, settings)
-        return score, calibrated, logits.argmax(axis=1)
+    try:
+        return fit(question.noise if drawn["train_on"] == "noisy" else EXACT)
+    except TooLargeError:  # the noise of a wide student is met by Aer at its end only
+        return fit(EXACT)
 
 
 class _Judge(Callback):
     """Asks Optuna's pruner at a third and two thirds of the training."""
 
-    def __init__(self, look: _Look, pruner: Any, finished: Sequence[Any], iterations: int) -> None:
-        self._look, self._pruner = look, pruner
+    def __init__(
+        self,
+        question: Question,
+        entered: Callable[[Any], np.ndarray],
+        evaluator: Evaluator,
+        pruner: Any,
+        finished: Sequence[Any],
+        iterations: int,
+    ) -> None:
+        self._question, self._entered, self._evaluator, self._pruner = question, entered, evaluator, pruner
         self._at = {max(1, round(share * iterations)) for share in _LOOKS}
         self._study = optuna.create_study(direction="maximize")
         self._study.add_trials(finished)
@@ -174,7 +158,13 @@ class _Judge(Callback):
         """Stop the training of a loser."""
         if run.iteration not in self._at:
             return
-        self.values[run.iteration] = self._look(run)
+        question = self._question
+        batch = run.network.encode(self._entered(question.held_out))
+        outputs = self._evaluator.exact(run.weights, batch)
+        if outputs is None:  # Aer draws shots only; a look would cost as much as the end
+            return
+        settings = (run.settings.get("target_scale", 1.0), run.settings.get("target_offset", 0.0))
+        self.values[run.iteration] = agreement(question.task, question.held_out_taught, outputs, settings)
         trial = optuna.trial.create_trial(state=optuna.trial.TrialState.RUNNING, intermediate_values=self.values)
         if self._pruner.prune(self._study, trial):
             self.pruned = True

@@ -47,6 +47,10 @@ def classifier():
     ("changes", "message"),
     [
         ({"network.n_qubits": 10**8}, "network.QNN.n_qubits: Input should be less than or equal to 1000"),
+        ({"network.topology": [[0, 2]]}, r"\(0, 2\) is no coupling"),
+        ({"network.topology": [[0, 1]] * 10_001}, "network.QNN.topology"),
+        ({"network.topology": [[0, 1, 2]]}, "network.QNN.topology"),
+        ({"network.topology": [["0", 1]]}, "network.QNN.topology"),
         ({"network.n_qubits": 25, "network.embedding": "state"}, "n_qubits: 25, at most 24 with embedding state"),
         ({"network.n_layers": 10**9}, "network.QNN.n_layers: Input should be less than or equal to 10000"),
         ({"network.n_classes": 10**6}, "network.QNN.n_classes: Input should be less than or equal to 1024"),

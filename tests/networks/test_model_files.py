@@ -162,3 +162,23 @@ def test_settings_of_tasks(arguments, message):
 def test_wrong_readouts_are_named(arguments, message):
     with pytest.raises(InvalidInputError, match=message):
         kd.QNN(2, 1, **arguments)
+
+
+@pytest.mark.parametrize("kind", ["QNN", "QAE"])
+def test_a_topology_of_pairs_is_stored(kind, tmp_path):
+    pairs = [(1, 0), (1, 2)]
+    network = kd.QNN(3, 2, topology=pairs) if kind == "QNN" else kd.QAE(3, 1, 2, topology=pairs)
+    model = kd.trained(network, np.random.default_rng(0).uniform(0, 6, network.weights_shape))
+    model.save(tmp_path / "model.safetensors")
+    loaded = kd.load_model(tmp_path / "model.safetensors")
+    assert loaded.network == network
+    np.testing.assert_array_equal(loaded.outputs(np.eye(8)), model.outputs(np.eye(8)))
+
+
+def test_a_run_of_pairs_is_resumed(tmp_path):
+    network, data = kd.QNN(3, 1, topology=[(0, 1), (0, 2)]), (np.eye(8), np.arange(8) % 2)
+    begun, path = kd.KDTrainer(iterations=3, batch_size=4), tmp_path / "run.safetensors"
+    begun.fit(network, data, checkpoint=path)
+    longer = kd.KDTrainer(iterations=6, batch_size=4)
+    resumed = longer.fit(network, data, checkpoint=path)
+    np.testing.assert_array_equal(resumed.weights, longer.fit(network, data).weights)

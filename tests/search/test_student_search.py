@@ -21,6 +21,7 @@ from qkd_pl.training.losses import CrossEntropy
 from qkd_pl.training.trainer import KDTrainer
 
 SPACE = SearchSpace(n_layers=(1,), topology=("line", "device"), train_on=("lightning",))
+PLAIN = SearchSpace(n_qubits=(3,), n_layers=(1, 2), topology=("line",), entangler=("cz",), absorb=(False,))
 
 
 def search_of(**settings) -> StudentSearch:
@@ -82,7 +83,9 @@ search_of(trials=6).run({str(tmp_path / "killed")!r})
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"max_two_qubit_gates": 0, "trials": 1}, InvalidInputError, "no student was feasible.*two_qubit_gates"),
+        ({"max_two_qubit_gates": 0, "space": PLAIN}, InvalidInputError, "no student .* two_qubit_gates 2 is above 0"),
+        ({"max_depth": 2, "space": PLAIN}, InvalidInputError, "no student .* depth .* is above 2"),
+        ({"max_qpu_seconds": 1, "space": PLAIN}, InvalidInputError, "no student .* qpu_seconds .* is above 1"),
         ({"trials": 0}, InvalidInputError, "trials=0"),
         ({"preparation": "none"}, InvalidInputError, "preparation='none'"),
         ({"labels": [3]}, InvalidInputError, "labels"),
@@ -91,7 +94,8 @@ search_of(trials=6).run({str(tmp_path / "killed")!r})
 )
 def test_bad_input_is_one_clear_error(settings, error, message, tmp_path: Path) -> None:
     with pytest.raises(error, match=message):
-        search_of(**settings).run(tmp_path)
+        search_of(**settings).run(tmp_path / "search")
+    assert not (tmp_path / "search").exists()  # nothing was tried
 
 
 def test_devices_and_teachers_are_checked_first(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import TooLargeError
 
 _BYTES = 8  # float64
 _GIB = 2**30
@@ -33,7 +33,7 @@ def check(needed: int, n_qubits: int, what: str, limit: int | None = None) -> No
         limit: bytes; None for what is free now.
 
     Raises:
-        InvalidInputError: says what is needed, what there is, and how many qubits would fit.
+        TooLargeError: says what is needed, what there is, and how many qubits would fit.
     """
     limit = free_bytes() if limit is None else limit
     if needed <= limit:
@@ -41,7 +41,7 @@ def check(needed: int, n_qubits: int, what: str, limit: int | None = None) -> No
     fits, shrunk = n_qubits, float(needed)
     while shrunk > limit and fits > 0:
         fits, shrunk = fits - 1, shrunk / 4
-    raise InvalidInputError(
+    raise TooLargeError(
         f"qkd.noisy: {what} on {n_qubits} qubits (with those that routing passes through) take about "
         f"{needed / _GIB:.3g} GiB, {limit / _GIB:.3g} GiB are free; about {fits} qubits would fit. Fewer outputs, "
         "fewer inputs at once or a shallower network help, too"

@@ -458,3 +458,16 @@ def test_the_noise_of_an_open_backend_is_that_of_its_simulator():
     backend = open_backend("fake_manila", 5)
     assert isinstance(backend, AerSimulator)
     assert NoisyDevice(2, backend=backend)._setup.lowering._noise.flips(0) == pytest.approx((0.0353, 0.0353), abs=1e-4)
+
+
+def test_a_batch_of_states_stays_whole_at_shots():
+    """One tape for all inputs, whose outcomes scatter about the exact values as one tape's for each input do."""
+    network = QNN(2, 1)
+    weights = np.random.default_rng(0).uniform(0, 6, network.weights_shape)
+    device = NoisyDevice(2, backend="fake_manila", preparation="ideal", seed=1, **ATTEMPTS)
+    tape = qml.tape.make_qscript(network.circuit)(np.eye(4), weights)
+    tapes, join = device.preprocess_transforms()((tape.copy(shots=4096),))
+    assert len(tapes) == 1
+    sampled = np.stack(join(device.execute(tapes))[0])
+    exact = np.stack(device.execute((tape,))[0])
+    np.testing.assert_allclose(sampled, exact, atol=5 / 64)

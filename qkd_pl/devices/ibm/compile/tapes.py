@@ -138,8 +138,12 @@ def prepared(tape: QuantumScript, preparer: StatePreparer) -> tuple[QuantumScrip
 
 @qml.transform
 def expand_matrices(tape: QuantumScript) -> tuple[QuantumScriptBatch, Postprocessing]:
-    """Take a batch apart where a matrix differs from input to input: matrices cannot be circuit parameters."""
-    if not any(operation.batch_size and any(operation.ndim_params) for operation in tape.operations):
+    """Take a batch apart where a matrix differs from input to input: matrices cannot be circuit parameters.
+
+    States that enter from outside are no part of the circuit.
+    """
+    gates = (operation for operation in tape.operations if not isinstance(operation, StatePrepBase))
+    if not any(operation.batch_size and any(operation.ndim_params) for operation in gates):
         return (tape,), _only
     tapes, join = qml.transforms.broadcast_expand(tape)
     return tapes, join
