@@ -51,36 +51,42 @@ class Runs:
         half = (0.5 * (self._scales * entries[self.entries] + self._offsets))[..., None, None]
         return np.cos(half) * self._constants + np.sin(half) * self._sines
 
-    def gradient(self, factors: np.ndarray, runs: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def gradient(
+        self, after: np.ndarray, runs: np.ndarray, crosses: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of some runs.
 
         With C = Tr_others |state⟩⟨cotangent| after a run, and V what acts in it after a rotation exp(-iθP/2), the
-        derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(P V† C V).
+        derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(V P V† C).
 
         Args:
-            factors: see :meth:`factors`.
+            after: V of all factors, see :func:`merged`.
             runs: which ones.
             crosses: C for each of them, shape ``(len(runs), b, 2, 2)``.
 
         Returns:
             the entries of all their trainable factors, which may repeat, and the derivatives, float64 with axis b.
         """
-        found = np.empty((len(factors), *crosses.shape[:2]), complex)
-        for step in reversed(range(len(factors))):
-            np.einsum("rij,rbji->rb", self._paulis[step, runs, 0], crosses, out=found[step])
-            if step:
-                factor = factors[step, runs]
-                crosses = factor.conj().swapaxes(-2, -1) @ crosses @ factor
+        after = after[:, runs]
+        generators = _times(_times(after, self._paulis[:, runs]), after.conj().swapaxes(-2, -1))
+        found = np.einsum("krbij,rbji->krb", generators, crosses).imag
         chosen = self.are_trainable[:, runs]
-        return self.entries[:, runs][chosen], (found.imag * self._scales[:, runs])[chosen]
+        return self.entries[:, runs][chosen], (found * self._scales[:, runs])[chosen]
 
 
-def merged(factors: np.ndarray) -> np.ndarray:
-    """The matrix of each run, shape ``(n_runs, b, 2, 2)``, from those of its factors."""
-    product = factors[0]
-    for factor in factors[1:]:
-        product = factor @ product
-    return product
+def merged(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix of each run, shape ``(n_runs, b, 2, 2)``, and the product of what acts in it after each factor."""
+    after = np.empty_like(factors)
+    after[-1], product = _IDENTITY, factors[-1]
+    for step in reversed(range(len(factors) - 1)):
+        after[step] = product
+        product = _times(product, factors[step])
+    return product, after
+
+
+def _times(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Products of 2 × 2 matrices; ``@`` calls BLAS for each of them, and takes three times as long."""
+    return left[..., :, :1] * right[..., :1, :] + left[..., :, 1:] * right[..., 1:, :]
 
 
 # Larger groups of wires need more arithmetic in their cross matrices, smaller ones more passes.
@@ -88,54 +94,78 @@ _MAX_GROUP = 4
 
 
 class Crosses:
-    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of all wires after each segment of a stage.
+    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of the wires of all trainable runs of a stage, after them.
 
     Args:
         stage: the segments.
         n_samples: 0 for sums over all samples.
+
+    Attributes:
+        shared, batched: numbers of the trainable runs, in the order of their matrices; the shared ones come first.
     """
 
     def __init__(self, stage: Stage, n_samples: int):
-        self._stage, self._n = stage, stage.n_wires
-        n_segments = len(stage.segments)
-        self._per_sample = np.zeros((n_segments, self._n, n_samples, 2, 2), complex) if n_samples else None
-        wanted = [{run.wire for run in segment.runs if run.is_trainable} for segment in stage.segments]
-        self._groups = [[group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted]
-        self._sums = {group: np.zeros((n_segments, 4 ** len(group)), complex) for group in wire_groups(self._n)}
+        n, found = stage.n_wires, [(i, run) for i, each in enumerate(stage.segments) for run in each.runs]
+        found = sorted((pair for pair in found if pair[1].is_trainable), key=lambda pair: pair[1].is_batched)
+        self.shared, self.batched = (
+            np.array([run.number for _, run in found if run.is_batched == batched], int) for batched in (False, True)
+        )
+        self._own = np.zeros((len(found), n_samples, 2, 2), complex) if n_samples else None
+        self._of_segment: list[list[Any]] = [[] for _ in stage.segments]
+        groups = wire_groups(n)
+        stops = np.cumsum([4 ** len(group) for group in groups])
+        # The last column stays zero: the wires of smaller groups have fewer terms, and share an array with the others.
+        self._sums = np.zeros((len(stage.segments), stops[-1] + 1), complex)
+        index = np.full((len(found), 2, 2, 2 ** (max(map(len, groups)) - 1)), stops[-1])
+        for number, (segment, run) in enumerate(found):
+            if n_samples:
+                self._of_segment[segment].append((number, run.wire))
+                continue
+            which = next(k for k, group in enumerate(groups) if run.wire in group)
+            group, start = groups[which], stops[which] - 4 ** len(groups[which])
+            shape = (2**group.start, 2 ** len(group), 2 ** (n - group.stop))
+            if (into := (shape, slice(start, stops[which]))) not in self._of_segment[segment]:
+                self._of_segment[segment].append(into)
+            terms = start + _partial_trace(len(group), run.wire - group.start)
+            index[number, :, :, : terms.shape[2]] = terms
+            index[number] += segment * self._sums.shape[1]
+        self._index = index
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._sums[:] = 0
 
     def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
         """Those of a block; the cotangents are overwritten."""
         bras = np.conjugate(cotangents, out=cotangents)
-        if self._per_sample is not None:
-            for run in self._stage.segments[segment].runs:
-                if run.is_trainable:
-                    self._add_per_sample(self._per_sample[segment, run.wire, samples], run.wire, kets, bras)
+        if self._own is not None:
+            for number, wire in self._of_segment[segment]:
+                _add_per_sample(self._own[number, samples], wire, kets, bras)
             return
-        for group in self._groups[segment]:
-            size = 2 ** len(group)
-            shape = (2**group.start, size, -1)
+        for (outer, size, inner), into in self._of_segment[segment]:
+            shape = (outer, size, inner * kets.shape[1])
             left, right = kets.reshape(shape), bras.reshape(shape)
-            if left.shape[2] == 1:
+            if shape[2] == 1:
                 found = left[:, :, 0].T @ right[:, :, 0]
-            elif len(left) == 1:
+            elif outer == 1:
                 found = left[0] @ right[0].T
             else:
                 found = (left @ right.transpose(0, 2, 1)).sum(axis=0)
-            self._sums[group][segment] += found.ravel()
+            self._sums[segment, into] += found.ravel()
 
     def matrices(self) -> np.ndarray:
-        """Shape ``(n_segments, n_wires, b, 2, 2)``, b being 1 for sums; only those of trainable runs are meaningful."""
-        if self._per_sample is not None:
-            return self._per_sample
-        found = [sums[:, _partial_traces(len(group))].sum(axis=-1) for group, sums in self._sums.items()]
-        return np.concatenate(found, axis=1)[:, :, None]
+        """One for each run, shape ``(n_runs, b, 2, 2)``, b being 1 for sums."""
+        if self._own is not None:
+            return self._own
+        return self._sums.take(self._index).sum(axis=-1)[:, None]
 
-    def _add_per_sample(self, out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
-        shape = (2**wire, 2, -1, kets.shape[1])
-        left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
-        for i in range(2):
-            for j in range(2):
-                out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+
+def _add_per_sample(out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
+    shape = (2**wire, 2, -1, kets.shape[1])
+    left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
+    for i in range(2):
+        for j in range(2):
+            out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
 
 
 @cache
@@ -146,14 +176,10 @@ def wire_groups(n_wires: int) -> tuple[range, ...]:
     return tuple(range(first, stop) for first, stop in pairwise(bounds))
 
 
-@cache
-def _partial_traces(n_wires: int) -> np.ndarray:
-    """Where the terms of each wire's matrix stand in that of a group, shape ``(n_wires, 2, 2, 2**(n_wires-1))``."""
-    entries = []
-    for wire in range(n_wires):
-        rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
-        entries.append(2**n_wires * rows[:, None] + rows)
-    return np.array(entries)
+def _partial_trace(n_wires: int, wire: int) -> np.ndarray:
+    """Where the terms of a wire's matrix stand in that of its group, shape ``(2, 2, 2**(n_wires - 1))``."""
+    rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
+    return 2**n_wires * rows[:, None] + rows
 
 
 @dataclass(frozen=True)
