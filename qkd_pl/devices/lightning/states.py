@@ -19,6 +19,7 @@ class Runs:
 
     Constant gates disappear into A of the rotation that follows them and, behind the last one, into P and A. Shorter
     runs are padded with identities. Entry 0 of what sets the angles is zero, so that constants are no special case.
+    The two axes of a matrix come first: NumPy's innermost loops then run over samples and runs rather than over pairs.
 
     Args:
         runs: the gates of each run, in the order in which they act.
@@ -27,66 +28,62 @@ class Runs:
     def __init__(self, runs: Sequence[Sequence[Gate]]):
         factors = [_absorbed(run) for run in runs]
         depth, n = max(map(len, factors), default=1), len(runs)
-        self.entries = np.zeros((depth, n), dtype=int)
-        self.are_trainable = np.zeros((depth, n), dtype=bool)
+        entries, are_trainable = np.zeros((depth, n), dtype=int), np.zeros((depth, n), dtype=bool)
         self._scales, self._offsets = np.zeros((depth, n, 1)), np.zeros((depth, n, 1))
-        self._paulis, self._constants = np.zeros((depth, n, 1, 2, 2), complex), np.zeros((depth, n, 1, 2, 2), complex)
-        self._constants[:] = _IDENTITY
+        self._paulis, self._constants = np.zeros((2, 2, depth, n, 1), complex), np.zeros((2, 2, depth, n, 1), complex)
+        self._constants[:] = _IDENTITY[:, :, None, None, None]
         for i, run in enumerate(factors):
             for step, (gate, pauli, constant) in enumerate(run):
-                self.entries[step, i], self.are_trainable[step, i] = gate.entry, gate.trainable
+                entries[step, i], are_trainable[step, i] = gate.entry, gate.trainable
                 self._scales[step, i], self._offsets[step, i] = gate.scale, gate.offset
-                self._paulis[step, i], self._constants[step, i] = pauli, constant
-        self._sines = -1j * self._paulis @ self._constants
+                self._paulis[:, :, step, i, 0], self._constants[:, :, step, i, 0] = pauli, constant
+        self._sines = -1j * _times(self._paulis, self._constants)
+        self._entries, self._trainable = entries, are_trainable.nonzero()
+        self.trainable_entries = entries[self._trainable]
 
     def __len__(self) -> int:
-        return self.entries.shape[1]
+        return self._entries.shape[1]
 
     def factors(self, entries: np.ndarray) -> np.ndarray:
-        """Matrices of all factors, shape ``(depth, n_runs, b, 2, 2)`` complex128.
+        """Matrices of all factors, shape ``(2, 2, depth, n_runs, b)`` complex128.
 
         Args:
             entries: what sets the angles, shape ``(n_entries, b)`` float64, b being 1 or the number of samples.
         """
-        half = (0.5 * (self._scales * entries[self.entries] + self._offsets))[..., None, None]
+        half = 0.5 * (self._scales * entries[self._entries] + self._offsets)
         return np.cos(half) * self._constants + np.sin(half) * self._sines
 
-    def gradient(
-        self, after: np.ndarray, runs: np.ndarray, crosses: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of some runs.
+    def gradient(self, after: np.ndarray, crosses: np.ndarray) -> np.ndarray:
+        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to ``trainable_entries``, which may repeat.
 
         With C = Tr_others |state⟩⟨cotangent| after a run, and V what acts in it after a rotation exp(-iθP/2), the
         derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(V P V† C).
 
         Args:
             after: V of all factors, see :func:`merged`.
-            runs: which ones.
-            crosses: C for each of them, shape ``(len(runs), b, 2, 2)``.
+            crosses: C, shape ``(2, 2, n_runs, b)``.
 
         Returns:
-            the entries of all their trainable factors, which may repeat, and the derivatives, float64 with axis b.
+            float64, shape ``(len(trainable_entries), b)``.
         """
-        after = after[:, runs]
-        generators = _times(_times(after, self._paulis[:, runs]), after.conj().swapaxes(-2, -1))
-        found = np.einsum("krbij,rbji->krb", generators, crosses).imag
-        chosen = self.are_trainable[:, runs]
-        return self.entries[:, runs][chosen], (found * self._scales[:, runs])[chosen]
+        generators = _times(_times(after, self._paulis), after.conj().swapaxes(0, 1))
+        found = (generators * crosses.swapaxes(0, 1)[:, :, None]).sum(axis=(0, 1)).imag
+        return (found * self._scales)[self._trainable]
 
 
 def merged(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The matrix of each run, shape ``(n_runs, b, 2, 2)``, and the product of what acts in it after each factor."""
+    """The matrix of each run, shape ``(2, 2, n_runs, b)``, and the product of what acts in it after each factor."""
     after = np.empty_like(factors)
-    after[-1], product = _IDENTITY, factors[-1]
-    for step in reversed(range(len(factors) - 1)):
-        after[step] = product
-        product = _times(product, factors[step])
+    after[:, :, -1], product = _IDENTITY[:, :, None, None], factors[:, :, -1]
+    for step in reversed(range(factors.shape[2] - 1)):
+        after[:, :, step] = product
+        product = _times(product, factors[:, :, step])
     return product, after
 
 
 def _times(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Products of 2 × 2 matrices; ``@`` calls BLAS for each of them, and takes three times as long."""
-    return left[..., :, :1] * right[..., :1, :] + left[..., :, 1:] * right[..., 1:, :]
+    """Products of 2 × 2 matrices, which stand on the first two axes."""
+    return left[:, :1] * right[:1] + left[:, 1:] * right[1:]
 
 
 # Larger groups of wires need more arithmetic in their cross matrices, smaller ones more passes.
@@ -101,22 +98,22 @@ class Crosses:
         n_samples: 0 for sums over all samples.
 
     Attributes:
-        shared, batched: numbers of the trainable runs, in the order of their matrices; the shared ones come first.
+        runs: numbers of the shared and of the batched trainable runs, and where their matrices stand.
     """
 
     def __init__(self, stage: Stage, n_samples: int):
         n, found = stage.n_wires, [(i, run) for i, each in enumerate(stage.segments) for run in each.runs]
         found = sorted((pair for pair in found if pair[1].is_trainable), key=lambda pair: pair[1].is_batched)
-        self.shared, self.batched = (
-            np.array([run.number for _, run in found if run.is_batched == batched], int) for batched in (False, True)
-        )
-        self._own = np.zeros((len(found), n_samples, 2, 2), complex) if n_samples else None
+        cut = sum(not run.is_batched for _, run in found)
+        numbers = np.array([run.number for _, run in found], int)
+        self.runs = (numbers[:cut], slice(0, cut)), (numbers[cut:], slice(cut, len(found)))
+        self._own = np.zeros((2, 2, len(found), n_samples), complex) if n_samples else None
         self._of_segment: list[list[Any]] = [[] for _ in stage.segments]
         groups = wire_groups(n)
         stops = np.cumsum([4 ** len(group) for group in groups])
         # The last column stays zero: the wires of smaller groups have fewer terms, and share an array with the others.
         self._sums = np.zeros((len(stage.segments), stops[-1] + 1), complex)
-        index = np.full((len(found), 2, 2, 2 ** (max(map(len, groups)) - 1)), stops[-1])
+        index = np.full((2, 2, len(found), 2 ** (max(map(len, groups)) - 1)), stops[-1])
         for number, (segment, run) in enumerate(found):
             if n_samples:
                 self._of_segment[segment].append((number, run.wire))
@@ -127,8 +124,8 @@ class Crosses:
             if (into := (shape, slice(start, stops[which]))) not in self._of_segment[segment]:
                 self._of_segment[segment].append(into)
             terms = start + _partial_trace(len(group), run.wire - group.start)
-            index[number, :, :, : terms.shape[2]] = terms
-            index[number] += segment * self._sums.shape[1]
+            index[:, :, number, : terms.shape[2]] = terms
+            index[:, :, number] += segment * self._sums.shape[1]
         self._index = index
 
     def clear(self) -> None:
@@ -140,7 +137,7 @@ class Crosses:
         bras = np.conjugate(cotangents, out=cotangents)
         if self._own is not None:
             for number, wire in self._of_segment[segment]:
-                _add_per_sample(self._own[number, samples], wire, kets, bras)
+                _add_per_sample(self._own[:, :, number, samples], wire, kets, bras)
             return
         for (outer, size, inner), into in self._of_segment[segment]:
             shape = (outer, size, inner * kets.shape[1])
@@ -154,18 +151,18 @@ class Crosses:
             self._sums[segment, into] += found.ravel()
 
     def matrices(self) -> np.ndarray:
-        """One for each run, shape ``(n_runs, b, 2, 2)``, b being 1 for sums."""
+        """One for each run, shape ``(2, 2, n_runs, b)``, b being 1 for sums."""
         if self._own is not None:
             return self._own
-        return self._sums.take(self._index).sum(axis=-1)[:, None]
+        return self._sums.take(self._index).sum(axis=-1)[..., None]
 
 
 def _add_per_sample(out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
     shape = (2**wire, 2, -1, kets.shape[1])
-    left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
+    left, right = kets.reshape(shape)[..., : out.shape[2]], bras.reshape(shape)[..., : out.shape[2]]
     for i in range(2):
         for j in range(2):
-            out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+            out[i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
 
 
 @cache
@@ -207,10 +204,10 @@ class Group:
         """
         if self.run is None:
             return np.eye(2 ** len(self.wires), 1, dtype=complex) if self.state is None else states[self.state].T
-        matrices = (batched if self.batched else shared)[self.run]  # type: ignore[index]
+        matrix = (batched if self.batched else shared)[:, :, self.run]  # type: ignore[index]
         if self.state is None:
-            return matrices[:, :, 0].T
-        return (matrices @ states[self.state][:, :, None])[:, :, 0].T
+            return matrix[:, 0]
+        return _times(matrix, states[self.state].T[:, None])[:, 0]
 
 
 def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:

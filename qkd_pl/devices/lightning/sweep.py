@@ -60,14 +60,13 @@ class Filled:
     def __init__(self, program: Program, numbers: Numbers, samples: slice, c_dtype: np.dtype):
         self.program, self.n_samples = program, len(range(program.n_samples)[samples])
         shared, self.shared_after = merged(program.shared.factors(numbers.shared[:, None]))
-        self.shared = list(shared[:, 0].astype(c_dtype))
-        batched = None
-        self.batched_after, self.batched = np.empty((0, 0, 0, 2, 2)), np.empty((0, 2, 2, 0))
+        self.shared = list(np.ascontiguousarray(shared[..., 0].transpose(2, 0, 1), dtype=c_dtype))
+        batched, self.batched_after, self.batched = None, np.empty(0), np.empty((0, 2, 2, 0))
         if len(program.batched):
             own = numbers.batched[:, samples]
             entries = np.concatenate([np.broadcast_to(numbers.shared[:, None], (program.n_shared, own.shape[1])), own])
             batched, self.batched_after = merged(program.batched.factors(entries))
-            self.batched = np.ascontiguousarray(batched.transpose(0, 2, 3, 1), dtype=c_dtype)
+            self.batched = batched.astype(c_dtype, copy=False).transpose(2, 0, 1, 3)
         states = [state if len(state) == 1 else state[samples] for state in numbers.states]
         self.groups = [group.amplitudes(states, shared, batched) for group in program.groups]
         self.entering: list[list[np.ndarray]] = []
@@ -161,6 +160,9 @@ class Sweeper:
         n_samples: how many are swept at once.
         c_dtype: complex64 or complex128.
         full: whether the states after all trainable segments are kept.
+
+    Attributes:
+        trace_bytes: what the kept states take.
     """
 
     def __init__(self, program: Program, n_samples: int, c_dtype: np.dtype, full: bool):
@@ -175,6 +177,7 @@ class Sweeper:
             }
             for stage, register in zip(program.stages, self.registers, strict=True)
         ]
+        self.trace_bytes = sum(states.nbytes for kept in self._trace for states in kept.values())
         self._ket_registers: dict[int, Register] = {}
         is_trainable = [any(segment.is_trainable for segment in stage.segments) for stage in program.stages]
         self._first_trainable = is_trainable.index(True) if any(is_trainable) else None
@@ -268,15 +271,17 @@ class Sweeper:
         program = self.program
         n = filled.n_samples if program.per_sample else 1
         gradient = np.zeros((self._n_entries, n))
-        for crosses in self._crosses:
-            matrices = crosses.matrices()
-            cut = len(crosses.shared)
-            for runs, after, numbers, of_runs in (
-                (program.shared, filled.shared_after, crosses.shared, matrices[:cut, :n]),
-                (program.batched, filled.batched_after, crosses.batched, matrices[cut:, :n]),
-            ):
-                if len(numbers):
-                    np.add.at(gradient, *runs.gradient(after, numbers, of_runs))
+        found = [crosses.matrices()[..., :n] for crosses in self._crosses]
+        for runs, after, batched in (
+            (program.shared, filled.shared_after, False),
+            (program.batched, filled.batched_after, True),
+        ):
+            if len(runs.trainable_entries):
+                of_runs = np.zeros((2, 2, len(runs), n), complex)
+                for crosses, matrices in zip(self._crosses, found, strict=True):
+                    numbers, where = crosses.runs[batched]
+                    of_runs[:, :, numbers] = matrices[:, :, where]
+                np.add.at(gradient, runs.trainable_entries, runs.gradient(after, of_runs))
         return gradient
 
     def _final(self, i: int) -> np.ndarray:
