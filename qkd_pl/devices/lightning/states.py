@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -109,7 +108,7 @@ class Crosses:
         self.runs = (numbers[:cut], slice(0, cut)), (numbers[cut:], slice(cut, len(found)))
         self._own = np.zeros((2, 2, len(found), n_samples), complex) if n_samples else None
         self._of_segment: list[list[Any]] = [[] for _ in stage.segments]
-        groups = wire_groups(n)
+        groups = _wire_groups(n)
         stops = np.cumsum([4 ** len(group) for group in groups])
         # The last column stays zero: the wires of smaller groups have fewer terms, and share an array with the others.
         self._sums = np.zeros((len(stage.segments), stops[-1] + 1), complex)
@@ -165,12 +164,11 @@ def _add_per_sample(out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarr
             out[i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
 
 
-@cache
-def wire_groups(n_wires: int) -> tuple[range, ...]:
+def _wire_groups(n_wires: int) -> list[range]:
     """Neighbouring wires; the last group, whose amplitudes lie closest together, is the largest."""
     n_groups = -(-n_wires // _MAX_GROUP)
     bounds = [n_wires * i // n_groups for i in range(n_groups + 1)]
-    return tuple(range(first, stop) for first, stop in pairwise(bounds))
+    return [range(first, stop) for first, stop in pairwise(bounds)]
 
 
 def _partial_trace(n_wires: int, wire: int) -> np.ndarray:
