@@ -48,11 +48,11 @@ class Readout:
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
-        split = states.reshape(2**self._n_wires, -1, states.shape[1])
+        split = states.reshape(2**self._n_wires, -1, states.shape[1]).swapaxes(1, 2)
         values = np.zeros((self.n_observables, states.shape[1]))
         for mask, weights in self._diagonals.items():
             flipped = split if mask == 0 else split[self._flipped[mask]]
-            overlaps = np.vecdot(split, flipped, axis=1)  # conjugates the first
+            overlaps = np.vecdot(split, flipped)  # conjugates the first
             overlaps = overlaps.real if mask == 0 else overlaps
             values += (weights @ overlaps).real
         return values

@@ -336,4 +336,3 @@ class Sweeper:
             out[:] = (bras.T @ split[:, :, 0]).T
         else:
             np.einsum("eb,ewb->wb", bras, split, out=out, casting="same_kind")
-
