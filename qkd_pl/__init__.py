@@ -3,6 +3,7 @@
 Every public name stands here and is imported when it is first used, so that ``import qkd_pl`` costs nothing by itself.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -87,7 +88,7 @@ __version__ = version("qkd-pl")
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
     home = _HOMES[name]
     if name in _MODULES:
         value = import_module(".".join(filter(None, (__name__, home, name))))

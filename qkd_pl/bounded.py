@@ -21,7 +21,8 @@ def parse_json(text: str | bytes, most: int, what: str) -> Any:
     """The JSON value in ``text`` of at most so many bytes.
 
     Raises:
-        FileFormatError: it is longer, is not JSON, is nested too deeply, or has a number of thousands of digits.
+        FileFormatError: it is longer, is not JSON, is nested too deeply, has a number of thousands of digits, or an
+            object with a key twice, of which another reader may see what is not in the value.
 
     Example:
         >>> parse_json('{"a": [1, 2]}', most=100, what="example")
@@ -34,7 +35,7 @@ def parse_json(text: str | bytes, most: int, what: str) -> Any:
     if len(text) > most:
         raise FileFormatError(f"{what}: {len(text):,} bytes, allowed are {most:,}")
     try:
-        value = json.loads(text, parse_int=_integer)
+        value = json.loads(text, parse_int=_integer, object_pairs_hook=_unique)
     except RecursionError:
         raise FileFormatError(f"{what}: not readable JSON (nested too deeply)") from None
     except ValueError as error:  # also of text that is not UTF-8
@@ -56,6 +57,32 @@ def inflated_size(document: Any, most: int) -> int:
         if size > most:
             break
     return size
+
+
+def tagged(document: Any) -> Iterator[tuple[str, Any]]:
+    """The types that a JSON value names for whoever decodes it further, each with what it is to be made of.
+
+    Example:
+        >>> list(tagged([{"__type__": "complex", "__value__": [0, 1]}]))
+        [('complex', [0, 1])]
+    """
+    left = [document]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if "__type__" in value:
+                name = value["__type__"]
+                yield name if isinstance(name, str) else f"{name!r:.50}", value.get("__value__")
+            left.extend(value.values())
+        elif isinstance(value, list):
+            left.extend(value)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object with one of its keys twice")
+    return found
 
 
 def _integer(digits: str) -> int:

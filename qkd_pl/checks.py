@@ -42,7 +42,7 @@ def checked_labels(labels: Any, n_samples: int, n_classes: int) -> np.ndarray:
         ...
         qkd_pl.errors.InvalidInputError: labels must be integers from 0 to 1; found [1 5]
     """
-    labels = np.asarray(labels)
+    labels = any_array("labels", labels)
     if labels.shape != (n_samples,):
         raise InvalidInputError(f"labels have shape {labels.shape}; expected one per sample, ({n_samples},)")
     if labels.dtype.kind not in "biu" or (n_samples and not 0 <= labels.min() <= labels.max() < n_classes):
@@ -109,16 +109,63 @@ def cut(value: Any, length: int = 120) -> str:
 
 
 def nearest(name: Any, known: Iterable[str]) -> str:
-    """What may have been meant by a misspelt name, as the end of a message; empty if nothing is like it.
+    """What may have been meant by a misspelt name, in any case, as the end of a message; empty if nothing is like it.
 
     Example:
         >>> nearest("default.qbit", ["default.qubit", "lightning.qubit"])
         ' (did you mean default.qubit?)'
+        >>> nearest("FAKE_MANILA", ["fake_manila"])
+        ' (did you mean fake_manila?)'
         >>> nearest("moon", ["default.qubit"])
         ''
     """
-    close = get_close_matches(cut(name)[1:-1] if isinstance(name, str) else cut(name), list(known), n=3)
-    return f" (did you mean {' or '.join(close)}?)" if close else ""
+    lower = {each.lower(): each for each in known}
+    text = cut(name)[1:-1] if isinstance(name, str) else cut(name)
+    close = [text.lower()] if text.lower() in lower else get_close_matches(text.lower(), list(lower), n=3)
+    return f" (did you mean {' or '.join(lower[each] for each in close)}?)" if close else ""
+
+
+def check_choice(name: str, value: Any, allowed: Iterable[Any], also: str = "") -> None:
+    """Refuse all but the names of a closed set, which may hold True, False and None; what is near is suggested.
+
+    Args:
+        name: of the setting.
+        value: what was given.
+        allowed: the names.
+        also: what else is allowed, as the end of the list.
+
+    Raises:
+        InvalidInputError: see above.
+
+    Example:
+        >>> check_choice("entangler", "cz", ["cz", "cnot"])
+        >>> check_choice("entangler", "CNOT", ["cz", "cnot"])
+        Traceback (most recent call last):
+        ...
+        qkd_pl.errors.InvalidInputError: entangler='CNOT': must be one of 'cz', 'cnot' (did you mean cnot?)
+    """
+    choices = list(allowed)
+    value = bool(value) if isinstance(value, np.bool_) else value
+    if any(value is each or (isinstance(value, str) and value == each) for each in choices):
+        return
+    listed = ", ".join(map(repr, choices)) + (f", or {also}" if also else "")
+    close = nearest(value, [each for each in choices if isinstance(each, str)]) if isinstance(value, str) else ""
+    raise InvalidInputError(f"{name}={cut(value)}: must be one of {listed}{close}")
+
+
+def kind_of(value: Any) -> str:
+    """The type of a value, with its article, for a message.
+
+    Example:
+        >>> kind_of(3), kind_of("x"), kind_of(None)
+        ('an int', 'a str', 'None')
+    """
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    # An abbreviation is spelt out: an SVC, an MLPClassifier, a QNN.
+    vowels = "AEFHILMNORSX" if name[:2].isupper() else "AEIOaeio"
+    return f"{'an' if name[0] in vowels or name == 'ndarray' else 'a'} {name}"
 
 
 def plain(value: Any) -> Any:
@@ -137,6 +184,20 @@ def plain(value: Any) -> Any:
     return value
 
 
+def any_array(name: str, value: Any) -> np.ndarray:
+    """What :func:`as_array` takes, or an array of anything else, such as text.
+
+    Raises:
+        InvalidInputError: it is not one array, for example rows of different lengths; the message names ``name``.
+    """
+    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
+        value = value.detach().cpu()
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError):
+        raise InvalidInputError(f"{name} is {kind_of(value)}; it must be an array of numbers") from None
+
+
 def as_array(name: str, value: Any) -> np.ndarray:
     """An array of NumPy, JAX, PyTorch (also one that is differentiated or on a GPU), TensorFlow, or nested lists.
 
@@ -149,14 +210,10 @@ def as_array(name: str, value: Any) -> np.ndarray:
         >>> as_array("inputs", [[1, 2], [3]])
         Traceback (most recent call last):
         ...
-        qkd_pl.errors.InvalidInputError: inputs is a list that is not an array of numbers
+        qkd_pl.errors.InvalidInputError: inputs is a list; it must be an array of numbers
     """
-    if hasattr(value, "detach") and hasattr(value, "cpu"):  # a torch.Tensor
-        value = value.detach().cpu()
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError):
-        array = np.asarray(None)
+    array = any_array(name, value)
     if array.dtype.kind not in "biufc":
-        raise InvalidInputError(f"{name} is a {type(value).__name__} that is not an array of numbers")
+        of = f" of dtype {array.dtype}" if hasattr(value, "dtype") else ""
+        raise InvalidInputError(f"{name} is {kind_of(value)}{of}; it must be an array of numbers")
     return array

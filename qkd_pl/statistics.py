@@ -8,6 +8,8 @@ from scipy.stats import ttest_1samp
 
 from qkd_pl.errors import InvalidInputError
 
+__all__ = ["ARMS", "COLUMNS", "Estimate", "estimate", "format_arms", "paired_difference", "summarise_arms"]
+
 ARMS = ("no_kd", "kd", "control")
 COLUMNS = {
     "no_kd": "no KD",

@@ -7,11 +7,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pennylane as qml
 from sklearn.base import is_regressor
+from sklearn.exceptions import NotFittedError
 
-from qkd_pl.checks import as_array
+from qkd_pl.checks import as_array, kind_of
 from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.devices.spec import EXACT
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.errors import InvalidInputError, QKDError
 from qkd_pl.gradients import evaluate
 from qkd_pl.networks.checking import quantum_function
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
@@ -42,10 +43,15 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         if not isinstance(self.teachers, Sequence):
-            raise InvalidInputError(f"teachers is a {type(self.teachers).__name__}; an ensemble takes a list of them")
+            raise InvalidInputError(f"teachers is {kind_of(self.teachers)}; an ensemble takes a list of them")
         if not self.teachers:
             raise InvalidInputError("teachers is empty; an ensemble needs at least one teacher")
-        for teacher in self.teachers:
+        for position, teacher in enumerate(self.teachers):
+            if is_array(teacher):
+                raise InvalidInputError(
+                    f"teachers[{position}] is {kind_of(teacher)}, and outputs belong to fixed inputs, while an "
+                    "ensemble is asked about any; give the mean of all the outputs, an array, as teacher"
+                )
             if not _predicts_numbers(teacher):
                 as_teacher(teacher)
 
@@ -55,7 +61,7 @@ class Ensemble:
         Raises:
             InvalidInputError: they do not have the same number of classes.
         """
-        logits = [np.asarray(as_teacher(teacher).logits(inputs)) for teacher in self.teachers]
+        logits = [np.asarray(_asked(teacher, as_teacher(teacher).logits, inputs)) for teacher in self.teachers]
         if len({each.shape for each in logits}) > 1:
             shapes = ", ".join(str(each.shape) for each in logits)
             raise InvalidInputError(f"the teachers of an ensemble give logits of different shapes: {shapes}")
@@ -153,7 +159,7 @@ def as_teacher(teacher: Any) -> Teacher:
         return _FunctionTeacher(teacher)
     hint = "; one that predicts numbers teaches regression: loss=SquaredError()" if _predicts_numbers(teacher) else ""
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; it must be a model, a fitted classifier, a function of the inputs, "
+        f"teacher is {kind_of(teacher)}; it must be a model, a fitted classifier, a function of the inputs, "
         f"or an array of logits{hint}"
     )
 
@@ -176,11 +182,11 @@ def teacher_logits(
 
     Raises:
         InvalidInputError: the teacher gives no logits, or those of other classes, or they are not real, not finite or
-            not of shape ``(n, K)``.
+            not of shape ``(n, K)``; it is not fitted, or raises an error itself.
     """
     if n_classes is not None:
         _check_classes(teacher, list(range(n_classes)) if classes is None else list(classes))
-    logits = as_array("teacher", teacher if is_array(teacher) else _answers(as_teacher(teacher), inputs))
+    logits = as_array("teacher", teacher if is_array(teacher) else _asked(teacher, as_teacher(teacher).logits, inputs))
     if np.iscomplexobj(logits):
         raise InvalidInputError("the teacher's logits are complex; they must be real numbers")
     if logits.dtype.kind not in "biuf":
@@ -218,31 +224,31 @@ def teacher_predictions(teacher: Any, inputs: np.ndarray) -> np.ndarray:
     """The numbers that a teacher predicts for a data set, in its own units; those of a model by exact simulation.
 
     Args:
-        teacher: a model of regression, a fitted scikit-learn regressor, a function of the inputs, an array of
-            predictions, or an ensemble of these, whose mean is taken.
+        teacher: a model of regression, a fitted scikit-learn regressor, a function of the inputs, an ensemble of
+            these, whose mean is taken, or an array of predictions.
         inputs: n samples.
 
     Returns:
         ``(n,)`` or ``(n, K)``.
 
     Raises:
-        InvalidInputError: the teacher does not predict numbers.
+        InvalidInputError: the teacher does not predict numbers, is not fitted, or raises an error itself.
     """
     if is_array(teacher):
         return as_array("teacher", teacher)
     if isinstance(teacher, Ensemble):
         return np.mean([teacher_predictions(member, inputs) for member in teacher.teachers], axis=0)
     if isinstance(teacher, TrainedRegressor):
-        return teacher.predict(inputs, device=EXACT)
+        return _asked(teacher, lambda given: teacher.predict(given, device=EXACT), inputs)
     if _predicts_numbers(teacher):
         flat = np.asarray(inputs).reshape(len(inputs), -1)
         if np.iscomplexobj(flat):
             raise InvalidInputError("a classical regressor cannot take complex amplitudes; give its predictions")
-        return as_array("what the teacher predicts", teacher.predict(flat))
+        return as_array("what the teacher predicts", _asked(teacher, teacher.predict, flat))
     if callable(teacher) and not isinstance(teacher, type):
-        return as_array("what the teacher returns", teacher(inputs))
+        return as_array("what the teacher returns", _asked(teacher, teacher, inputs))
     raise InvalidInputError(
-        f"teacher is a {type(teacher).__name__}; for regression it must predict numbers: a model of regression, a "
+        f"teacher is {kind_of(teacher)}; for regression it must predict numbers: a model of regression, a "
         "regressor with predict(inputs), a function of the inputs, or an array of predictions"
     )
 
@@ -257,12 +263,12 @@ def teacher_hints(teacher: Any, inputs: np.ndarray, observables: Sequence[qml.op
         return np.mean([teacher_hints(member, inputs, observables) for member in teacher.teachers], axis=0)
     if not isinstance(teacher, TrainedNetwork):
         raise InvalidInputError(
-            f"teacher is a {type(teacher).__name__}, which has no circuit to measure hints in; give fit(…, hints=array)"
+            f"teacher is {kind_of(teacher)}, which has no circuit to measure hints in; give fit(…, hints=array)"
         )
     network = teacher.network
     wires = {wire for observable in observables for wire in observable.wires}
     if not wires <= set(network.wires):
-        raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires))}")
+        raise InvalidInputError(f"hints: the teacher has no wires {sorted(wires - set(network.wires), key=str)}")
     batch = teacher.encode(inputs)
     circuit = measuring_also(quantum_function(network, batch.rows.shape[-1]), observables)
     return evaluate(EXACT.qnode(circuit, network.wires), teacher.weights, batch)[:, network.n_outputs :]
@@ -283,12 +289,22 @@ def _check_classes(teacher: Any, classes: list[Any]) -> None:
         )
 
 
-def _answers(teacher: Teacher, inputs: np.ndarray) -> np.ndarray:
+def _asked(teacher: Any, ask: Callable[[Any], Any], inputs: np.ndarray) -> Any:
+    """What a teacher answers, which may be code of the user's own; its errors say that they are the teacher's."""
     try:
-        return teacher.logits(inputs)
-    except InvalidInputError as error:
-        error.add_note(
-            "It is the teacher that says this. It is given the student's inputs; where it takes others, give an "
-            "array of its logits."
-        )
+        return ask(inputs)
+    except QKDError as error:
+        if not getattr(error, "__notes__", ()):  # a member of an ensemble has said so already
+            error.add_note(
+                "It is the teacher that says this. It is given the student's inputs; where it takes others, give an "
+                "array of its outputs."
+            )
         raise
+    except NotFittedError as error:
+        raise InvalidInputError(f"teacher is {kind_of(teacher)} that is not fitted; fit it first") from error
+    except Exception as error:  # of the user's code, which may raise anything
+        name = getattr(teacher, "__name__", None) or kind_of(teacher)
+        raise InvalidInputError(
+            f"the teacher, {name}, raised {type(error).__name__}: {' '.join(str(error).split())[:300]}; it is given "
+            f"the student's inputs, a NumPy array of shape {np.shape(inputs)}"
+        ) from error

@@ -26,10 +26,11 @@ from reproduction.figure6 import Figure6Settings, format_figure6, run_figure6
 from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, plot_table1
 from reproduction.noisy_teacher import NoisyTeacherSettings, format_noisy_teacher, run_noisy_teacher
 from reproduction.options import changed, from_json, to_arguments
-from reproduction.pays_figures import plot_few_labels, plot_regression
+from reproduction.pays_figures import plot_few_labels, plot_regression, plot_which_loss
 from reproduction.regression import RegressionSettings, format_regression, run_regression
 from reproduction.results import Results
 from reproduction.results_schema import RunLine
+from reproduction.which_loss import WhichLossSettings, format_which_loss, run_which_loss
 
 Summary = dict[str, Any]
 DPI = 120
@@ -69,6 +70,7 @@ EXPERIMENTS = {
     "figure6": Experiment(Figure6Settings, 5, run_figure6, format_figure6, plot_curves),
     "few-labels": Experiment(FewLabelsSettings, 20, run_few_labels, format_few_labels, plot_few_labels),
     "regression": Experiment(RegressionSettings, 10, run_regression, format_regression, plot_regression),
+    "which-loss": Experiment(WhichLossSettings, 10, run_which_loss, format_which_loss, plot_which_loss),
     "noisy-teacher": Experiment(
         NoisyTeacherSettings, 1, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
     ),

@@ -17,7 +17,7 @@ from qkd_pl.statistics import Estimate, estimate, paired_difference
 from qkd_pl.training.losses import CrossEntropy, Distillation
 from reproduction.arms import FIRST_STUDENT_SEED, trainer_and_losses
 from reproduction.measures import measured
-from reproduction.problems import PROBLEMS, ProblemName, Split, network_for
+from reproduction.problems import PROBLEMS, ProblemName, Split
 from reproduction.results import Results
 from reproduction.sweep import Unit, run_units
 
@@ -40,7 +40,7 @@ class FewLabelsSettings:
     well the teacher's function is followed, are stored for every arm.
 
     Attributes:
-        problem: the data: phases, mnist-1-5, digits, breast-cancer, wine, ising, cluster-ising, or file.
+        problem: the data: phases, mnist-1-5, mnist, digits, breast-cancer, wine, ising, cluster-ising, or file.
         data: an .npz file with inputs and labels, for the problem file.
         labels: numbers m of labelled samples; numbers beyond the pool mean all of it.
         scales: logit scales s of cross-entropy; the best by mean test accuracy counts, which flatters the control.
@@ -119,23 +119,23 @@ def run_data_set(
     recipe = PROBLEMS[problem]
     split = recipe.load(seed, recipe.n_pool, recipe.n_test, data)
     training = {**recipe.trainer, "device": device}
-    runs = _Runs(split, training, seed, network_for(split, recipe.student_layers))
+    runs = Runs(split, training, seed, recipe.network(split, recipe.student_layers))
     teacher_training = {**training, "iterations": recipe.teacher_iterations}
-    teachers = _Runs(split, teacher_training, seed, network_for(split, recipe.teacher_layers))
+    teachers = Runs(split, teacher_training, seed, recipe.network(split, recipe.teacher_layers))
     teacher = teachers.best_teacher(len(split.pool.labels), candidates, recipe.logit_scale)
     logits = teacher.logits(split.test.inputs)
-    found: dict[str, Any] = {}
+    pool, found = runs.distilled(teacher, None), {}
     for m in labels:
         weak = teachers.best_teacher(m, 1, recipe.logit_scale)
         students = {f"ce-{scale:g}": runs.labelled(m, scale) for scale in scales}
-        students |= {"same": runs.distilled(teacher, m), "pool": runs.distilled(teacher, None)}
+        students |= {"same": runs.distilled(teacher, m), "pool": pool}
         students |= {"both": runs.both(teacher, m, recipe.logit_scale), "weak": runs.distilled(weak, None)}
         found[str(m)] = {name: measured(student, logits, split) for name, student in students.items()}
     return {"teacher": measured(teacher, logits, split), "labels": found}
 
 
 @dataclass(frozen=True)
-class _Runs:
+class Runs:
     """Trainings of one network on one data set; students share initial weights."""
 
     split: Split
@@ -155,8 +155,9 @@ class _Runs:
         inputs, labels = (each[:m] for each in self.split.pool)
         return self._fit((inputs, labels), self._student, loss=CrossEntropy(scale))
 
-    def distilled(self, teacher: TrainedQNN, m: int | None) -> TrainedQNN:
-        return self._fit((self.split.pool.inputs[:m], None), self._student, teacher=teacher, loss=self._distillation())
+    def distilled(self, teacher: TrainedQNN, m: int | None, loss: Any = None) -> TrainedQNN:
+        loss = loss or self._distillation()
+        return self._fit((self.split.pool.inputs[:m], None), self._student, teacher=teacher, loss=loss)
 
     def both(self, teacher: TrainedQNN, m: int, scale: float) -> TrainedQNN:
         labels = np.where(np.arange(len(self.split.pool.labels)) < m, self.split.pool.labels, -1)

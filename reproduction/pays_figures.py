@@ -11,6 +11,7 @@ from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
 from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, WAYS, Row, adjusted, verdict
 from reproduction.regression import REGRESSION_ARMS
+from reproduction.which_loss import LOSS_ARMS
 
 _COLOURS = {"ce": "tab:orange", "same": "tab:cyan", "pool": "tab:blue", "both": "tab:green", "weak": "tab:gray"}
 _VERDICT_COLOURS = {PAYS: "tab:green", EQUAL: "tab:gray", COSTS: "tab:red", OPEN: "black"}
@@ -67,6 +68,31 @@ def plot_regression(summary: Mapping[str, Any]) -> Figure:
     axes.set_xlabel("states with targets")
     axes.set_ylabel(f"test RMSE of the {summary['settings']['target']}")
     axes.legend(fontsize="x-small")
+    return figure
+
+
+def plot_which_loss(summary: Mapping[str, Any]) -> Figure:
+    """Accuracy that each loss gives beyond KL, with 95 % intervals, for each number of inputs.
+
+    Args:
+        summary: what :func:`reproduction.which_loss.run_which_loss` returned.
+    """
+    figure = Figure(figsize=(7.2, 3.2), layout="constrained")
+    panels = figure.subplots(1, len(summary["inputs"]), sharey=True, squeeze=False)[0]
+    for axes, (m, found) in zip(panels, summary["inputs"].items(), strict=True):
+        gains = [Estimate.from_json(each["accuracy"]) for each in found["differences"].values()]
+        axes.errorbar(
+            [100 * gain.mean for gain in gains],
+            range(len(gains)),
+            xerr=[100 * gain.half_width for gain in gains],
+            fmt="o",
+            capsize=3,
+        )
+        axes.axvline(0.0, color="black", linewidth=0.8)
+        axes.set_yticks(range(len(gains)), [LOSS_ARMS[arm] for arm in found["differences"]])
+        axes.set_title(f"{int(m):,} inputs without labels", fontsize=9)
+        axes.set_xlabel("accuracy over KL, percentage points")
+        axes.grid(axis="x", alpha=0.3)
     return figure
 
 

@@ -1,7 +1,7 @@
 """Problems on which distillation is tried: data, split by a seed, and how teachers and students are trained on them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,11 @@ from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
 from reproduction.chains import CRITICAL_ISING_FIELD, ising_ground_states, string_order
 
-ProblemName = Literal["phases", "mnist-1-5", "digits", "breast-cancer", "wine", "ising", "cluster-ising", "file"]
+ProblemName = Literal[
+    "phases", "mnist-1-5", "mnist", "digits", "breast-cancer", "wine", "ising", "cluster-ising", "file"
+]
 _ANGLE_QUBITS = 6
+_IMAGE_QUBITS = 10
 _COUPLING = 0.5  # h2 of the problem cluster-ising, in units of J
 _ORDERED = 0.5  # string order above which a state of that problem counts as topological
 
@@ -49,6 +52,7 @@ class Problem:
         trainer: settings of the training, as :func:`reproduction.arms.trainer_and_losses` takes them.
         teacher_iterations: of each teacher candidate.
         logit_scale: of the teachers.
+        circuit: settings of the networks that are not QNN's defaults.
     """
 
     load: Callable[[int, int, int, str | None], Split]
@@ -59,16 +63,17 @@ class Problem:
     trainer: Mapping[str, Any]
     teacher_iterations: int
     logit_scale: float
+    circuit: Mapping[str, Any] = field(default_factory=dict)
 
-
-def network_for(split: Split, n_layers: int) -> QNN:
-    """The network that takes these data: states as they are, bits as phases, features as angles."""
-    inputs = split.pool.inputs
-    n_classes = int(split.pool.labels.max()) + 1
-    if np.iscomplexobj(inputs):
-        return QNN(int(np.log2(inputs.shape[1])), n_layers, n_classes=n_classes)
-    is_bits = bool(np.isin(inputs, (0.0, 1.0)).all())
-    return QNN(inputs.shape[1], n_layers, n_classes=n_classes, embedding="phase" if is_bits else "angle")
+    def network(self, split: Split, n_layers: int) -> QNN:
+        """A network for these data; unless ``circuit`` says otherwise, bits enter as phases and features as angles."""
+        inputs = split.pool.inputs
+        settings: dict[str, Any] = {"n_qubits": inputs.shape[1], "n_classes": int(split.pool.labels.max()) + 1}
+        if np.iscomplexobj(inputs):
+            settings["n_qubits"] = int(np.log2(inputs.shape[1]))
+        else:
+            settings["embedding"] = "phase" if bool(np.isin(inputs, (0.0, 1.0)).all()) else "angle"
+        return QNN(n_layers=n_layers, **{**settings, **self.circuit})
 
 
 def _states(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
@@ -95,14 +100,17 @@ def _chain(pool: np.ndarray, pool_fields: np.ndarray, test: np.ndarray, test_fie
     return Split(_first_of_each(Dataset(pool, labels)), held_out, test_fields)
 
 
-def _mnist(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
-    random = np.random.default_rng(seed)
-    train, test = (
-        _drawn(split, count, random) for split, count in zip(mnist_images((1, 5)), (n_pool, n_test), strict=True)
-    )
-    pipeline = fit_pipeline(train.inputs, "phase", 10)
-    train, test = (split._replace(inputs=pipeline.transform(split.inputs)) for split in (train, test))
-    return Split(_first_of_each(train), test)
+def _mnist(digits: tuple[int, ...], embedding: Literal["phase", "amplitude"]) -> Callable[..., Split]:
+    def load(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
+        random = np.random.default_rng(seed)
+        train, test = (
+            _drawn(split, count, random) for split, count in zip(mnist_images(digits), (n_pool, n_test), strict=True)
+        )
+        pipeline = fit_pipeline(train.inputs, embedding, _IMAGE_QUBITS)
+        train, test = (split._replace(inputs=pipeline.transform(split.inputs)) for split in (train, test))
+        return Split(_first_of_each(train), test)
+
+    return load
 
 
 def _drawn(split: Dataset, count: int, random: np.random.Generator) -> Dataset:
@@ -159,12 +167,16 @@ def _first_of_each(data: Dataset) -> Dataset:
 _CHAIN = {"learning_rate": 0.3, "iterations": 50, "temperature": 0.5}
 _LONGER = {"learning_rate": 0.2, "lr_step": 15, "iterations": 100}
 _TABLE = {**_LONGER, "temperature": 0.2}
+_TEN_DIGITS = {"learning_rate": 0.1, "lr_step": 30, "iterations": 200, "temperature": 1 / 30}
+#: 784 pixels as amplitudes, and the circuit of Figure 6.
+_FIGURE6 = {"n_qubits": _IMAGE_QUBITS, "embedding": "amplitude", "entangler": "cnot", "closing_rotations": False}
 
 PROBLEMS: dict[str, Problem] = {
     "phases": Problem(_states, 500, 500, 2, 1, _CHAIN, 50, 30.0),
     "ising": Problem(_ising, 500, 500, 2, 1, _CHAIN, 50, 30.0),
     "cluster-ising": Problem(_cluster_ising, 500, 500, 2, 1, _CHAIN, 50, 30.0),
-    "mnist-1-5": Problem(_mnist, 2000, 1000, 6, 4, {**_LONGER, "temperature": 0.1}, 200, 10.0),
+    "mnist-1-5": Problem(_mnist((1, 5), "phase"), 2000, 1000, 6, 4, {**_LONGER, "temperature": 0.1}, 200, 10.0),
+    "mnist": Problem(_mnist(tuple(range(10)), "amplitude"), 5000, 2000, 4, 4, _TEN_DIGITS, 400, 30.0, _FIGURE6),
     "digits": Problem(_table(load_digits, 10), 0, 0, 4, 2, _TABLE, 100, 10.0),
     "breast-cancer": Problem(_table(load_breast_cancer), 0, 0, 4, 1, _TABLE, 100, 10.0),
     "wine": Problem(_table(load_wine), 0, 0, 4, 1, _TABLE, 100, 10.0),

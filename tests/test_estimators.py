@@ -3,6 +3,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pennylane as qml
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
@@ -19,6 +20,7 @@ from qkd_pl import (
     CrossEntropy,
     Distillation,
     Ensemble,
+    Hints,
     Huber,
     KDTrainer,
     QNNClassifier,
@@ -256,6 +258,20 @@ def test_a_grid_takes_losses(fitted, blobs):
     assert search.best_params_["loss"] in losses
 
 
+@pytest.mark.parametrize("as_estimator", [True, False])
+def test_hints_are_taken_from_the_teachers_circuit(as_estimator, fitted, blobs):
+    features, labels = blobs
+    loss = Distillation() + 0.5 * Hints([qml.X(0), qml.X(1)])
+    teacher = fitted if as_estimator else fitted.model_
+    student = quick(teacher=teacher, loss=loss).fit(features, labels)
+    model = KDTrainer(iterations=15, seed=0).fit(
+        QNN(2, 1, embedding="angle"), (features, (labels == "paramagnet").astype(int)), teacher=fitted.model_, loss=loss
+    )
+    np.testing.assert_array_equal(student.model_.weights, model.weights)
+    with pytest.raises(InvalidInputError, match="LogisticRegression, which has no circuit to measure hints in"):
+        quick(teacher=LogisticRegression().fit(features, labels), loss=loss).fit(features, labels)
+
+
 def test_weights_of_samples_and_classes(blobs):
     """Twice as many samples of one class, or twice the weight: the same model, up to rounding."""
     features, labels = blobs
@@ -269,6 +285,56 @@ def test_weights_of_samples_and_classes(blobs):
         np.testing.assert_allclose(other.model_.weights, repeated.model_.weights, atol=1e-7)
     balanced = quick(**parameters, class_weight="balanced").fit(*more)
     np.testing.assert_allclose(balanced.model_.weights, quick(**parameters).fit(*blobs).model_.weights, atol=1e-7)
+
+
+def test_minus_one_is_a_class_unless_it_is_said_to_be_none(blobs):
+    features, names = blobs
+    labels = (names == "paramagnet").astype(int)
+    some = np.where(np.arange(len(labels)) % 3 == 0, labels, -1)
+    assert quick(iterations=1).fit(features, some).classes_.tolist() == [-1, 0, 1]
+    fitted = quick(unlabelled=-1, iterations=30).fit(features, some)
+    assert fitted.classes_.tolist() == [0, 1]
+    model = KDTrainer(iterations=30, seed=0).fit(QNN(2, 1, embedding="angle"), (features, some))
+    np.testing.assert_array_equal(fitted.model_.weights, model.weights)
+    named = np.where(some == -1, "?", names)
+    np.testing.assert_array_equal(
+        quick(unlabelled="?", iterations=30).fit(features, named).model_.weights, model.weights
+    )
+    assert clone(fitted).unlabelled == -1
+
+
+def test_labels_that_are_objects_are_of_one_type(blobs):
+    features, _ = blobs
+    labels = np.resize(np.array([3, 5], dtype=object), len(features))
+    assert quick(iterations=1).fit(features, labels).predict(features).dtype == np.int64
+    labels[0] = "three"
+    with pytest.raises(InvalidInputError, match="y has labels of different types, int and str"):
+        quick(iterations=1).fit(features, labels)
+
+
+def test_class_weights_are_those_of_the_samples_that_have_a_label(blobs):
+    features, labels = blobs
+    some = np.where(np.arange(len(labels)) % 4 == 1, "?", labels)
+    weights = {"cluster": 0.7, "paramagnet": 2.0}
+    one = quick(unlabelled="?", class_weight=weights).fit(features, some)
+    by_hand = np.array([weights.get(label, 1.0) for label in some])
+    other = quick(unlabelled="?").fit(features, some, sample_weight=by_hand)
+    np.testing.assert_array_equal(one.model_.weights, other.model_.weights)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "labels", "told"),
+    [
+        ({"unlabelled": 1}, [0, 1], "y has one class, 0"),
+        ({"teacher": True}, [-1, 0, 1], r"classes are \[0 1\], but y has \[-1  0  1\]; unlabelled=-1 says"),
+    ],
+)
+def test_labels_that_leave_no_classes_are_refused(parameters, labels, told, rng):
+    features = rng.uniform(0.0, 3.0, (12, 2))
+    if "teacher" in parameters:
+        parameters = {"teacher": LogisticRegression().fit(features, np.arange(12) % 2)}
+    with pytest.raises(InvalidInputError, match=told):
+        quick(**parameters).fit(features, np.resize(labels, 12))
 
 
 def test_probabilities_of_a_student_are_as_sure_as_its_teachers(fitted, blobs):

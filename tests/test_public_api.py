@@ -26,6 +26,20 @@ def test_the_public_names():
     assert {"Dataset", "topological_phases", "ground_states"} <= public_names(qkd_pl.datasets)
 
 
+@pytest.mark.parametrize("name", ["callbacks", "datasets", "plotting", "schedules", "statistics"])
+def test_public_modules_name_what_they_give(name):
+    module = getattr(qkd_pl, name)
+    for given in module.__all__:
+        assert hasattr(module, given), given
+    assert public_names(module) <= set(module.__all__)
+    foreign = {
+        given
+        for given in module.__all__
+        if not getattr(vars(module)[given], "__module__", "qkd_pl").startswith("qkd_pl")
+    }
+    assert foreign <= {"Schedule"}, "an alias of types is Python's"
+
+
 def test_every_public_name_is_documented():
     for name in qkd_pl.__all__:
         assert inspect.getdoc(getattr(qkd_pl, name)), name

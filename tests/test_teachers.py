@@ -2,17 +2,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 
-from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier
+from qkd_pl import QNN, Ensemble, KDTrainer, QNNClassifier, QNNRegressor
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import trained
-from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits
+from qkd_pl.teachers import ClassifierTeacher, Teacher, teacher_logits, teacher_predictions
 
 
 def constant(value: float) -> SimpleNamespace:
     return SimpleNamespace(logits=lambda inputs: np.full((len(inputs), 2), value))
+
+
+def broken(inputs):
+    return {}["weights"]
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def test_classifiers_and_networks_make_an_ensemble_and_others_do_not(blobs, rng)
     model = trained(network, rng.uniform(0, 6, network.weights_shape))
     mean = (classifier.predict_log_proba(inputs) + model.logits(inputs)) / 2
     np.testing.assert_allclose(Ensemble([classifier, model]).logits(inputs), mean, atol=1e-12)
-    with pytest.raises(InvalidInputError, match="teacher is a SVC"):
+    with pytest.raises(InvalidInputError, match="teacher is an SVC"):
         Ensemble([classifier, SVC()])
 
 
@@ -52,8 +58,8 @@ def test_an_error_about_the_inputs_says_that_it_comes_from_the_teacher():
     model = trained(QNN(3, 1), np.zeros((2, 3, 3)))
     with pytest.raises(InvalidInputError, match=r"inputs have shape \(4, 4\)") as caught:
         KDTrainer(iterations=1).fit(QNN(2, 1), (np.eye(4), np.zeros(4, dtype=int)), teacher=model)
-    assert "array of its logits" in caught.value.__notes__[0]
-    with pytest.raises(InvalidInputError, match="teacher is a SVC") as caught:
+    assert "array of its outputs" in caught.value.__notes__[0]
+    with pytest.raises(InvalidInputError, match="teacher is an SVC") as caught:
         KDTrainer(iterations=1).fit(QNN(2, 1), (np.eye(4), np.zeros(4, dtype=int)), teacher=SVC())
     assert not hasattr(caught.value, "__notes__")
 
@@ -99,6 +105,8 @@ def test_a_network_with_other_class_names_does_not_teach_as_it_is(blobs):
     [
         (constant(0.0), "teachers is a SimpleNamespace"),
         ((constant(0.0) for _ in range(2)), "teachers is a generator"),
+        ([constant(0.0), np.zeros((4, 2))], r"teachers\[1\] is an ndarray, and outputs belong to fixed inputs"),
+        ([[[0.0, 1.0]], constant(0.0)], r"teachers\[0\] is a list, and outputs belong to fixed inputs"),
     ],
 )
 def test_an_ensemble_takes_a_list(teachers, message):
@@ -149,7 +157,7 @@ def test_trained_networks_and_ensembles_are_teachers():
             r"classes are \[0, 1\], the student's \[1, 0, 0\]",
         ),
         ("a name", "teacher is a str"),
-        (SVC(), "teacher is a SVC"),
+        (SVC(), "teacher is an SVC"),
         (LogisticRegression().fit(np.eye(2), [1, 5]), r"classes are \[1, 5\], the student's \[0, 1\]"),
     ],
 )
@@ -215,9 +223,9 @@ def test_a_function_teaches_alone_and_in_an_ensemble(rng):
     [
         ("a friend", "teacher is a str; it must be a model, a fitted classifier, a function"),
         (QNN, "teacher is the class QNN; it must be a fitted object"),
-        ([[1.0, 2.0], [3.0]], "teacher is a list that is not an array of numbers"),
-        (lambda inputs: "yes", "what the teacher <lambda> returns is a str that is not an array"),
-        (lambda inputs: None, "what the teacher <lambda> returns is a NoneType that is not an array"),
+        ([[1.0, 2.0], [3.0]], "teacher is a list; it must be an array of numbers"),
+        (lambda inputs: "yes", "what the teacher <lambda> returns is a str; it must be an array"),
+        (lambda inputs: None, "what the teacher <lambda> returns is None; it must be an array"),
     ],
 )
 def test_what_gives_no_logits_is_refused(teacher, named):
@@ -228,3 +236,46 @@ def test_what_gives_no_logits_is_refused(teacher, named):
 def test_a_class_in_place_of_a_fitted_object_is_refused():
     with pytest.raises(InvalidInputError, match="the class LogisticRegression"):
         teacher_logits(LogisticRegression, np.zeros((2, 2)), 2)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        (LogisticRegression(), "teacher is a LogisticRegression that is not fitted"),
+        (QNNClassifier(), "teacher is a QNNClassifier that is not fitted"),
+        (make_pipeline(MinMaxScaler(), LogisticRegression()), "teacher is a Pipeline that is not fitted"),
+        (Ensemble([constant(0.0), LogisticRegression()]), "teacher is a LogisticRegression that is not fitted"),
+        (broken, "the teacher, broken, raised KeyError: 'weights'; it is given the student's inputs"),
+        (Ensemble([constant(0.0), broken]), "the teacher, broken, raised KeyError"),
+        (
+            LogisticRegression().fit(np.eye(3), [0, 1, 1]),
+            "the teacher, a LogisticRegression, raised ValueError: X has 2",
+        ),
+    ],
+    ids=["estimator", "ours", "pipeline", "member", "function", "function in an ensemble", "features"],
+)
+def test_what_a_teacher_raises_is_told_as_the_teachers(teacher, told):
+    with pytest.raises(InvalidInputError, match=told) as caught:
+        teacher_logits(teacher, np.zeros((4, 2)), 2)
+    assert "\n" not in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+@pytest.mark.parametrize(
+    ("teacher", "told"),
+    [
+        (LinearRegression(), "teacher is a LinearRegression that is not fitted"),
+        (QNNRegressor(), "teacher is a QNNRegressor that is not fitted"),
+        (broken, "the teacher, broken, raised KeyError"),
+        (
+            Ensemble(
+                [LinearRegression().fit(np.eye(2), [0.0, 1.0]), LinearRegression().fit(np.eye(3), [0.0, 1.0, 2.0])]
+            ),
+            "the teacher, a LinearRegression, raised ValueError: X has 2 features",
+        ),
+    ],
+    ids=["estimator", "ours", "function", "features of a member"],
+)
+def test_what_a_teacher_of_numbers_raises_is_told_as_the_teachers(teacher, told):
+    with pytest.raises(InvalidInputError, match=told):
+        teacher_predictions(teacher, np.zeros((4, 2)))

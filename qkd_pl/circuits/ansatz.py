@@ -9,7 +9,7 @@ import pennylane as qml
 from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_choice, check_count
 from qkd_pl.errors import InvalidInputError
 
 ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": qml.RZ}
@@ -50,13 +50,9 @@ class Ansatz:
             raise InvalidInputError(
                 f"rotations={self.rotations!r}: must be letters of 'XYZ', for example 'XYZ' or 'YZ'"
             )
-        if self.entangler not in ENTANGLERS:
-            raise InvalidInputError(f"entangler={self.entangler!r}: must be one of {sorted(ENTANGLERS)}")
+        check_choice("entangler", self.entangler, sorted(ENTANGLERS))
         if isinstance(self.topology, str) or not isinstance(self.topology, tuple | list):
-            if self.topology not in TOPOLOGIES:
-                raise InvalidInputError(
-                    f"topology={self.topology!r}: must be one of {list(TOPOLOGIES)}, or pairs of wires"
-                )
+            check_choice("topology", self.topology, TOPOLOGIES, also="pairs of wires")
         else:
             object.__setattr__(self, "topology", _pairs(self.topology, self.n_qubits))
         if not isinstance(self.closing_rotations, bool | np.bool_):

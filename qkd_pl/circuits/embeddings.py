@@ -16,6 +16,7 @@ import pennylane as qml
 from pennylane.operation import Operation, Operator
 from pennylane.wires import Wires
 
+from qkd_pl.checks import any_array, check_choice
 from qkd_pl.circuits.preparations import Preparations as Preparations
 from qkd_pl.circuits.preparations import eigenstates, pure_states
 from qkd_pl.errors import InvalidInputError
@@ -155,8 +156,7 @@ def embedding_of(name: str | Embedding) -> Embedding:
     """
     if isinstance(name, Embedding):
         return name
-    if not isinstance(name, str) or name not in EMBEDDINGS:
-        raise InvalidInputError(f"embedding={name!r}: must be one of {sorted(EMBEDDINGS)}, or a kd.Embedding")
+    check_choice("embedding", name, sorted(EMBEDDINGS), also="a kd.Embedding")
     return EMBEDDINGS[name]
 
 
@@ -166,10 +166,7 @@ def checked_numbers(inputs: Any) -> np.ndarray:
     Raises:
         InvalidInputError: the inputs are not such an array.
     """
-    try:
-        inputs = np.asarray(inputs)
-    except ValueError as error:
-        raise InvalidInputError(f"inputs is a {type(inputs).__name__}, not one array of samples ({error})") from error
+    inputs = any_array("inputs", inputs)
     if inputs.dtype.kind not in "biufc":
         raise InvalidInputError(f"inputs have dtype {inputs.dtype}; expected numbers")
     if not np.isfinite(inputs).all():

@@ -7,6 +7,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.operation import Operator
 
+from qkd_pl.checks import kind_of
 from qkd_pl.errors import InvalidInputError
 
 #: Pairs of a word such as ``"Z0 X2"`` (the identity is ``""``) and its real coefficient.
@@ -31,7 +32,7 @@ def pauli_sum(observable: Any, n_qubits: int) -> PauliSum:
         observable = operator_of(_words(observable))
     if not isinstance(observable, Operator):
         raise InvalidInputError(
-            f"observables: {observable!r} is a {type(observable).__name__}; it must be a PennyLane operator"
+            f"observables: {observable!r} is {kind_of(observable)}; it must be a PennyLane operator"
         )
     if strange := [wire for wire in observable.wires if wire not in range(n_qubits)]:
         raise InvalidInputError(

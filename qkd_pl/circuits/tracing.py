@@ -48,7 +48,7 @@ def trace(circuit: Callable, inputs: np.ndarray, weights: np.ndarray) -> Trace:
         _check(tape, parameters, dependent)
         tape.trainable_params = dependent
         recorded.append((tape, all(parameters[i] is weights for i in dependent)))
-        return anp.concatenate([anp.ravel(parameters[i]) for i in dependent]) if dependent else np.zeros(0)
+        return anp.concatenate([anp.ravel(parameters[i]) for i in dependent] or [anp.ravel(weights)[:0]])
 
     try:
         pull, _ = autograd.make_vjp(parameters_of)(weights)

@@ -9,6 +9,10 @@ import typer
 
 from qkd_pl.errors import QKDError
 
+#: What ``--device`` takes where anything can run, and where jobs are made.
+ANY_DEVICE = "a name in devices.yaml, an installed PennyLane plugin, aer, or fake_…"
+DEVICE_OF_JOBS = "aer, fake_…, or a name in devices.yaml of a device with plugin qkd.ibm"
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts instead of text.")]
 
 

@@ -1,59 +1,55 @@
 """The command ``qkd-pl distill``: the user's data and teacher, or, without them, the demonstration of the README."""
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.console import ANY_DEVICE, Json, clear_errors
 from qkd_pl.cli.distill_settings import Demonstration, OwnDistillation
 from qkd_pl.errors import InvalidInputError
 
 app = typer.Typer()
 
 _OWN = "Your own data and teacher"
+_OWN_NAMES = {each.name for each in fields(OwnDistillation)} - {"device"}
 
 
-def _own(name: str, text: str, **limits: Any) -> Any:
-    """An option that goes with ``--data``; None unless it is given."""
-    default = getattr(OwnDistillation, name, None)
-    shown = default if isinstance(default, str) or default is None else str(default)
-    return typer.Option(help=text, rich_help_panel=_OWN, show_default=shown or False, **limits)
+def _own(text: str, **limits: Any) -> Any:
+    """An option that goes with ``--data``."""
+    return typer.Option(help=text, rich_help_panel=_OWN, **limits)
 
 
 @app.command("distill")
 def distill_command(
+    context: typer.Context,
     data: Annotated[
-        Path | None, _own("data", "An .npz file with `inputs` (n, …) and, optionally, class indices `labels` (n,).")
+        Path | None, _own("An .npz file with `inputs` (n, …) and, optionally, class indices `labels` (n,).")
     ] = None,
-    teacher: Annotated[
-        Path | None, _own("teacher", "A saved QNN, or its outputs (n, K) for all inputs in an .npy file.")
-    ] = None,
-    qubits: Annotated[int | None, _own("qubits", "Qubits of the student; by default the teacher's.", min=1)] = None,
-    layers: Annotated[int | None, _own("layers", "Layers of the student.", min=1)] = None,
+    teacher: Annotated[Path | None, _own("A saved QNN, or its outputs (n, K) for all inputs in an .npy file.")] = None,
+    qubits: Annotated[int | None, _own("Qubits of the student; by default the teacher's.", min=1)] = None,
+    layers: Annotated[int, _own("Layers of the student.", min=1)] = OwnDistillation.layers,
     embedding: Annotated[
         str | None,
-        _own("embedding", "How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
+        _own("How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
     ] = None,
-    iterations: Annotated[int | None, _own("iterations", "Updates of the weights.", min=1)] = None,
+    iterations: Annotated[int, _own("Updates of the weights.", min=1)] = OwnDistillation.iterations,
     learning_rate: Annotated[
-        float | None, _own("learning_rate", "Adam's step size, in radians; times 0.9 every 10 updates.")
-    ] = None,
-    batch_size: Annotated[int | None, _own("batch_size", "Samples per update.", min=1)] = None,
+        float, _own("Adam's step size, in radians; times 0.9 every 10 updates.")
+    ] = OwnDistillation.learning_rate,
+    batch_size: Annotated[int, _own("Samples per update.", min=1)] = OwnDistillation.batch_size,
     temperature: Annotated[
         float | None,
-        _own("temperature", "Temperature T of the KD loss; by default 0.5, or 1/30 for log-probabilities."),
+        _own("Temperature T of the KD loss; by default 0.5, or 1/30 for log-probabilities."),
     ] = None,
-    alpha: Annotated[float | None, _own("alpha", "Weight α of the teacher; 1 needs no labels.", min=0, max=1)] = None,
-    logit_scale: Annotated[float | None, _own("logit_scale", "Logit scale s of the cross-entropy.")] = None,
-    test_fraction: Annotated[float | None, _own("test_fraction", "Fraction of samples held out for scores.")] = None,
-    seed: Annotated[int | None, _own("seed", "Seed of the split, the initial weights and the batches.", min=0)] = None,
-    seeds: Annotated[
-        int | None,
-        typer.Option(min=1, help="Runs per arm, of the demonstration.", show_default=str(Demonstration.seeds)),
-    ] = None,
-    device: Annotated[str, typer.Option(help="Device to train on, a name in devices.yaml.")] = Demonstration.device,
+    alpha: Annotated[float, _own("Weight α of the teacher; 1 needs no labels.", min=0, max=1)] = OwnDistillation.alpha,
+    logit_scale: Annotated[float, _own("Logit scale s of the cross-entropy.")] = OwnDistillation.logit_scale,
+    test_fraction: Annotated[float, _own("Fraction of samples held out for scores.")] = OwnDistillation.test_fraction,
+    seed: Annotated[int, _own("Seed of the split, the initial weights and the batches.", min=0)] = OwnDistillation.seed,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs per arm, of the demonstration.")] = Demonstration.seeds,
+    device: Annotated[str, typer.Option(help=f"Where to train: {ANY_DEVICE}.")] = Demonstration.device,
     out: Annotated[Path, typer.Option(help="Folder of models and checkpoints.")] = Path("runs/distill"),
     as_json: Json = False,
 ) -> None:
@@ -64,26 +60,19 @@ def distill_command(
     teacher and with cross-entropy on scaled logits. It takes half a minute.
     Repeating a command resumes it.
     """
-    own = {
-        "data": data,
-        "teacher": teacher,
-        "qubits": qubits,
-        "layers": layers,
-        "embedding": embedding,
-        "iterations": iterations,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "temperature": temperature,
-        "alpha": alpha,
-        "logit_scale": logit_scale,
-        "test_fraction": test_fraction,
-        "seed": seed,
-    }
-    given = {name: value for name, value in own.items() if value is not None}
+    given = {name: value for name, value in context.params.items() if _is_given(context, name)}
+    own = {name: value for name, value in given.items() if name in _OWN_NAMES}
     with clear_errors():
-        _check_together(given, seeds)
-        report, text = _distil_own(given | {"device": device}, out) if given else _demonstrate(seeds, device, out)
+        _check_together(own, given.get("seeds"))
+        report, text = (
+            _distil_own(own | {"device": device}, out) if own else _demonstrate(given.get("seeds"), device, out)
+        )
     print(json.dumps(report, indent=1) if as_json else text)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"  # the enumeration is Click's own, or Typer's copy of it
 
 
 def _check_together(given: dict[str, Any], seeds: int | None) -> None:

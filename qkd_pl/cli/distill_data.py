@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from qkd_pl.checks import check_number, checked_labels
+from qkd_pl.checks import check_choice, check_number, checked_labels
 from qkd_pl.circuits.embeddings import EMBEDDINGS
 from qkd_pl.cli.data_files import read_array, read_samples
 from qkd_pl.cli.distill_settings import OwnDistillation
@@ -117,9 +117,9 @@ def _prepare(settings: OwnDistillation) -> tuple[QNN, Pipeline | None, _Samples]
 def _embedding(name: str | None, inputs: np.ndarray) -> str:
     if name is None and (np.iscomplexobj(inputs) or inputs.ndim == 3):
         return "state"
-    if name is None or name not in EMBEDDINGS:
-        given = "embedding: cannot be told from real inputs" if name is None else f"embedding={name!r}"
-        raise InvalidInputError(f"{given}; give one of {', '.join(EMBEDDINGS)}")
+    if name is None:
+        raise InvalidInputError(f"embedding: cannot be told from real inputs; give one of {', '.join(EMBEDDINGS)}")
+    check_choice("embedding", name, EMBEDDINGS)
     return name
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import typer
 
-from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.console import DEVICE_OF_JOBS, Json, clear_errors
 from qkd_pl.cli.data_files import read_samples
 from qkd_pl.cli.python_names import named_object
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS
@@ -31,7 +31,7 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 @app.command("submit")
 def submit_command(
     model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
-    device: Annotated[str, typer.Option(help="Name in devices.yaml of a device with plugin qkd.ibm.")] = "manila",
+    device: Annotated[str, typer.Option(help=f"Where to run it: {DEVICE_OF_JOBS}.")] = "manila",
     samples: Annotated[int, typer.Option(min=1, help="Number of inputs.")] = 64,
     data: Annotated[
         Path | None,
@@ -44,7 +44,11 @@ def submit_command(
     shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Send nothing to run; print IBM's estimate of the QPU time beside ours.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Send nothing to run; print the plan, and for hardware IBM's estimate.",
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +72,7 @@ def submit_command(
         if not as_json:
             print(f"plan:    {planned.cost}")
         if dry_run:
-            seconds = rehearse(planned)
+            seconds = rehearse(planned) if planned.target["remote"] else None
             print(json.dumps({**planned.summary(), "ibm_qpu_seconds": seconds}) if as_json else _rehearsed(seconds))
             return
         job = submit(replace(planned, exact_logits=loaded.outputs(inputs, EXACT)))
@@ -222,7 +226,9 @@ def _seconds(described: dict[str, Any]) -> str:
     return f"{'?' if used is None else format(used, ',.0f')} of about {estimated:,.0f} QPU seconds"
 
 
-def _rehearsed(seconds: float) -> str:
+def _rehearsed(seconds: float | None) -> str:
+    if seconds is None:
+        return "IBM:     no estimate, since the backend is a simulator; nothing was run"
     return f"IBM:     about {seconds:,.0f} QPU seconds by its own estimate; nothing was run"
 
 

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from qkd_pl.checks import nearest
 from qkd_pl.errors import InvalidInputError
 
 
@@ -34,5 +35,6 @@ def named_object(name: str, option: str) -> Any:
     finally:
         sys.path.remove(here)
     if not hasattr(module, attribute):
-        raise InvalidInputError(f"{option}={name!r}: {module.__file__} has no {attribute}")
+        close = nearest(attribute, vars(module))
+        raise InvalidInputError(f"{option}={name!r}: {module.__file__} has no {attribute}{close}")
     return getattr(module, attribute)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qkd_pl.cli.console import Json, clear_errors
+from qkd_pl.cli.console import DEVICE_OF_JOBS, Json, clear_errors
 
 app = typer.Typer()
 
@@ -16,7 +16,7 @@ app = typer.Typer()
 def search_command(
     data: Annotated[Path, typer.Option(help="An .npz file with `inputs` (n, …) and, optionally, `labels` (n,).")],
     teacher: Annotated[Path, typer.Option(help="A saved model, or its outputs (n, K) in an .npy file.")],
-    device: Annotated[str, typer.Option(help="A device with plugin qkd.ibm: a name in devices.yaml, or fake_….")],
+    device: Annotated[str, typer.Option(help=f"What the student is for: {DEVICE_OF_JOBS}.")],
     embedding: Annotated[str | None, typer.Option(help="How inputs enter; by default as in the teacher.")] = None,
     max_qpu_seconds: Annotated[float | None, typer.Option(help="For all inputs.", min=0)] = None,
     max_two_qubit_gates: Annotated[int | None, typer.Option(help="Of a circuit.", min=0)] = None,

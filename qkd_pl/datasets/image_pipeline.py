@@ -9,6 +9,7 @@ from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import Binarizer
 
+from qkd_pl.checks import check_choice, kind_of
 from qkd_pl.errors import FileFormatError, InvalidInputError
 
 ImageEmbedding = Literal["phase", "amplitude"]
@@ -56,10 +57,9 @@ def image_pipeline(embedding: ImageEmbedding, n_components: int = 15) -> Pipelin
             pixels, which the embedding itself pads with zeros and normalises.
         n_components: number of bits; for ``"phase"`` only.
     """
+    check_choice("embedding", embedding, ("phase", "amplitude"))
     if embedding == "amplitude":
         return Pipeline([("pixels", PixelScaler())])
-    if embedding != "phase":
-        raise InvalidInputError(f"embedding={embedding!r}: images are preprocessed for 'phase' or 'amplitude'")
     # Exact; the solver that scikit-learn chooses by itself for few images is a random one.
     components = PCA(n_components=n_components, svd_solver="covariance_eigh")
     return Pipeline([("pixels", PixelScaler()), ("pca", components), ("bits", Binarizer(threshold=0.5))])
@@ -74,14 +74,14 @@ def check_pipeline(pipeline: Pipeline) -> None:
     for name, step in pipeline.steps:
         kind, arrays = _STEPS.get(type(step).__name__, (None, ()))
         if type(step) is not kind:
-            raise InvalidInputError(f"preprocessing step {name!r} is a {type(step).__name__}; allowed: {list(_STEPS)}")
+            raise InvalidInputError(f"preprocessing step {name!r} is {kind_of(step)}; allowed: {list(_STEPS)}")
         if missing := [array for array in arrays if not hasattr(step, array)]:
             raise InvalidInputError(f"preprocessing step {name!r} is not fitted: it has no {missing[0]}")
     for described in pipeline_state(pipeline)[0]:
         for parameter, value in described["parameters"].items():
             if not isinstance(value, bool | int | float | str | None | np.number):
                 raise InvalidInputError(
-                    f"preprocessing step {described['name']!r}: {parameter} is a {type(value).__name__}; a model file "
+                    f"preprocessing step {described['name']!r}: {parameter} is {kind_of(value)}; a model file "
                     "holds numbers and texts"
                 )
 
@@ -118,7 +118,7 @@ def _restore_step(described: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         # Of those that are not used once a step is fitted, only their names are of interest.
         numeric = isinstance(default, float) and isinstance(parameters.get(parameter), int | float)
         if parameter in _USED and not (numeric or isinstance(parameters.get(parameter), type(default))):
-            raise FileFormatError(f"preprocessing step {name!r}: {parameter} must be a {type(default).__name__}")
+            raise FileFormatError(f"preprocessing step {name!r}: {parameter} must be {kind_of(default)}")
     if parameters.keys() != known.keys():
         raise FileFormatError(f"preprocessing step {name!r}: parameters must be {', '.join(known) or 'none'}")
     step = kind(**parameters)

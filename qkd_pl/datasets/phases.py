@@ -17,7 +17,7 @@ import scipy.sparse as sparse
 from scipy.sparse.linalg import eigsh
 from tqdm import tqdm
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_choice, check_count
 from qkd_pl.datasets.cache import cached
 from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.errors import InvalidInputError
@@ -73,8 +73,7 @@ def topological_phases(
         ((4, 8), (2,))
     """
     _check(n_qubits, n_train, n_test, seed, h1)
-    if targets not in ("phase", "field"):
-        raise InvalidInputError(f"targets={targets!r}: must be 'phase' or 'field'")
+    check_choice("targets", targets, ("phase", "field"))
     if h2 != 0.0:
         raise InvalidInputError(
             f"h2={h2}: the phase boundary, and with it the labels, is known for h2=0 only; "

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import kind_of
 from qkd_pl.deployment.planning import observable_names, plan
 from qkd_pl.devices.calibration import Calibration, Place, fit_calibration
 from qkd_pl.devices.ibm.jobs.jobs import submit
@@ -43,7 +44,7 @@ def calibrate(model: TrainedNetwork, inputs: np.ndarray, device: AnyDevice) -> C
         True
     """
     if not isinstance(model, TrainedNetwork):
-        raise InvalidInputError(f"model is a {type(model).__name__}; expected a trained network")
+        raise InvalidInputError(f"model is {kind_of(model)}; expected a trained network")
     spec = resolve_device(device)
     if isinstance(spec, DeviceSpec) and spec.plugin == "qkd.ibm":
         job = submit(plan(model, inputs, spec, calibrate=len(inputs)))  # type: ignore[arg-type]

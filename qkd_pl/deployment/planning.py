@@ -8,7 +8,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import check_count, checked_labels
+from qkd_pl.checks import check_count, checked_labels, kind_of
 from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
@@ -47,7 +47,8 @@ def plan(
     Args:
         model: a classifier or regressor of any network. The job's result are its outputs.
         inputs: n samples in the form that the model takes.
-        device: name in the device registry, or a spec, of a device with the plugin ``qkd.ibm``.
+        device: ``aer`` or ``fake_…``, or a name in the device registry, or a spec, of a device with the plugin
+            ``qkd.ibm``.
         labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
         calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
             (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
@@ -71,7 +72,7 @@ def plan(
         16384
     """
     if not isinstance(model, TrainedQNN | TrainedRegressor):
-        raise InvalidInputError(f"model is a {type(model).__name__}; jobs evaluate a classifier or regressor")
+        raise InvalidInputError(f"model is {kind_of(model)}; jobs evaluate a classifier or regressor")
     spec = _entry(device)
     if len(inputs) == 0:
         raise InvalidInputError("there are no inputs")

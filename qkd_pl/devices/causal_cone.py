@@ -7,8 +7,7 @@ from typing import Any
 import pennylane as qml
 from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, ProbabilityMP, SampleMP, VarianceMP
 from pennylane.operation import Operator, StatePrepBase
-from pennylane.ops import CompositeOp
-from pennylane.ops.op_math import Adjoint, SymbolicOp
+from pennylane.ops import Adjoint, CompositeOp, Pow, SProd
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn, ResultBatch
 
@@ -91,7 +90,7 @@ def _observed(observable: Operator) -> Iterator[tuple[Any, Reach]]:
     if isinstance(observable, CompositeOp):
         for operand in observable.operands:
             yield from _observed(operand)
-    elif isinstance(observable, SymbolicOp):
+    elif isinstance(observable, SProd | Pow | Adjoint):  # on their base's wires alone; a controlled one is on more
         yield from _observed(observable.base)
     else:
         diagonal = observable.name in _DIAGONAL_OBSERVABLES

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.checks import cut
+from qkd_pl.checks import cut, kind_of
 from qkd_pl.devices.causal_cone import causal_cone
-from qkd_pl.devices.plugins import best_diff_method
+from qkd_pl.devices.plugins import best_diff_method, unfit
 from qkd_pl.errors import DeviceConfigError
 
 
@@ -55,10 +55,10 @@ class GivenDevice:
             DeviceConfigError: the device does not hold the wires.
         """
         needed = range(wires) if isinstance(wires, int) else wires
-        if self.device.wires is not None and (missing := sorted(set(needed) - set(self.device.wires))):
+        if self.device.wires is not None and (missing := set(needed) - set(self.device.wires)):
             raise DeviceConfigError(
                 f"device {self.name!r} has the wires {cut(self.device.wires.tolist())}; the network needs "
-                f"{list(needed)}, and {missing} are missing"
+                f"{list(needed)}, and {sorted(missing, key=str)} are missing"
             )
         node = qml.QNode(
             quantum_function,
@@ -80,7 +80,9 @@ def given_device(device: Any) -> GivenDevice:
         return device
     if not isinstance(device, qml.devices.Device):
         raise DeviceConfigError(
-            f"device is a {type(device).__name__}; it must be a name in devices.yaml, a plugin's name, aer or a fake_… "
+            f"device is {kind_of(device)}; it must be a name in devices.yaml, a plugin's name, aer or a fake_… "
             "backend, a DeviceSpec, or a PennyLane device"
         )
+    if (reason := unfit(device)) is not None:
+        raise DeviceConfigError(f"device {device.name!r} {reason}")
     return GivenDevice(device)

@@ -18,10 +18,34 @@ _BACKPROP_PLUGINS = ("default.qubit", "default.mixed")
 _ADJOINT_PLUGINS = ("qkd.lightning", "qkd.noisy", "lightning.qubit", "lightning.gpu", "lightning.kokkos")
 
 
+#: Devices that no network can run on, and why; they are not listed as installed.
+UNFIT_PLUGINS = {
+    "default.gaussian": "computes with modes of light, not with qubits",
+    "default.qutrit": "computes with qutrits, not with qubits",
+    "default.qutrit.mixed": "computes with qutrits, not with qubits",
+    "default.clifford": "runs Clifford gates only, and a network's rotations are none",
+    "null.qubit": "computes nothing: all its results are 0",
+    "qiskit.basicaer": "is no longer part of Qiskit; qiskit.basicsim has taken its place",
+}
+
+
 @cache
 def installed_plugins() -> Mapping[str, EntryPoint]:
-    """The PennyLane devices of all installed packages, by short name."""
-    return {point.name: point for point in sorted(entry_points(group=_GROUP), key=lambda point: point.name)}
+    """The PennyLane devices of all installed packages that a network can run on, by short name."""
+    points = sorted(entry_points(group=_GROUP), key=lambda point: point.name)
+    return {point.name: point for point in points if point.name not in UNFIT_PLUGINS}
+
+
+def unfit(device: Any) -> str | None:
+    """Why no network can run on a PennyLane device; None if one can.
+
+    Only devices with PennyLane's former interface say what they compute with.
+    """
+    if device.name in UNFIT_PLUGINS:
+        return UNFIT_PLUGINS[device.name]
+    former = getattr(device, "target_device", None)
+    unit = "qubit" if former is None else former.capabilities().get("model", "qubit")
+    return None if unit == "qubit" else f"computes with the model {unit!r}, not with qubits"
 
 
 def best_diff_method(plugin: str, shots: int | None) -> str:
@@ -65,6 +89,14 @@ def device_keywords(plugin: str) -> set[str]:
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return keywords - {"self", "wires", "shots"}
+
+
+@cache
+def needed_keywords(plugin: str) -> set[str]:
+    """Keyword arguments of a device's constructor that have no default."""
+    parameters = inspect.signature(installed_plugins()[plugin].load()).parameters.values()
+    named = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty}
+    return named - {"wires", "shots"}
 
 
 @cache

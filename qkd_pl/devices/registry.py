@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
 
 from qkd_pl.checks import cut, nearest
-from qkd_pl.devices.plugins import SAMPLING_PLUGINS, installed_plugins, is_simulated
+from qkd_pl.devices.plugins import SAMPLING_PLUGINS, UNFIT_PLUGINS, installed_plugins, is_simulated
 from qkd_pl.devices.spec import ENTRY_KEYS, DeviceSpec
 from qkd_pl.devices.yaml_file import read_yaml
 from qkd_pl.errors import DeviceConfigError
@@ -139,14 +139,21 @@ def _by_backend(name: str) -> DeviceSpec | None:
 
 
 def _unknown(name: str, registry: DeviceRegistry) -> DeviceSpec:
-    known = [*registry, *installed_plugins(), "aer"]
-    if name.startswith("ibm_") or name == "least_busy":
+    if name in UNFIT_PLUGINS:
+        raise DeviceConfigError(f"device {name!r} {UNFIT_PLUGINS[name]}")
+    if name.lower().startswith("ibm_") or name == "least_busy":
+        name = name.lower()
         raise DeviceConfigError(
             f"device {cut(name)} is hardware, which is used only through an entry with a limit of QPU time; write in "
             f"{registry.path}, under devices:\n"
             f"  {name.removeprefix('ibm_')}:\n    plugin: qkd.ibm\n    backend: {name}\n    shots: {_SHOTS}\n"
             "    token_env: QISKIT_IBM_TOKEN\n    max_qpu_seconds: 60"
         )
+    known = [*registry, *installed_plugins(), "aer"]
+    if name.lower().startswith("fake"):
+        from qkd_pl.devices.ibm.service.backends import fake_backends  # imports Qiskit, which takes seconds
+
+        known += fake_backends()
     raise DeviceConfigError(
         f"{registry.path}: no device {cut(name)}{nearest(name, known)}; there are: {', '.join(registry)}; the plugins "
         f"{', '.join(installed_plugins())}; and the simulated backends aer and fake_…"

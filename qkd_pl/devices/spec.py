@@ -1,7 +1,7 @@
 """A device as data, :class:`DeviceSpec`, and the PennyLane device and QNode that it stands for."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -9,12 +9,15 @@ from qkd_pl.checks import check_variable_name, cut, nearest, plain
 from qkd_pl.devices.plugins import (
     IBM_PLUGINS,
     SAMPLING_PLUGINS,
+    UNFIT_PLUGINS,
     best_diff_method,
     device_keywords,
     gradient_keywords,
     installed_plugins,
     is_simulated,
+    needed_keywords,
     supports_backprop,
+    unfit,
 )
 from qkd_pl.errors import DeviceConfigError
 
@@ -85,6 +88,8 @@ class DeviceSpec(BaseModel):
     def _check_combination(self) -> "DeviceSpec":
         if (token_env := self.options.get("token_env")) is not None:
             check_variable_name("token_env", token_env)
+        if self.plugin in UNFIT_PLUGINS:
+            raise ValueError(f"plugin: {self.plugin} {UNFIT_PLUGINS[self.plugin]}")
         if self.plugin not in installed_plugins():
             raise ValueError(
                 f"plugin: {cut(self.plugin)} is not installed{nearest(self.plugin, installed_plugins())}; "
@@ -156,15 +161,21 @@ class DeviceSpec(BaseModel):
         """
         of_device = device_keywords(self.plugin)
         of_gradient = gradient_keywords(self.diff_method) if self.gradient_options else set()
-        if unknown := set(self.options) - of_device:
+        if misplaced := sorted(set(self.options) & set(ENTRY_KEYS) - of_device):
+            key = misplaced[0]
+            problem = f"{key}: is a setting of its own, not an option; write {key}={cut(self.options[key])}"
+        elif unknown := set(self.options) - of_device:
             allowed = [*ENTRY_KEYS, *sorted(of_device - set(ENTRY_KEYS))]
             close = nearest(min(unknown), allowed)
             problem = f"{', '.join(sorted(unknown))}: unknown key{close}; allowed: {', '.join(allowed)}"
+        elif missing := needed_keywords(self.plugin) - set(self.options):
+            example = {key: "fake_manila" if key == "backend" else "…" for key in sorted(missing)}
+            problem = f"{', '.join(sorted(missing))}: is missing; {self.plugin} needs it, for example options={example}"
         elif unknown := set(self.gradient_options) - of_gradient:
             allowed_options = ", ".join(sorted(of_gradient)) or "none"
             problem = (
-                f"gradient_options: {self.diff_method} takes no {', '.join(sorted(unknown))}; "
-                f"allowed: {allowed_options}"
+                f"gradient_options: {self.diff_method} takes no {', '.join(sorted(unknown))}"
+                f"{nearest(min(unknown), of_gradient)}; allowed: {allowed_options}"
             )
         elif self.seed is not None and "seed" not in of_device:
             problem = f"seed: {self.plugin} takes none; allowed: null"
@@ -200,11 +211,15 @@ class DeviceSpec(BaseModel):
 
             keywords["backend"] = open_backend(name, wires if isinstance(wires, int) else len(wires))
         try:
-            return qml.device(self.plugin, wires=wires, **keywords)
+            device = qml.device(self.plugin, wires=wires, **keywords)
         except (TypeError, ValueError, AttributeError, ImportError, qml.exceptions.DeviceError) as error:
             raise DeviceConfigError(
-                f"device {self.name!r}: {self.plugin} with options {cut(self.options)} cannot be made: {error}"
+                f"device {self.name!r}: {self.plugin} with options {cut(self.options)} cannot be made: "
+                f"{_one_line(error)}"
             ) from error
+        if (reason := unfit(device)) is not None:
+            raise DeviceConfigError(f"device {self.name!r}: plugin: {self.plugin} {reason}")
+        return device
 
     def qnode(
         self, quantum_function: Callable, wires: int | Sequence[Any], rng: "np.random.Generator | None" = None
@@ -252,8 +267,17 @@ def _describe(problem: Mapping[str, Any]) -> str:
             f"{key}: unknown setting{nearest(key, settings)}; allowed: {', '.join(settings)}; what the device "
             f"takes stands in options={{{key!r}: …}}"
         )
+    if problem["type"] == "missing":
+        return f"{key}: is missing" + (f"; allowed: {', '.join(installed_plugins())}" if key == "plugin" else "")
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "literal_error":
+        close = nearest(problem["input"], get_args(DeviceSpec.model_fields["diff_method"].annotation))
+        return f"{key}: {cut(problem['input'])}: must be one of {problem['ctx']['expected']}{close}"
     return f"{key}: {message}, not {cut(problem['input'])}" if key else message
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _is_storable(value: Any) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 import pennylane as qml
 from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.datasets.image_pipeline import check_pipeline
 from qkd_pl.devices.registry import AnyDevice, resolve_device
@@ -95,7 +96,7 @@ class TrainedNetwork:
         from qkd_pl.devices.calibration import Calibration  # imports scipy.stats, which takes a while
 
         if calibration is not None and not isinstance(calibration, Calibration):
-            raise InvalidInputError(f"calibration is a {type(calibration).__name__}; must be a Calibration, or None")
+            raise InvalidInputError(f"calibration is {kind_of(calibration)}; must be a Calibration, or None")
         if calibration is not None and len(calibration.slope) != self.network.n_outputs:
             raise InvalidInputError(
                 f"calibration: has {len(calibration.slope)} outputs, the network has {self.network.n_outputs}"
@@ -121,7 +122,8 @@ class TrainedNetwork:
 
         Args:
             inputs: n samples in the form that the model takes.
-            device: name in the device registry, or a spec; by default the registry's default device.
+            device: a name in the device registry, a plugin, ``aer`` or ``fake_…``, a spec, or a PennyLane device; by
+                default the registry's default.
 
         Raises:
             InvalidInputError: the inputs do not fit.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.embeddings import Embedding
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.rows import RowByRow
@@ -70,11 +71,12 @@ def check_network(network: Any, n_features: int | None = None) -> Callable:
 
     Raises:
         InvalidInputError: the object has not all that a network needs, its circuit cannot be run, returns something
-            else than ``n_outputs`` expectation values, or uses its weights in a way that cannot be differentiated.
+            else than ``n_outputs`` expectation values, or uses its weights nowhere, or in a way that cannot be
+            differentiated.
     """
     if missing := [name for name in _MEMBERS if not hasattr(network, name)]:
         raise InvalidInputError(
-            f"network is a {type(network).__name__} without {', '.join(missing)}; it must be a QNN, QAE or "
+            f"network is {kind_of(network)} without {', '.join(missing)}; it must be a QNN, QAE or "
             f"CircuitNetwork, or have {', '.join(_MEMBERS)}"
         )
     checked_shape(network.weights_shape)
@@ -85,7 +87,8 @@ def check_network(network: Any, n_features: int | None = None) -> Callable:
             "that the circuit returns"
         )
     function, weights = _function(network), probe_weights(network)
-    trace(function, made.batch.circuit_inputs[0], weights)
+    if not trace(function, made.batch.circuit_inputs[0], weights).tape.trainable_params:
+        raise InvalidInputError("no gate of the circuit depends on the weights, so that there is nothing to train")
     return function if _takes_batches(network, function, made, weights) else RowByRow(function)
 
 

@@ -54,7 +54,8 @@ class TrainedQNN(TrainedNetwork):
 
         Args:
             inputs: n samples in the form that the model takes.
-            device: name in the device registry, or a spec; by default the registry's default device.
+            device: a name in the device registry, a plugin, ``aer`` or ``fake_…``, a spec, or a PennyLane device; by
+                default the registry's default.
 
         Raises:
             InvalidInputError: the inputs do not fit the embedding.

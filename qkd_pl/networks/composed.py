@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.embeddings import embedding_of
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import InvalidInputError
@@ -33,7 +34,7 @@ class EncodedNetwork:
 
     def __post_init__(self) -> None:
         if not isinstance(self.encoder, QAE):
-            raise InvalidInputError(f"encoder is a {type(self.encoder).__name__}; it must be a QAE")
+            raise InvalidInputError(f"encoder is {kind_of(self.encoder)}; it must be a QAE")
         n_latent = self.encoder.n_latent
         if getattr(self.student, "embedding", None) != "state" or not hasattr(self.student, "after_embedding"):
             raise InvalidInputError("student: must be a QNN or CircuitNetwork with embedding='state'")

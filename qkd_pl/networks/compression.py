@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
+from qkd_pl.checks import kind_of
 from qkd_pl.circuits.embeddings import encode
 from qkd_pl.circuits.readout import fidelity, latent_pauli_words
 from qkd_pl.devices.registry import AnyDevice
@@ -40,7 +41,7 @@ class TrainedQAE(TrainedNetwork):
 
     def __post_init__(self) -> None:
         if not isinstance(self.network, QAE):
-            raise InvalidInputError(f"task='compression': network is a {type(self.network).__name__}; it must be a QAE")
+            raise InvalidInputError(f"task='compression': network is {kind_of(self.network)}; it must be a QAE")
         super().__post_init__()
 
     def compress(self, states: np.ndarray, device: AnyDevice = None) -> np.ndarray:
@@ -107,7 +108,7 @@ class TrainedQAE(TrainedNetwork):
             True
         """
         if not isinstance(student, TrainedQNN | TrainedRegressor):
-            raise InvalidInputError(f"student is a {type(student).__name__}; it must be a classifier or regressor")
+            raise InvalidInputError(f"student is {kind_of(student)}; it must be a classifier or regressor")
         if self.preprocessing is not None or student.preprocessing is not None:
             raise InvalidInputError(
                 "a model with preprocessing cannot be joined; leave it out: with_preprocessing(None)"

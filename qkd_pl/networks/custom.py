@@ -8,7 +8,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.wires import Wires
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_count, kind_of
 from qkd_pl.circuits.embeddings import Embedding, checked_numbers, embedding_of, encode
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import InvalidInputError
@@ -28,8 +28,9 @@ class CircuitNetwork:
     Computations with weights use ``qml.math`` or ``pennylane.numpy``, so that they can be differentiated.
 
     Attributes:
-        circuit: a quantum function, or a QNode without transforms, whose function is used; it returns one
-            ``qml.expval`` or a list of them, one for each output.
+        circuit: a quantum function, or a QNode without transforms, whose function is used (its device, shots and
+            differentiation are not: those of the training or evaluation count); it returns one ``qml.expval`` or a
+            list of it, one for each output.
         wires: their number, or their labels.
         weights_shape: shape of the weights, or a dictionary of shapes; then the circuit's ``weights`` are a dictionary
             of arrays.
@@ -71,7 +72,7 @@ class CircuitNetwork:
                 raise InvalidInputError("circuit is a QNode with transforms, which would be lost; give its function")
             circuit = circuit.func
         if not callable(circuit):
-            raise InvalidInputError(f"circuit is a {type(circuit).__name__}; it must be a quantum function or a QNode")
+            raise InvalidInputError(f"circuit is {kind_of(circuit)}; it must be a quantum function or a QNode")
         for name, count in (("n_outputs", n_outputs), ("n_features", n_features)):
             if count is not None:
                 check_count(name, count)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from qkd_pl.checks import cut
+from qkd_pl.checks import check_choice, cut
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.checking import is_ours, probe_outputs
 from qkd_pl.networks.composed import EncodedNetwork
@@ -70,8 +70,7 @@ def from_manifest(manifest: dict[str, Any], network: Network | None = None) -> N
         if network is not None and network != described:
             raise InvalidInputError(f"network is {network}; the file's is {described}")
         return described
-    if kind != _CUSTOM:
-        raise InvalidInputError(f"network type {kind!r}: must be one of {sorted((*_KINDS, _ENCODED, _CUSTOM))}")
+    check_choice("network type", kind, sorted((*_KINDS, _ENCODED, _CUSTOM)))
     if network is None:
         raise InvalidInputError(
             "the network is a circuit of the user's own, which no file can hold; give it: network=..."

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from sklearn.pipeline import Pipeline
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.networks.base import TrainedNetwork as TrainedNetwork
 from qkd_pl.networks.classification import TrainedQNN as TrainedQNN
@@ -53,8 +54,7 @@ def trained(
     """
     default = "compression" if isinstance(network, QAE) else "classification"
     chosen = default if task is None else task
-    if chosen not in _MODELS:
-        raise InvalidInputError(f"task={task!r}: must be one of {sorted(_MODELS)}")
+    check_choice("task", chosen, sorted(_MODELS))
     try:
         return _MODELS[chosen](network, weights, training or {}, history, preprocessing=preprocessing, **settings)
     except TypeError as error:

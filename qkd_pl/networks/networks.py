@@ -16,7 +16,7 @@ import pennylane as qml
 from pennylane.measurements import ExpectationMP
 from pennylane.operation import Operator
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import any_array, check_count
 from qkd_pl.circuits.ansatz import Ansatz
 from qkd_pl.circuits.embeddings import Embedding, embedding_of, encode
 from qkd_pl.circuits.observables import operator_of, pauli_sum
@@ -180,7 +180,7 @@ class QAE(_Layered):
 
     def encode(self, inputs: np.ndarray) -> Preparations:
         """Check state vectors ``(n, 2**n_qubits)`` and turn them into preparations for :meth:`circuit`."""
-        inputs = np.asarray(inputs)
+        inputs = any_array("inputs", inputs)
         if inputs.ndim != 2:
             raise InvalidInputError(f"inputs have shape {inputs.shape}; the autoencoder takes (n, {2**self.n_qubits})")
         return encode("state", inputs, self.n_qubits)

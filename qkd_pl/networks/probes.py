@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pennylane.exceptions import QuantumFunctionError
-from pennylane.measurements import ExpectationMP
+from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.ops import MidMeasure
-from pennylane.tape import QuantumScript, make_qscript
+from pennylane.queuing import AnnotatedQueue
+from pennylane.tape import QuantumScript
 
+from qkd_pl.checks import cut
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.protocol import Network
@@ -60,12 +63,15 @@ def probe(network: Network, n_features: int | None = None) -> Probe:
         if n_features not in (None, batch.rows.shape[-1]):
             continue
         try:
-            tape = make_qscript(network.circuit)(batch.circuit_inputs[0], weights)
+            with AnnotatedQueue() as queue:
+                returned = network.circuit(batch.circuit_inputs[0], weights)
+            tape = QuantumScript.from_queue(queue)
         except QuantumFunctionError as error:
             raise InvalidInputError(f"the circuit must return expectation values: {error}") from error
         except Exception as error:  # of the user's code, which may raise anything
             problem = error if problem is None or isinstance(problem, InvalidInputError) else problem
             continue
+        _check_returned(returned, tape)
         _check(tape, network)
         return Probe(inputs, batch, tape)
     what = f"{width} features" if width else "any number of features that was tried (n_features=... says which)"
@@ -104,10 +110,19 @@ def _random(width: int) -> np.random.Generator:
     return np.random.default_rng((_SEED, width))
 
 
+def _check_returned(returned: Any, tape: QuantumScript) -> None:
+    """Refuse what a circuit returns unless it is a measurement or a list of it, all that it has made."""
+    outputs = list(returned) if isinstance(returned, list | tuple) else [returned]
+    if not outputs or not all(isinstance(each, MeasurementProcess) for each in outputs):
+        given = "nothing" if returned is None or not outputs else cut(returned)
+        raise InvalidInputError(f"the circuit returns {given}; it must return qml.expval(observable), or a list of it")
+    made = tape.measurements
+    if len(made) != len(outputs) or any(one is not other for one, other in zip(made, outputs, strict=True)):
+        raise InvalidInputError("the circuit must return each of its measurements once, in the order of making them")
+
+
 def _check(tape: QuantumScript, network: Network) -> None:
     """Refuse measurements that cannot be outputs, and wires that are not the network's."""
-    if not tape.measurements:
-        raise InvalidInputError("the circuit returns nothing; it must return qml.expval of one or several observables")
     for measurement in tape.measurements:
         if not isinstance(measurement, ExpectationMP) or measurement.obs is None:
             raise InvalidInputError(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import r2_score
 
+from qkd_pl.checks import any_array
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.base import TrainedNetwork
@@ -58,7 +59,7 @@ class TrainedRegressor(TrainedNetwork):
         Raises:
             InvalidInputError: there are fewer than two inputs, or the targets are not of the predictions' shape.
         """
-        predicted, targets = self.predict(inputs, device), np.asarray(targets)
+        predicted, targets = self.predict(inputs, device), any_array("targets", targets)
         if len(predicted) < 2:
             raise InvalidInputError(f"inputs: R² needs at least 2, found {len(predicted)}")
         if targets.shape != predicted.shape or targets.dtype.kind not in "biuf" or not np.isfinite(targets).all():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import any_array, check_count
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.protocol import WeightsShape
 
@@ -66,15 +66,16 @@ def joined_weights(weights: Any, shape: WeightsShape, source: str = "weights") -
     if not isinstance(weights, Mapping):
         return _checked(weights, inner_shape(shape), source)
     if not isinstance(shape, Mapping) or weights.keys() != shape.keys():
-        expected = sorted(shape) if isinstance(shape, Mapping) else f"one array of shape {shape}"
-        raise InvalidInputError(f"{source} are named {sorted(weights)}; the network needs {expected}")
+        expected = sorted(shape, key=str) if isinstance(shape, Mapping) else f"one array of shape {shape}"
+        raise InvalidInputError(f"{source} are named {sorted(weights, key=str)}; the network needs {expected}")
     parts = [_checked(weights[name], each, f"{source}[{name!r}]").ravel() for name, each in shape.items()]
     return np.concatenate(parts)
 
 
 def _checked(values: Any, shape: tuple[int, ...], source: str) -> np.ndarray:
+    given = any_array(source, values)
     try:
-        array = np.array(values, dtype=np.float64)
+        array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{source} are not an array of real numbers ({error})") from error
     if array.shape != shape:

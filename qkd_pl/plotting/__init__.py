@@ -10,3 +10,5 @@ from qkd_pl.plotting.figures import plot_circuit as plot_circuit
 from qkd_pl.plotting.figures import plot_confusion as plot_confusion
 from qkd_pl.plotting.figures import plot_history as plot_history
 from qkd_pl.plotting.figures import plot_phase_transition as plot_phase_transition
+
+__all__ = ["ARM_LABELS", "plot_arms", "plot_circuit", "plot_confusion", "plot_history", "plot_phase_transition"]

@@ -9,6 +9,7 @@ import pennylane as qml
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from qkd_pl.checks import nearest
 from qkd_pl.datasets.phases import CRITICAL_FIELD
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.probes import probe, probe_weights
@@ -41,7 +42,10 @@ def plot_history(histories: Mapping[str, Sequence[Mapping[str, Any]]], quantity:
         records = [record for record in history if quantity in record]
         if not records:
             recorded = sorted({key for record in history for key in record})
-            raise InvalidInputError(f"quantity={quantity!r}: not in the history of {label!r}, which has {recorded}")
+            raise InvalidInputError(
+                f"quantity={quantity!r}: not in the history of {label!r}, which has {recorded}"
+                f"{nearest(quantity, recorded)}"
+            )
         values = [record[quantity] for record in records]
         axes.plot([record["iteration"] for record in records], values, color=_COLOURS.get(label), label=label)
     axes.set_xlabel("iteration")

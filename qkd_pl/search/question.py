@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.checks import check_count, check_number, checked_labels
+from qkd_pl.checks import any_array, check_count, check_number, checked_labels
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
@@ -100,7 +100,7 @@ def pose(
         InvalidInputError: names what does not fit.
         BackendError, CredentialsError: the backend cannot be opened.
     """
-    inputs = np.asarray(inputs)
+    inputs = any_array("inputs", inputs)
     if inputs.ndim < 2 or len(inputs) < _FEWEST:
         raise InvalidInputError(f"inputs have shape {inputs.shape}; a search needs (n, …) with at least {_FEWEST}")
     for name, value in limits.items():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pennylane as qml
 
-from qkd_pl.checks import check_count, check_number
+from qkd_pl.checks import check_choice, check_count, check_number
 from qkd_pl.circuits.ansatz import ENTANGLERS, TOPOLOGIES
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
@@ -144,5 +144,4 @@ class SearchSpace:
 
 def _check_choices(name: str, given: Sequence[Any], allowed: Sequence[Any]) -> None:
     for each in given:
-        if each not in allowed:
-            raise InvalidInputError(f"{name}={each!r}: must be one of {list(allowed)}")
+        check_choice(name, each, allowed)

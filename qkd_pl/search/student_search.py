@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_choice, check_count
 from qkd_pl.devices.registry import AnyDevice
 from qkd_pl.errors import BackendError, InvalidInputError
 from qkd_pl.networks.models import TrainedQNN, TrainedRegressor
@@ -94,10 +94,8 @@ class StudentSearch:
         for name in ("trials", "iterations", "workers"):
             check_count(name, getattr(self, name))
         check_count("seed", self.seed, 0)
-        if self.preparation not in ("device", "ideal"):
-            raise InvalidInputError(f"preparation={self.preparation!r}: must be 'device' or 'ideal'")
-        if self.task not in (None, "classification", "regression"):
-            raise InvalidInputError(f"task={self.task!r}: must be 'classification' or 'regression'")
+        check_choice("preparation", self.preparation, ("device", "ideal"))
+        check_choice("task", self.task, (None, "classification", "regression"))
         limits = {
             "qpu_seconds": self.max_qpu_seconds,
             "two_qubit_gates": self.max_two_qubit_gates,

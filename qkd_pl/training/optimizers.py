@@ -2,6 +2,7 @@
 
 import pennylane as qml
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import InvalidInputError
 
 _OPTIMIZERS = {
@@ -45,7 +46,7 @@ def make_optimizer(name: str) -> qml.GradientDescentOptimizer:
         qkd_pl.errors.InvalidInputError: optimizer='qng' needs the circuit's metric tensor; allowed: \
 gradient-descent, momentum, adagrad, rmsprop, adam
     """
-    if isinstance(name, str) and name in _OPTIMIZERS:
-        return _OPTIMIZERS[name]()
-    reason = _REFUSED.get(name, "is not known") if isinstance(name, str) else "must be a name"
-    raise InvalidInputError(f"optimizer={name!r} {reason}; allowed: {', '.join(NAMES)}")
+    if isinstance(name, str) and name in _REFUSED:
+        raise InvalidInputError(f"optimizer={name!r} {_REFUSED[name]}; allowed: {', '.join(NAMES)}")
+    check_choice("optimizer", name, NAMES)
+    return _OPTIMIZERS[name]()

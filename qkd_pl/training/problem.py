@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pennylane as qml
 
-from qkd_pl.checks import cut
+from qkd_pl.checks import cut, kind_of
 from qkd_pl.circuits.preparations import Preparations
 from qkd_pl.circuits.rows import measuring_also
 from qkd_pl.errors import InvalidInputError
@@ -118,7 +118,8 @@ def pose(
     _check_task(network, loss, teacher)
     batch = network.encode(inputs)
     if len(batch) == 0:
-        raise InvalidInputError("train: there are no samples to train on")
+        name = "train: there are no samples to train on" if like is None else "validation: there are no samples in it"
+        raise InvalidInputError(name)
     problem = Problem(network, batch, Targets(), loss, None)
     weights = None if sample_weight is None else checked_weights(sample_weight, len(batch))
     observables = tuple(getattr(loss, "observables", ()))
@@ -159,7 +160,7 @@ def _check_task(network: Network, loss: Any, teacher: Any) -> None:
         raise InvalidInputError("teacher: an autoencoder is trained by fidelity, without a teacher")
     if isinstance(network, QAE) != (task == "autoencoder"):
         allowed = "Infidelity()" if isinstance(network, QAE) else "a loss of classification or regression"
-        raise InvalidInputError(f"loss={loss!r}: a {type(network).__name__} is trained by {allowed}")
+        raise InvalidInputError(f"loss={loss!r}: {kind_of(network)} is trained by {allowed}")
 
 
 def _logits(problem: Problem, inputs: Any, teacher: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import kind_of
 from qkd_pl.errors import InvalidInputError
 
 
@@ -29,5 +30,5 @@ def storable(value: Any, name: str) -> Any:
     if isinstance(value, list | tuple):
         return [storable(each, f"{name}[{index}]") for index, each in enumerate(value)]
     raise InvalidInputError(
-        f"{name} is a {type(value).__name__}, which a model file cannot hold; use numbers, text, lists and dictionaries"
+        f"{name} is {kind_of(value)}, which a model file cannot hold; use numbers, text, lists and dictionaries"
     )

@@ -14,6 +14,8 @@ from typing import Any
 from qkd_pl.checks import check_count, check_number
 from qkd_pl.errors import InvalidInputError
 
+__all__ = ["DEFAULT_RATE", "Cosine", "Linear", "Schedule", "Step"]
+
 #: A number, one of the schedules below, or a function from the iteration to a number.
 Schedule = float | Callable[[int], float]
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.checks import checked_labels
+from qkd_pl.checks import any_array, checked_labels
 from qkd_pl.errors import InvalidInputError
 
 
@@ -18,7 +18,7 @@ def class_indices(labels: Any, n_samples: int, n_classes: int) -> np.ndarray:
         >>> class_indices(np.array([1.0, np.nan, 0.0]), n_samples=3, n_classes=2)
         array([ 1, -1,  0])
     """
-    given = np.asarray(labels)
+    given = any_array("labels", labels)
     if given.shape != (n_samples,):
         return checked_labels(given, n_samples, n_classes)
     if given.dtype.kind == "f" and np.isnan(given).any():
@@ -37,7 +37,7 @@ def checked_numbers(name: str, values: Any, n_samples: int, n_outputs: int) -> n
     Raises:
         InvalidInputError: they are not real numbers, infinite, or not K for each sample.
     """
-    numbers = np.asarray(values)
+    numbers = any_array(name, values)
     if numbers.dtype.kind not in "biuf":
         raise InvalidInputError(f"{name} have dtype {numbers.dtype}; regression needs real numbers")
     numbers = numbers.astype(np.float64)
@@ -57,7 +57,7 @@ def checked_hints(hints: Any, n_samples: int, n_observables: int) -> np.ndarray:
     Raises:
         InvalidInputError: they are not real numbers of this shape.
     """
-    values = np.asarray(hints)
+    values = any_array("hints", hints)
     if values.dtype.kind not in "biuf" or values.shape != (n_samples, n_observables):
         raise InvalidInputError(
             f"hints have shape {values.shape} and dtype {values.dtype}; expected real numbers of shape "
@@ -72,7 +72,7 @@ def checked_weights(sample_weight: Any, n_samples: int) -> np.ndarray:
     Raises:
         InvalidInputError: they are not one finite number of at least 0 for each sample, or all zero.
     """
-    weights = np.asarray(sample_weight)
+    weights = any_array("sample_weight", sample_weight)
     if weights.shape != (n_samples,) or weights.dtype.kind not in "biuf":
         raise InvalidInputError(
             f"sample_weight has shape {weights.shape} and dtype {weights.dtype}; expected one number per sample, "

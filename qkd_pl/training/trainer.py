@@ -44,7 +44,8 @@ class KDTrainer:
         learning_rate: the optimizer's step size: a number, or a schedule. By default 0.3, times 0.9 every 10
             iterations.
         weight_decay: L2 coefficient; ``weight_decay · weights`` is added to the gradient.
-        device: name in the device registry, or a spec; None for the registry's default.
+        device: a name in the device registry, a plugin, ``aer`` or ``fake_…``, a spec, or a PennyLane device; None for
+            the registry's default.
         seed: of the initial weights, the batches, and sampling noise, also on a device with a seed of its own. Runs
             with equal seeds start from the same weights and see the same batches, with and without a teacher.
 
@@ -92,8 +93,9 @@ class KDTrainer:
         Args:
             network: a QNN, QAE, CircuitNetwork, or anything that has what a
                 :class:`~qkd_pl.networks.protocol.Network` needs; it is checked before the training starts.
-            train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none; numbers
-                in regression, NaN where there is none; None where the loss uses none.
+            train: the pair ``(inputs, labels)``. Labels are class indices, −1 or NaN where a sample has none (−1 is
+                never a class here; :class:`~qkd_pl.estimators.QNNClassifier` takes any labels); numbers in regression,
+                NaN where there is none; None where the loss uses none.
             teacher: what :func:`qkd_pl.teachers.teacher_logits` takes, for regression
                 :func:`qkd_pl.teachers.teacher_predictions`.
             loss: one of :mod:`qkd_pl.training.losses`, or any function ``(outputs, targets) -> (value, cotangent)``. By

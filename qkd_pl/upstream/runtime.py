@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import qiskit_ibm_runtime
 import requests
+from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime import QiskitRuntimeService, RuntimeDecoder
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import BackendError, InvalidInputError, ServiceError
 
 Primitive = Literal["estimator", "sampler"]
@@ -69,8 +71,7 @@ def generation(name: str | None = None) -> Generation:
     """
     if name is None:
         return installed()[0]
-    if name not in list(Generation):
-        raise InvalidInputError(f"primitives={name!r}: allowed are {', '.join(map(repr, map(str, Generation)))}")
+    check_choice("primitives", name, map(str, Generation))
     if name not in installed():
         raise InvalidInputError(
             f"primitives={name!r}: qiskit-ibm-runtime {version('qiskit-ibm-runtime')} has only "
@@ -220,6 +221,21 @@ class WatchedService(QiskitRuntimeService):
         """Call :meth:`secure` with all sessions there are."""
         for client in Connections(self):
             self.secure(client._session)
+
+    def backends(self, *arguments: Any, **settings: Any) -> list[Any]:
+        """As the client's, but an outage is told as that: it takes an instance that fails for one without backends."""
+        try:
+            found: list[Any] = super().backends(*arguments, **settings)
+        except QiskitBackendNotFoundError:
+            self._let_failures_through()
+            raise
+        if not found:
+            self._let_failures_through()
+        return found
+
+    def _let_failures_through(self) -> None:
+        for client in Connections(self):
+            client.list_backends()
 
     def _create_new_cloud_api_client(self, instance: str) -> Any:
         client = super()._create_new_cloud_api_client(instance)

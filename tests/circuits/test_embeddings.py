@@ -184,7 +184,7 @@ PURE = np.array([[1.0, 0, 0, 0], [0, 1.0, 0, 0]])
         ("state", PURE * np.nan, "NaN or infinity"),
         ("state", np.array([["a", "b"]]), "dtype"),
         ("state", np.array([[None] * 4]), "dtype object"),
-        ("state", (np.eye(4), np.zeros(4)), "inputs is a tuple, not one array of samples"),
+        ("state", (np.eye(4), np.zeros(4)), "inputs is a tuple; it must be an array of numbers"),
         ("amplitude", np.ones((1, 5)), r"\(n, 1\.\.4\)"),
         ("amplitude", np.ones((1, 0)), r"\(n, 1\.\.4\)"),
         ("amplitude", np.zeros((1, 4)), r"inputs\[0\] is all zeros"),

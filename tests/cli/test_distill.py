@@ -259,7 +259,8 @@ def test_options_that_do_not_go_together_are_named(run, tmp_path, options, messa
     [
         (("--seeds", 2), "--seeds 2: belongs to the demonstration; with --data there is --seed"),
         ((), "embedding: cannot be told from real inputs; give one of state, amplitude, phase, angle, basis"),
-        (("--embedding", "cubes"), "embedding='cubes'; give one of"),
+        (("--embedding", "cubes"), "embedding='cubes': must be one of"),
+        (("--embedding", "angel"), "did you mean angle?"),
         (("--embedding", "basis", "--qubits", 2), "inputs have shape (60, 3)"),
         (("--embedding", "basis", "--test-fraction", 0.001), "of 60 samples 0 would be held out"),
         (("--embedding", "basis", "--test-fraction", 1.5), "test_fraction=1.5: must be a finite number from 0 to 1"),
@@ -314,7 +315,7 @@ def test_an_autoencoder_cannot_teach(run, own):
 
 def test_help_shows_the_defaults_of_the_settings(run):
     text = " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", run("--help").stdout).split())
-    assert f"[default: ({OwnDistillation.learning_rate})]" in text
+    assert f"[default: {OwnDistillation.learning_rate}]" in text
     assert "half a minute" in text
     assert {field.name for field in dataclasses.fields(OwnDistillation)} >= {"data", "teacher", "temperature"}
     assert distill_settings.Demonstration().seeds == 5

@@ -81,9 +81,11 @@ def test_ibms_estimate_stands_beside_ours(model: Path, direct: Server, monkeypat
 
 
 def test_a_simulator_has_no_estimate_of_ibms(model: Path) -> None:
-    finished = CliRunner().invoke(app, ["submit", str(model), "--samples", "2", "--dry-run"])
-    assert finished.exit_code == 1
-    assert "is a simulator" in finished.stderr
+    printed = run("submit", model, "--samples", 2, "--device", "fake_manila", "--dry-run")
+    assert printed.startswith("plan: ")
+    assert "no estimate, since the backend is a simulator; nothing was run" in printed
+    assert json.loads(run("submit", model, "--samples", 2, "--dry-run", "--json"))["ibm_qpu_seconds"] is None
+    assert jobs() == []
 
 
 def test_jobs_and_cancel(direct: Server) -> None:

@@ -71,7 +71,7 @@ def test_amplitudes_are_the_pixels(images):
 
 
 def test_an_embedding_that_takes_no_images_is_refused():
-    with pytest.raises(InvalidInputError, match=r"embedding='state'.*'phase' or 'amplitude'"):
+    with pytest.raises(InvalidInputError, match=r"embedding='state'.*'phase', 'amplitude'"):
         image_pipeline("state")
 
 

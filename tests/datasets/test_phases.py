@@ -176,5 +176,5 @@ def test_the_targets_are_phases_or_fields():
         np.testing.assert_array_equal(one.labels, other.labels < 1.0)
         _, states = ground_states(3, other.labels)
         np.testing.assert_array_equal(states, other.inputs.real)
-    with pytest.raises(InvalidInputError, match="targets='h2': must be 'phase' or 'field'"):
+    with pytest.raises(InvalidInputError, match="targets='h2': must be one of 'phase', 'field'"):
         topological_phases(3, 2, 2, seed=0, targets="h2")

@@ -209,6 +209,9 @@ def test_a_bare_name_of_hardware_is_refused_with_the_entry_to_write(name, tmp_pa
         ("lightening", "lightning"),
         ("sampeld", "sampled"),
         ("qkd.lightnin", "qkd.lightning"),
+        ("Default.Qubit", "default.qubit"),
+        ("FAKE_MANILA", "fake_manila"),
+        ("fake-torino", "fake_torino"),
         ("moon", "there are: lightning"),
     ],
 )
@@ -236,7 +239,7 @@ def test_a_given_device_must_hold_the_wires_of_the_network():
 
 
 def test_something_else_is_no_device():
-    with pytest.raises(DeviceConfigError, match="device is a int; it must be a name in"):
+    with pytest.raises(DeviceConfigError, match="device is an int; it must be a name in"):
         resolve_device(5)
 
 
@@ -271,6 +274,8 @@ def test_numpy_numbers_are_numbers():
         ),
         ({"plugin": "default.qubit", "shots": 0}, "device 'a': shots: .*greater than 0"),
         ({"plugin": "default.qubit", "colour": 1}, "device 'a': colour"),
+        ({}, "device 'a': plugin: is missing; allowed: .*default.qubit"),
+        ({"plugin": "default.qubit", "diff_method": "adjont"}, r"diff_method: 'adjont'.*did you mean adjoint\?"),
         ({"plugin": "qkd.ibm", "max_qpu_seconds": float("nan")}, "max_qpu_seconds"),
         ({"plugin": "qkd.ibm", "max_qpu_seconds": float("inf")}, "max_qpu_seconds"),
         ({"plugin": "qkd.ibm", "shots": 5, "options": {"backend": "ibm_torino"}}, "max_qpu_seconds: is missing"),
@@ -298,6 +303,42 @@ def test_unknown_options_are_refused_when_the_device_is_made():
         DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1}).create(1)
 
 
+def test_a_setting_among_the_options_is_sent_to_its_place():
+    with pytest.raises(DeviceConfigError, match="shots: is a setting of its own, not an option; write shots=10"):
+        DeviceSpec(name="a", plugin="default.qubit", options={"shots": 10}).create(1)
+
+
+def test_an_option_that_a_device_needs_is_named():
+    with pytest.raises(DeviceConfigError, match=r"backend: is missing; qiskit.remote needs it, for example options="):
+        resolve_device("qiskit.remote").create(1)
+
+
+@pytest.mark.parametrize("name", ["default.gaussian", "default.qutrit", "default.qutrit.mixed", "null.qubit"])
+def test_devices_that_no_network_can_run_on_are_refused_and_not_listed(name, write):
+    with pytest.raises(DeviceConfigError, match=f"{name}'? comput"):
+        resolve_device(name)
+    with pytest.raises(DeviceConfigError, match=f"plugin: {name} comput"):
+        DeviceSpec(name="a", plugin=name)
+    with pytest.raises(DeviceConfigError, match=f"{name}' comput"):
+        resolve_device(qml.device(name, wires=2))
+    with pytest.raises(DeviceConfigError) as unknown:
+        resolve_device("moon")
+    assert name not in str(unknown.value)
+
+
+def test_a_former_device_that_computes_with_something_else_is_refused():
+    class Light(qml.devices.DefaultGaussian):
+        short_name = "light"
+
+    with pytest.raises(DeviceConfigError, match="'light' computes with the model 'cv', not with qubits"):
+        resolve_device(qml.devices.LegacyDeviceFacade(Light(wires=2)))
+
+
+def test_missing_wires_of_mixed_types_are_named():
+    with pytest.raises(DeviceConfigError, match=r"\[1, 'a'\] are missing"):
+        resolve_device(qml.device("default.qubit", wires=["b"])).qnode(lambda: qml.expval(qml.Z("b")), ["b", 1, "a"])
+
+
 def test_objects_among_the_options_are_named_by_their_type():
     spec = DeviceSpec(name="a", plugin="default.qubit", options={"seed": np.random.default_rng(0)})
     assert not spec.is_storable
@@ -322,7 +363,7 @@ def test_resolve_device(write, monkeypatch):
     [
         ({"plugin": "default.qubit", "shot": 5}, ["shot: unknown key", "allowed: plugin, shots"]),
         ({"plugin": "default.qbit"}, ["plugin: 'default.qbit' is not installed", "allowed:.*default.qubit"]),
-        ({"shots": 5}, ["plugin: Field required"]),
+        ({"shots": 5}, ["plugin: is missing; allowed: .*default.qubit"]),
         ({"plugin": 5}, ["plugin", "5"]),
         ({"plugin": "default.qubit", "shots": -5}, ["shots", "greater than 0", "-5"]),
         ({"plugin": "default.qubit", "shots": 0}, ["shots", "greater than 0"]),

@@ -116,7 +116,8 @@ def _similar(value: Any, rng: random.Random) -> Any:
     if isinstance(value, bool) or value is None:
         return rng.choice((not value, 0, 1, "true"))
     if isinstance(value, int):
-        return rng.choice((value + 1, value - 1, -value, value * 10 ** rng.randrange(1, 30), float(value), str(value)))
+        near = value + 1, value - 1, -value, value * 10 ** rng.randrange(1, 30)
+        return rng.choice((*near, float(value) if abs(value) < 1e300 else 1e300, str(value)))
     if isinstance(value, float):
         return rng.choice((-value, value * 1e300, int(value) if abs(value) < 1e300 else 0, str(value), [value]))
     if isinstance(value, str):

@@ -143,6 +143,9 @@ def test_a_qnode_gives_its_function(rng):
     qnode = qml.QNode(entangled, qml.device("default.qubit", wires=3))
     outputs = kd.trained(kd.CircuitNetwork(qnode, 3, (2, 3, 3)), weights).outputs(inputs)
     np.testing.assert_allclose(outputs, stock(entangled, 3, inputs, weights), atol=1e-10)
+    sampled = qml.set_shots(qml.QNode(entangled, qml.device("lightning.qubit", wires=5), diff_method=None), shots=7)
+    network = kd.CircuitNetwork(sampled, 3, (2, 3, 3))
+    np.testing.assert_array_equal(kd.trained(network, weights).outputs(inputs), outputs)
     with pytest.raises(InvalidInputError, match="QNode with transforms"):
         kd.CircuitNetwork(qml.transforms.cancel_inverses(qnode), 3, (2, 3, 3))
 
@@ -210,15 +213,25 @@ def through_python(inputs, weights):
         (returning(lambda: qml.probs(wires=0)), "returns probs.*must be expectation values"),
         (returning(lambda: qml.sample(wires=0)), "returns sample"),
         (returning(lambda: [qml.expval(qml.Z(0)), qml.var(qml.Z(0))]), "returns var"),
-        (returning(lambda: None), "must return expectation values|returns nothing"),
+        (returning(lambda: None), "returns nothing; it must return qml.expval"),
+        (returning(lambda: []), "returns nothing; it must return qml.expval"),
+        (returning(lambda: {"z": qml.expval(qml.Z(0))}), r"returns \{'z': expval.*it must return qml.expval"),
+        (returning(lambda: [[qml.expval(qml.Z(0))]]), r"returns \[\[expval.*or a list of it"),
+        (returning(lambda: (qml.expval(qml.Z(0)) for _ in range(1))), "returns <generator.*or a list of it"),
+        (returning(lambda: 1.0), r"returns 1\.0; it must return qml.expval"),
+        (returning(lambda: qml.Z(0)), r"returns Z\(0\); it must return qml.expval"),
+        (returning(lambda: [qml.expval(qml.Z(0))] * 2), "each of its measurements once"),
+        (returning(lambda: [qml.expval(qml.Z(0)), qml.expval(qml.X(0))][::-1]), "in the order of making them"),
+        (returning(lambda: [qml.expval(qml.Z(0)), qml.expval(qml.X(0))][1]), "each of its measurements once"),
         (returning(lambda: qml.expval(qml.Z(5))), "uses wire 5"),
         (measuring_in_between, "mid-circuit"),
         (through_an_observable, "an observable depends on the weights"),
         (through_an_exponent, "setting that is not a parameter"),
+        (lambda inputs, weights: qml.expval(qml.Z(0)), "nothing to train"),
         (through_numpy, "pennylane.numpy or qml.math"),
         (through_python, "pennylane.numpy or qml.math"),
         (lambda inputs, weights: 1 / 0, "cannot be run.*ZeroDivisionError"),
-        (7, "circuit is a int"),
+        (7, "circuit is an int"),
     ],
 )
 def test_what_cannot_work_is_refused_before_training(circuit, message):

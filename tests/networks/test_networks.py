@@ -69,7 +69,7 @@ def test_shapes_and_observables():
         (lambda: QAE(3, 0, 1), "n_latent=0: must be 1 to n_qubits - 1 = 2"),
         (lambda: QAE(3, 3, 1), "n_latent=3"),
         (lambda: QAE(3, 1, 1, entangler="iswap"), "entangler='iswap'"),
-        (lambda: from_manifest({"type": "CNN"}), "network type 'CNN'.*QAE.*QNN"),
+        (lambda: from_manifest({"type": "CNN"}), "network type='CNN': must be one of .*'QAE', 'QNN'"),
     ],
 )
 def test_wrong_settings_are_named(make, message):

@@ -33,7 +33,7 @@ def test_few_labels(small, tmp_path, monkeypatch):
 
     monkeypatch.setattr(KDTrainer, "fit", recorded)
     summary = run_few_labels(SETTINGS, 2, Results(tmp_path / "it"))
-    assert len(calls) == 2 * (2 + 2 * (1 + 2 + 4))
+    assert len(calls) == 2 * (2 + 1 + 2 * (1 + 2 + 3))
     unlabelled = [len(train[0]) for train, _ in calls if train[1] is None]
     assert sorted(set(unlabelled)) == [4, 16]
     partly = [int(np.sum(train[1] >= 0)) for train, rest in calls if train[1] is not None and "teacher" in rest]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from qkd_pl.errors import FileFormatError, InvalidInputError
-from reproduction.problems import PROBLEMS, network_for
+from reproduction.problems import PROBLEMS
 
-SIZES = {"phases": (20, 10), "ising": (20, 10), "cluster-ising": (20, 10), "mnist-1-5": (60, 20)}
+SIZES = {"phases": (20, 10), "ising": (20, 10), "cluster-ising": (20, 10), "mnist-1-5": (60, 20), "mnist": (200, 20)}
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS.keys() - {"file"}))
@@ -18,7 +18,7 @@ def test_splits(name, mnist_file):
     np.testing.assert_array_equal(split.pool.inputs, same.pool.inputs)
     assert split.pool.inputs.shape == other.pool.inputs.shape
     assert not np.array_equal(split.pool.inputs, other.pool.inputs)
-    network = network_for(split, 1)
+    network = PROBLEMS[name].network(split, 1)
     assert network.n_classes == n_classes
     network.encode(split.test.inputs)  # checks them
     if split.position is not None:
@@ -30,7 +30,8 @@ def test_a_file_is_a_problem(tmp_path, rng):
     np.savez(tmp_path / "it.npz", inputs=inputs, labels=labels)
     split = PROBLEMS["file"].load(0, 0, 0, str(tmp_path / "it.npz"))
     assert (len(split.pool.labels), len(split.test.labels)) == (32, 8)
-    assert (network_for(split, 1).n_qubits, network_for(split, 1).embedding) == (3, "angle")
+    network = PROBLEMS["file"].network(split, 1)
+    assert (network.n_qubits, network.embedding) == (3, "angle")
     np.savez(tmp_path / "one.npz", inputs=inputs, labels=np.zeros(40, dtype=int))
     with pytest.raises(InvalidInputError, match="at least two classes"):
         PROBLEMS["file"].load(0, 0, 0, str(tmp_path / "one.npz"))

@@ -43,7 +43,7 @@ def test_other_objects_in_the_history_are_refused_in_the_first_iteration(value):
     note = Note({"inner": [value]})
     seen = []
     counter = type("Counter", (Callback,), {"on_iteration_end": lambda self, run: seen.append(run.iteration)})()
-    with pytest.raises(InvalidInputError, match=rf"history\['note'\]\['inner'\]\[0\] is a {type(value).__name__}"):
+    with pytest.raises(InvalidInputError, match=rf"history\['note'\]\['inner'\]\[0\] is an? {type(value).__name__}"):
         KDTrainer(iterations=5, device="default").fit(NETWORK, DATA, callbacks=[note, counter])
     assert seen == [1]
 

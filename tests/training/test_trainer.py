@@ -278,7 +278,7 @@ def test_a_batch_larger_than_the_data_is_the_data():
         ("learning_rate", 0.0, "above 0"),
         ("learning_rate", float("nan"), "above 0"),
         ("learning_rate", "fast", "a number, a schedule, or a function"),
-        ("optimizer", "sgd", "allowed: gradient-descent, momentum, adagrad, rmsprop, adam"),
+        ("optimizer", "sgd", "must be one of .gradient-descent., .momentum., .adagrad., .rmsprop., .adam."),
         ("weight_decay", -1e-3, "of at least 0"),
     ],
 )

@@ -10,10 +10,11 @@ import pytest
 import qiskit_ibm_runtime
 import requests
 from example_payloads import payload
-from loopback import API_KEY, INSTANCE, Server
+from loopback import API_KEY, INSTANCE, Server, respond
 from plans import make_plan
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import RuntimeEncoder
+from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import primitives
@@ -41,7 +42,7 @@ def test_the_newer_generation_is_preferred_and_the_other_can_be_chosen() -> None
 
 @pytest.mark.parametrize("name", ["v3", "", 2])
 def test_other_generations_are_refused(name: object) -> None:
-    with pytest.raises(InvalidInputError, match=r"primitives=.*allowed are 'v2', 'executor'"):
+    with pytest.raises(InvalidInputError, match=r"primitives=.*must be one of 'v2', 'executor'"):
         runtime.generation(name)  # type: ignore[arg-type]
 
 
@@ -123,6 +124,25 @@ def test_answers_about_jobs_arrive_as_they_are(direct: Server) -> None:
     requests_of.cancel(stored.id)
     assert requests_of.job(stored.id)["state"]["status"] == "Cancelled"
     assert requests_of.result(stored.id) == ""
+
+
+def test_what_a_job_used_is_told_in_its_metrics(direct: Server) -> None:
+    """As the service tells it; the client's own object of a job would ask for its circuits as well."""
+    requests_of = Connections(connect(), INSTANCE)
+    stored = direct.service.accept(json.dumps({"backend": "ibm_manila", "program_id": "estimator", "tags": ["a"]}))
+    assert requests_of.metrics(stored.id)["usage"] == {"quantum_seconds": 3}
+    assert [each for each in direct.requests if stored.id in each] == [f"GET /jobs/{stored.id}/metrics"]
+    direct.break_on("GET", "/jobs/[^/]+/metrics", respond(404))
+    with pytest.raises(RequestsApiError, match="404"):
+        requests_of.metrics(stored.id)
+
+
+@pytest.mark.parametrize("answer", [[], [{"usage": 1}], "no", 5, None])
+def test_metrics_of_another_shape_are_refused(answer: object, direct: Server) -> None:
+    requests_of = Connections(connect(), INSTANCE)
+    direct.break_on("GET", "/jobs/[^/]+/metrics", respond(200, json.dumps(answer)))
+    with pytest.raises(ServiceError, match="metrics of job job-1 are none"):
+        requests_of.metrics("job-1")
 
 
 def test_long_lists_are_read_page_by_page_up_to_a_bound(direct: Server) -> None:

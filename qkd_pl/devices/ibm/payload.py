@@ -12,10 +12,11 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 
-from qkd_pl.bounded import inflated_size, parse_json
-from qkd_pl.checks import cut
+from qkd_pl.bounded import inflated_size, parse_json, tagged
+from qkd_pl.checks import check_choice, cut
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.upstream import runtime
+from qkd_pl.upstream.qpy import bounded_circuits
 from qkd_pl.upstream.runtime import Generation, Primitive
 
 #: Name of the classical register that Sampler circuits measure into.
@@ -27,6 +28,9 @@ _FORMAT = 1
 MOST_BYTES = 1 << 28
 _PUB_TYPES: dict[str, type[EstimatorPub] | type[SamplerPub]] = {"estimator": EstimatorPub, "sampler": SamplerPub}
 _MAX_SEED = 2**31 - 1
+_TYPES = frozenset({"ndarray", "QuantumCircuit"})
+#: Bits and parameters that the circuits of a payload may claim beyond one for each eight bytes, as a register has them.
+_SPARE_CLAIMS = 1 << 18
 
 
 def precision_for(shots: int | None) -> float:
@@ -69,8 +73,7 @@ class Payload:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.primitive not in _PUB_TYPES:
-            raise InvalidInputError(f"primitive={self.primitive!r}: allowed are 'estimator' and 'sampler'")
+        check_choice("primitive", self.primitive, _PUB_TYPES)
         if not isinstance(self.options, Mapping) or not all(isinstance(key, str) for key in self.options):
             raise InvalidInputError(f"options={cut(self.options)}: must map names to settings")
         for name in ("execution", "resilience", "twirling", "dynamical_decoupling", "environment"):
@@ -113,13 +116,18 @@ class Payload:
             FileFormatError: the text is cut, altered, or not a payload.
         """
         plain = parse_json(text, MOST_BYTES, "job payload")
-        if inflated_size(plain, MOST_BYTES) > MOST_BYTES:
+        if (size := inflated_size(plain, MOST_BYTES)) > MOST_BYTES:
             raise FileFormatError(f"job payload: unpacks to more than the {MOST_BYTES:,} bytes that are allowed")
         if not isinstance(plain, dict) or plain.get("format") != _FORMAT:
             found = cut(plain.get("format") if isinstance(plain, dict) else plain, 50)
             raise FileFormatError(f"job payload of format {found}; this version reads format {_FORMAT}")
+        if others := {name for name, _ in tagged(plain)} - _TYPES:
+            raise FileFormatError(
+                f"job payload: holds {cut(min(others))}; must hold {' and '.join(sorted(_TYPES))} alone"
+            )
         try:
-            document = json.loads(text, cls=RuntimeDecoder)
+            with bounded_circuits(_SPARE_CLAIMS + size // 8):
+                document = json.loads(text, cls=RuntimeDecoder)
             container = _PUB_TYPES[document["primitive"]]
             pubs = tuple(container.coerce(tuple(pub)) for pub in document["pubs"])
             return cls(document["primitive"], pubs, document["options"])

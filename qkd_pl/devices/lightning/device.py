@@ -21,7 +21,7 @@ from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 from pennylane_lightning.lightning_qubit import LightningQubit
 
-from qkd_pl.checks import check_count
+from qkd_pl.checks import check_choice, check_count
 from qkd_pl.devices.lightning.gates import Leaf, leaves_of
 from qkd_pl.devices.lightning.program import Options, Program, program_of, structure_key
 from qkd_pl.devices.lightning.schedule import Price
@@ -132,10 +132,9 @@ class BatchedLightning(LightningQubit):
             check_count("workers", workers)
             check_count("kept_bytes", kept_bytes, 0)
             check_count("spread_from", spread_from, 0)
+            check_choice("stages", stages, _PRICES)
         except InvalidInputError as error:
             raise DeviceConfigError(f"qkd.lightning: {error}") from None
-        if stages not in _PRICES:
-            raise DeviceConfigError(f"qkd.lightning: stages={stages!r}: must be one of {list(_PRICES)}")
         allowed = None if self.wires is None else frozenset(self.wires)
         self._options = Options(allowed, causal_cone, _PRICES[stages])
         self._workers = Workers(workers, spread_from)

@@ -15,7 +15,7 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 
-from qkd_pl.checks import check_count, check_number, check_variable_name
+from qkd_pl.checks import check_choice, check_count, check_number, check_variable_name
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
@@ -329,10 +329,8 @@ def _only(results: ResultBatch) -> Any:
 
 
 def _preparer(method: Any, layers: int | None, fidelity: float) -> StatePreparer:
-    if method not in get_args(Preparation):
-        allowed = ", ".join(map(repr, get_args(Preparation)))
-        raise DeviceConfigError(f"qkd.noisy: preparation={method!r}: allowed are {allowed}")
     try:
+        check_choice("preparation", method, get_args(Preparation))
         return StatePreparer(method, layers, fidelity)
     except InvalidInputError as error:
         raise DeviceConfigError(f"qkd.noisy: {error}") from None

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from qkd_pl.checks import kind_of
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import aer
 
@@ -95,5 +96,5 @@ def simulator_of(model: Any, n_wires: int) -> Any:
             raise InvalidInputError(f"backend {model.name!r} has {model.num_qubits} qubits, {n_wires} are asked for")
         return model
     raise InvalidInputError(
-        f"backend: a {type(model).__name__}; must be a name, a Qiskit backend, or a noise model of Qiskit or PennyLane"
+        f"backend: {kind_of(model)}; must be a name, a Qiskit backend, or a noise model of Qiskit or PennyLane"
     )

@@ -5,3 +5,5 @@ from qkd_pl.training.callbacks.base import Callback as Callback
 from qkd_pl.training.callbacks.progress import ProgressBar as ProgressBar
 from qkd_pl.training.callbacks.stopping import BestWeights as BestWeights
 from qkd_pl.training.callbacks.stopping import EarlyStopping as EarlyStopping
+
+__all__ = ["Accuracy", "BestWeights", "Callback", "EarlyStopping", "ProgressBar"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from qkd_pl.checks import kind_of
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from qkd_pl.training.run import Run
 
@@ -64,7 +65,7 @@ def check_callbacks(callbacks: Sequence[Callback]) -> None:
         InvalidInputError: names what was found instead.
     """
     if not isinstance(callbacks, Sequence):
-        raise InvalidInputError(f"callbacks: must be a list of callbacks, not a {type(callbacks).__name__}")
+        raise InvalidInputError(f"callbacks: must be a list of callbacks, not {kind_of(callbacks)}")
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise InvalidInputError(f"callbacks: {callback!r} is not an instance of qkd_pl.callbacks.Callback")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.checks import check_count, check_number
+from qkd_pl.checks import check_count, check_number, nearest
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.schema import Closed, Count, Number, parsed
 from qkd_pl.storage import checked_tensor
@@ -76,7 +76,10 @@ class _Monitor(Callback):
         if not self._seen and (always or run.iteration == run.iterations):
             hint = "; give fit(validation=(inputs, labels))" if self.monitor.startswith("validation_") else ""
             known = ", ".join(run.history[-1])
-            raise InvalidInputError(f"{type(self).__name__}: no record has {self.monitor!r}{hint}. Recorded: {known}")
+            close = nearest(self.monitor, run.history[-1])
+            raise InvalidInputError(
+                f"{type(self).__name__}: no record has {self.monitor!r}{hint}{close}. Recorded: {known}"
+            )
 
     def _follow(self, run: Run, better: bool) -> None:
         raise NotImplementedError

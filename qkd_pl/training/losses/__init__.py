@@ -17,3 +17,17 @@ from qkd_pl.training.losses.regression import Huber as Huber
 from qkd_pl.training.losses.regression import SquaredError as SquaredError
 from qkd_pl.training.losses.relational import Relational as Relational
 from qkd_pl.training.losses.targets import Targets as Targets
+
+__all__ = [
+    "CrossEntropy",
+    "DecoupledDistillation",
+    "Distillation",
+    "Hints",
+    "Huber",
+    "Infidelity",
+    "Loss",
+    "Relational",
+    "SquaredError",
+    "Sum",
+    "Targets",
+]

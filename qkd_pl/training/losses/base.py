@@ -21,7 +21,8 @@ class Loss:
     """Base class of the losses, which are frozen dataclasses, hashable, and know no circuit.
 
     A loss is called with the outputs of a batch, ``(b, K)``, and its :class:`Targets`, and returns its value and the
-    derivative with respect to each output, ``(b, K)``. Losses add up, and may be multiplied by a number::
+    derivative with respect to each output, ``(b, K)``. Losses add up, also by ``sum``, and may be multiplied or divided
+    by a number::
 
         Distillation(temperature=0.5) + 0.1 * Relational()
 
@@ -51,6 +52,8 @@ class Loss:
     #: Settings that may be schedules, with their range: lowest, highest, and whether the lowest is excluded.
     scheduled: ClassVar[Mapping[str, tuple[float, float, bool]]] = {}
     observables: tuple = ()
+    #: NumPy's numbers leave it to the loss to be multiplied by them.
+    __array_ufunc__ = None
 
     def __call__(self, outputs: np.ndarray, targets: Targets) -> ValueAndCotangent:
         """The loss's value, and its derivative with respect to each of ``outputs``."""
@@ -71,7 +74,9 @@ class Loss:
     def __add__(self, other: Any) -> "Sum":
         return Sum(*(terms_of(self) + terms_of(other))) if callable(other) else NotImplemented
 
-    def __radd__(self, other: Any) -> "Sum":
+    def __radd__(self, other: Any) -> "Loss":
+        if isinstance(other, Real) and other == 0:  # where Python's sum() begins
+            return self
         return Sum(*(terms_of(other) + terms_of(self))) if callable(other) else NotImplemented
 
     def __rmul__(self, factor: Any) -> "Sum":
@@ -81,6 +86,12 @@ class Loss:
         return Sum(*((float(factor) * weight, loss) for weight, loss in terms_of(self)))
 
     __mul__ = __rmul__
+
+    def __truediv__(self, divisor: Any) -> "Sum":
+        if not isinstance(divisor, Real):
+            return NotImplemented
+        check_number("the divisor of a loss", divisor, 0, above=True)
+        return self * (1.0 / float(divisor))
 
 
 @dataclass(frozen=True, init=False, repr=False)

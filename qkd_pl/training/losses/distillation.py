@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from qkd_pl.checks import check_number
+from qkd_pl.checks import check_choice, check_number
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.training.losses.base import Loss, ValueAndCotangent
 from qkd_pl.training.losses.classification import check_labelled, cross_entropy
@@ -131,10 +131,8 @@ class Distillation(_FromTeacher):
         self._check_shared()
         check_schedule("alpha", self.alpha, 0, 1)
         check_number("logit_scale", self.logit_scale, 0, above=True)
-        if self.scale_kl not in ("T2", "none"):
-            raise InvalidInputError(f"scale_kl={self.scale_kl!r}: must be 'T2' or 'none'")
-        if self.divergence not in ("kl", "squared", "huber"):
-            raise InvalidInputError(f"divergence={self.divergence!r}: must be 'kl', 'squared' or 'huber'")
+        check_choice("scale_kl", self.scale_kl, ("T2", "none"))
+        check_choice("divergence", self.divergence, ("kl", "squared", "huber"))
 
     def prepare(self, targets: Targets) -> "Distillation":
         """The loss with the statistics of the teacher's outputs."""

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import logsumexp
 
-from qkd_pl.errors import InvalidInputError
+from qkd_pl.checks import check_choice
 
 #: None chooses: ``"scale"`` for a teacher whose outputs are no expectation values, else False.
 Standardise = Literal["scale", "affine"] | Literal[False] | None
@@ -39,8 +39,7 @@ def check_standardise(standardise: Standardise) -> None:
     Raises:
         InvalidInputError: names what is allowed.
     """
-    if not any(standardise is allowed or standardise == allowed != 0 for allowed in _ALLOWED):
-        raise InvalidInputError(f"standardise={standardise!r}: must be one of {', '.join(map(repr, _ALLOWED))}")
+    check_choice("standardise", standardise, _ALLOWED)
 
 
 def are_log_probabilities(teacher: np.ndarray) -> bool:

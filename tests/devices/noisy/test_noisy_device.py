@@ -428,7 +428,7 @@ def test_options_that_cannot_be_meant(options, message):
 
 
 def test_a_backend_that_is_none():
-    with pytest.raises(InvalidInputError, match="backend: a int; must be a name"):
+    with pytest.raises(InvalidInputError, match="backend: an int; must be a name"):
         NoisyDevice(2, backend=3)
 
 

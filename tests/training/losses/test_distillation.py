@@ -211,7 +211,7 @@ def test_decoupled_distillation_needs_three_classes():
         (lambda: Distillation(alpha=1.5), r"alpha=1\.5.*from 0 to 1"),
         (lambda: Distillation(temperature="hot"), "temperature='hot': must be a number, a schedule"),
         (lambda: Distillation(logit_scale=0), "logit_scale=0"),
-        (lambda: Distillation(scale_kl="T"), "scale_kl='T': must be 'T2' or 'none'"),
+        (lambda: Distillation(scale_kl="T"), "scale_kl='T': must be one of 'T2', 'none'"),
         (lambda: Distillation(divergence="js"), "divergence='js'"),
         (lambda: Distillation(standardise="z"), "standardise='z': must be one of None, False, 'scale', 'affine'"),
         (lambda: Distillation(standardise=True), "standardise=True"),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from loss_references import LABELS, STUDENT, TEACHER, assert_gradient
 
-from qkd_pl import QNN, CrossEntropy, DecoupledDistillation, Distillation, KDTrainer, Relational, SquaredError
+from qkd_pl import QNN, CrossEntropy, DecoupledDistillation, Distillation, Huber, KDTrainer, Relational, SquaredError
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.training.losses import Loss, Targets
 from qkd_pl.training.losses.base import check_loss, describe_loss
@@ -34,6 +34,32 @@ def test_values_and_cotangents_add_up_with_weights():
 def test_a_weighted_sum_is_multiplied_term_by_term():
     assert (2.0 * (Distillation() + 0.5 * Relational())).terms == ((2.0, Distillation()), (1.0, Relational()))
     assert 1.0 * Distillation() + Relational() == Distillation() + 1.0 * Relational()
+
+
+def test_losses_are_divided_and_summed_as_python_does_it():
+    assert (SquaredError() + Huber()) / 2 == 0.5 * SquaredError() + 0.5 * Huber()
+    assert sum([SquaredError(), Huber()]) == SquaredError() + Huber()
+    assert sum([SquaredError()]) == SquaredError()
+    assert np.float64(0.5) * SquaredError() == SquaredError() * np.int64(1) / np.float32(2) == 0.5 * SquaredError()
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "told"),
+    [
+        (lambda loss: loss / 0, InvalidInputError, "the divisor of a loss=0: must be a finite number above 0"),
+        (lambda loss: loss * -1, InvalidInputError, "the weight of a loss=-1: must be a finite number of at least 0"),
+        (lambda loss: loss / loss, TypeError, "unsupported operand"),
+        (lambda loss: 1 / loss, TypeError, "unsupported operand"),
+        (lambda loss: loss * "a", TypeError, "can't multiply|unsupported operand"),
+        (lambda loss: np.array([1.0, 2.0]) * loss, TypeError, "unsupported operand"),
+        (lambda loss: 3 + loss, TypeError, "unsupported operand"),
+        (lambda loss: loss + 3, TypeError, "unsupported operand"),
+        (lambda loss: loss - loss, TypeError, "unsupported operand"),
+    ],
+)
+def test_other_arithmetic_with_losses_is_refused_in_one_line(make, kind, told):
+    with pytest.raises(kind, match=told):
+        make(SquaredError())
 
 
 def test_functions_add_to_losses_from_either_side():

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from qkd_pl.checks import check_choice
 from qkd_pl.errors import InvalidInputError
 
 #: Level, and advanced settings. Level 1 mitigates the read-out; level 2 extrapolates to zero noise besides, and twirls.
@@ -28,8 +29,7 @@ def mitigation_options(
     """
     if name is None:
         return level, resilience
-    if name not in MITIGATION:
-        raise InvalidInputError(f"mitigation={name!r}: allowed are {', '.join(MITIGATION)}")
+    check_choice("mitigation", name, MITIGATION)
     if level is not None:
         raise InvalidInputError(f"mitigation={name!r} and resilience_level={level!r} say the same thing; give one")
     chosen, advanced = MITIGATION[name]

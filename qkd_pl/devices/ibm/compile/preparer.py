@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pennylane.operation import Operation
 
-from qkd_pl.checks import check_count, check_number
+from qkd_pl.checks import check_choice, check_count, check_number
 from qkd_pl.devices.ibm.compile.staircase import Staircase, fit_staircase, growing_staircases, staircase_cnots
 from qkd_pl.devices.ibm.compile.state_preparation import (
     exact_cnots,
@@ -17,7 +17,6 @@ from qkd_pl.devices.ibm.compile.state_preparation import (
     prepare_state,
     without_global_phase,
 )
-from qkd_pl.errors import InvalidInputError
 
 Method = Literal["exact", "staircase", "auto"]
 _DEFAULT_LAYERS = 2
@@ -76,8 +75,7 @@ class StatePreparer:
     """
 
     def __init__(self, method: Method = "exact", layers: int | None = None, min_fidelity: float = 0.99) -> None:
-        if method not in get_args(Method):
-            raise InvalidInputError(f"preparation={method!r}: allowed are {', '.join(map(repr, get_args(Method)))}")
+        check_choice("preparation", method, get_args(Method))
         if layers is not None:
             check_count("preparation_layers", layers)
         check_number("preparation_fidelity", min_fidelity, 0, 1, above=True)

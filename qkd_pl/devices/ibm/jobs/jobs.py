@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from qkd_pl.checks import kind_of
 from qkd_pl.devices.calibration import Calibration
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
@@ -231,9 +232,7 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
         (4, 2)
     """
     if not isinstance(plan, Plan):
-        raise InvalidInputError(
-            f"plan is a {type(plan).__name__}; submit takes what kd.plan(model, inputs, device) returns"
-        )
+        raise InvalidInputError(f"plan is {kind_of(plan)}; submit takes what kd.plan(model, inputs, device) returns")
     plan.check_limit()
     Deadline(timeout)  # one that makes no sense is refused before there is a receipt
     job = record(plan, ledger or Ledger())
@@ -271,7 +270,7 @@ def attach(job: str, ledger: Ledger | None = None) -> Job:
         (4, 2)
     """
     if not isinstance(job, str):
-        raise InvalidInputError(f"job is a {type(job).__name__}; attach takes the id of a job, a text")
+        raise InvalidInputError(f"job is {kind_of(job)}; attach takes the id of a job, a text")
     handle = Job(job, ledger or Ledger())
     handle.ledger.receipt(job)
     return handle

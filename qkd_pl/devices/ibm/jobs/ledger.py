@@ -20,7 +20,7 @@ import numpy as np
 import platformdirs
 
 from qkd_pl.devices.ibm.jobs import locks, spending
-from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt
+from qkd_pl.devices.ibm.jobs.schema import Damaged, Part, Receipt, check_arrays, read_receipt, rows
 from qkd_pl.devices.ibm.service.deadline import Deadline
 from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import FileFormatError, JobError, LedgerBusyError, UnknownJobError
@@ -54,7 +54,6 @@ _UPGRADES = {
 _FINAL = tuple(stage.value for stage in Stage if stage.final)
 _ID = re.compile(r"[0-9a-f]{16}")
 _TAG = re.compile(r"(qkd-pl-[0-9a-f]{16}-[0-9]{1,5})(?:-([0-9]{1,3}))?")
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class Ledger:
@@ -116,7 +115,7 @@ class Ledger:
             UnknownJobError: the ledger has no job of this id.
         """
         with self._transaction() as database:
-            found = _rows(database, "id", job) if _ID.fullmatch(job) else None
+            found = rows(database, "id", job) if _ID.fullmatch(job) else None
         if found is None:
             raise UnknownJobError(f"no job {job!r:.100} in the ledger {self.path}")
         return self._receipt(*found)
@@ -256,9 +255,9 @@ class Ledger:
 
     def _rows_or_reason(self, database: sqlite3.Connection, number: int) -> Any:
         try:
-            found = _rows(database, "rowid", number)
+            found = rows(database, "rowid", number)
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+            if locks.is_busy(error):
                 raise
             return Damaged(f"row {number}", f"{self.path}: row {number} cannot be read ({error})")
         return found or Damaged(f"row {number}", f"{self.path}: row {number} is listed, but not there")
@@ -295,20 +294,22 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         seconds = max(_LEAST_SECONDS, self._deadline.cap(_BUSY_SECONDS))
+        patience = Deadline(seconds)
         try:
-            with closing(locks.opened(self.path, seconds)) as database:
+            with closing(locks.opened(self.path)) as database:
                 # Texts are decoded one by one, so that a damaged one hides no other.
                 database.text_factory = bytes
                 # No write-ahead log: it needs shared memory, which a home on a network file system does not have.
-                database.execute("PRAGMA journal_mode = DELETE")
+                locks.patiently(database, "PRAGMA journal_mode = DELETE", patience)
+                # Whoever reads the file meanwhile, as a browser of databases does, is waited for only at the end.
+                database.execute("PRAGMA cache_spill = FALSE")
                 # A receipt has to outlive a power cut, too.
                 database.execute("PRAGMA synchronous = FULL")
-                with database:
-                    database.execute("BEGIN IMMEDIATE")
+                with locks.transaction(database, patience):
                     self._prepare(database)
                     yield database
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # SQLite quotes damaged bytes in its messages
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY:
+            if locks.is_busy(error):
                 raise LedgerBusyError(
                     f"{self.path}: another process has held the ledger for {seconds:.3g} seconds; try again later"
                 ) from error
@@ -357,16 +358,6 @@ def earlier_tags(tag: str) -> list[str]:
 def _attempt(tag: str) -> tuple[str, int]:
     found = _TAG.fullmatch(tag)
     return (tag, 1) if found is None else (found[1], int(found[2] or 1))
-
-
-def _rows(database: sqlite3.Connection, key: str, value: Any) -> tuple[tuple, list[tuple]] | None:
-    """The row of a job and those of its parts."""
-    head = database.execute(f"SELECT id, created, target, cost FROM jobs WHERE {key} = ?", (value,)).fetchone()
-    query = (
-        "SELECT job, part, tag, stage, service_id, message FROM parts"
-        f" WHERE job = (SELECT id FROM jobs WHERE {key} = ?) ORDER BY part"
-    )
-    return None if head is None else (head, database.execute(query, (value,)).fetchall())
 
 
 def _printable(value: Any) -> str:

@@ -8,8 +8,8 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from qkd_pl.errors import FileFormatError
 
 _PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE = 0.5
+#: SQLite's own waiting cannot be interrupted by Ctrl-C, so that most of it is done here.
+_BUSY_SECONDS = 0.1
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 Transaction = Callable[[], AbstractContextManager[Any]]
 
 
@@ -67,8 +70,44 @@ def sweep(folder: Path) -> None:
                     path.unlink()
 
 
-def opened(path: Path, seconds: float) -> sqlite3.Connection:
-    """The database in a file, which is made for its owner alone if it is missing; it waits for others for so long."""
+def is_busy(error: BaseException) -> bool:
+    """Whether another connection holds the database just now."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
+
+
+@contextmanager
+def transaction(database: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
+    """Alone with the database; waits for others until the deadline, to begin and to commit.
+
+    Raises:
+        sqlite3.OperationalError: others still hold it (:func:`is_busy`); nothing is changed.
+    """
+    patiently(database, "BEGIN IMMEDIATE", deadline)
+    try:
+        yield
+        patiently(database, "COMMIT", deadline)
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def patiently(database: sqlite3.Connection, statement: str, deadline: Deadline) -> None:
+    """Execute a statement that may have to wait for others, in a way that a signal interrupts."""
+    pause = _PAUSE_SECONDS
+    while True:
+        try:
+            database.execute(statement)
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or deadline.passed:
+                raise
+        time.sleep(deadline.cap(pause))
+        pause = min(_LONGEST_PAUSE, 1.5 * pause)
+
+
+def opened(path: Path, seconds: float = _BUSY_SECONDS) -> sqlite3.Connection:
+    """The database in a file, which is made for its owner alone if it is missing; a statement waits for so long."""
     try:
         _make_private(path)
         return sqlite3.connect(path, timeout=seconds, isolation_level=None)
@@ -89,7 +128,7 @@ def _attempt(path: Path) -> sqlite3.Connection | None:
         connection.execute("BEGIN EXCLUSIVE")
     except sqlite3.DatabaseError as error:
         connection.close()
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        if is_busy(error):
             return None
         raise FileFormatError(f"{path}: the lock of the job cannot be used ({error})") from error
     return connection

@@ -1,14 +1,14 @@
 """IBM's own estimate of what a plan will use: the service looks at the jobs without running them."""
 
-import math
 import secrets
 
+from qkd_pl.checks import cut
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import polling
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
 from qkd_pl.devices.ibm.service.job_status import Status, status_of
-from qkd_pl.devices.ibm.service.remote import Remote, open_remote
+from qkd_pl.devices.ibm.service.remote import Remote, open_remote, told_seconds
 from qkd_pl.errors import InvalidInputError, JobFailedError, ServiceError
 from qkd_pl.upstream import runtime
 
@@ -50,9 +50,9 @@ def _estimate(payload: Payload, remote: Remote, deadline: Deadline) -> float:
             raise JobFailedError(f"IBM's rehearsal {service_id} ended as {status}: {reason or 'no reason given'}")
         if status is not Status.DONE:
             return None
-        seconds = answer.get("estimated_running_time_seconds")
-        if not isinstance(seconds, (int, float)) or not math.isfinite(seconds) or seconds < 0:
-            raise ServiceError(f"IBM's rehearsal {service_id} has no estimate of the usage: {seconds!r:.50}", 404)
-        return float(seconds)
+        seconds = told_seconds(told := answer.get("estimated_running_time_seconds"))
+        if seconds is None:
+            raise ServiceError(f"IBM's rehearsal {service_id} has no estimate of the usage: {cut(told, 50)}", 404)
+        return seconds
 
     return polling.poll(read, deadline, f"rehearsal {service_id}")

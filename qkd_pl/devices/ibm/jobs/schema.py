@@ -1,6 +1,7 @@
 """What a row of the ledger must look like; whatever else stands there is refused before anything is built from it."""
 
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -116,6 +117,16 @@ class Damaged:
 
     id: str
     reason: str
+
+
+def rows(database: sqlite3.Connection, key: str, value: Any) -> tuple[tuple, list[tuple]] | None:
+    """The row of a job and those of its parts, as :func:`read_receipt` takes them; ``None`` if there is no such job."""
+    head = database.execute(f"SELECT id, created, target, cost FROM jobs WHERE {key} = ?", (value,)).fetchone()
+    query = (
+        "SELECT job, part, tag, stage, service_id, message FROM parts"
+        f" WHERE job = (SELECT id FROM jobs WHERE {key} = ?) ORDER BY part"
+    )
+    return None if head is None else (head, database.execute(query, (value,)).fetchall())
 
 
 def read_receipt(head: Sequence[Any], parts: Sequence[Sequence[Any]]) -> Receipt:

@@ -10,17 +10,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from qkd_pl.bounded import parse_json
+from qkd_pl.devices.ibm.jobs.schema import Receipt, read_receipt, rows
+from qkd_pl.devices.ibm.service.job_status import Stage
 from qkd_pl.errors import CostLimitError, FileFormatError
 
 #: IBM counts an instance's use over so many days.
 WINDOW = timedelta(days=28)
-_MOST_JSON = 1 << 20
 SCHEMA = """
 CREATE TABLE spending (
     tag TEXT PRIMARY KEY, instance TEXT NOT NULL, dated TEXT NOT NULL, estimated REAL NOT NULL, used REAL
 ) STRICT
 """
+_ENTER = "INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)"
 
 
 def enter(database: sqlite3.Connection, target: Mapping[str, Any], seconds: float, tags: Sequence[str]) -> None:
@@ -39,24 +40,27 @@ def enter(database: sqlite3.Connection, target: Mapping[str, Any], seconds: floa
         )
     # What cannot be written down is refused by the limits of the plan, where there are any.
     share = seconds / len(tags) if math.isfinite(seconds) else 0.0
-    rows = [(tag, instance or "", _now(), share) for tag in tags]
-    database.executemany("INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)", rows)
+    database.executemany(_ENTER, [(tag, instance or "", _now(), share) for tag in tags])
 
 
 def enter_former(database: sqlite3.Connection) -> None:
     """Count the jobs of a ledger that was written before there was such a table; damaged ones are left out."""
-    query = (
-        "SELECT tag, target, cost, created, (SELECT count(*) FROM parts WHERE parts.job = jobs.id) FROM jobs"
-        " JOIN parts ON parts.job = jobs.id WHERE stage NOT IN ('prepared', 'cancelled')"
-    )
-    for tag, target, cost, created, parts in database.execute(query).fetchall():
-        try:
-            where, price = (parse_json(text.decode(), _MOST_JSON, "receipt") for text in (target, cost))
-            if where["remote"]:
-                row = (tag.decode(), where.get("instance") or "", created.decode(), price["qpu_seconds"] / parts)
-                database.execute("INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)", row)
-        except (FileFormatError, LookupError, TypeError, ValueError, AttributeError):
+    for (number,) in database.execute("SELECT rowid FROM jobs").fetchall():
+        receipt = _former(database, number)
+        if receipt is None or not receipt.target["remote"]:
             continue
+        share = receipt.cost.get("qpu_seconds", 0.0) / len(receipt.parts)
+        sent = [part.tag for part in receipt.parts if part.stage not in (Stage.PREPARED, Stage.CANCELLED)]
+        entries = [(tag, receipt.target.get("instance") or "", receipt.created, share) for tag in sent]
+        database.executemany(_ENTER, entries)
+
+
+def _former(database: sqlite3.Connection, number: int) -> Receipt | None:
+    try:
+        found = rows(database, "rowid", number)
+        return None if found is None else read_receipt(*found)
+    except (FileFormatError, sqlite3.DatabaseError):
+        return None
 
 
 def date(database: sqlite3.Connection, tag: str) -> None:

@@ -2,10 +2,10 @@
 
 import inspect
 import os
-from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
+from qkd_pl.checks import cut, kind_of, nearest
 from qkd_pl.devices.ibm.service import deadline
 from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import Deadline
@@ -89,7 +89,7 @@ def _given(backend: Any) -> Any:
         return backend
     if not isinstance(backend, BackendV2) or backend.num_qubits is None:
         raise InvalidInputError(
-            f"backend: a {type(backend).__name__}; must be a name, an IBM backend, an AerSimulator, or a BackendV2 "
+            f"backend: {kind_of(backend)}; must be a name, an IBM backend, an AerSimulator, or a BackendV2 "
             "with a number of qubits"
         )
     # An object may be changed between two uses, so that its simulator is not remembered.
@@ -104,7 +104,8 @@ def _ideal() -> Any:
 
 
 @cache
-def _fake_backends() -> dict[str, type]:
+def fake_backends() -> dict[str, type]:
+    """Qiskit's fake backends by their names; imports its client, which takes seconds."""
     from qiskit_ibm_runtime import fake_provider
 
     # The provider's own look-up builds all sixty backends and warns about some of them.
@@ -114,17 +115,17 @@ def _fake_backends() -> dict[str, type]:
 def _simulator_alike(name: str) -> str | None:
     """The simulator that somebody may have meant by a name of hardware."""
     bare = name.lower().removeprefix("ibm_").removeprefix("fake").removesuffix("v2").strip("_")
-    return next((each for each in ("aer", *_fake_backends()) if each in (bare, f"fake_{bare}")), None)
+    return next((each for each in ("aer", *fake_backends()) if each in (bare, f"fake_{bare}")), None)
 
 
 @cache
 def _fake(name: str) -> Any:
     from qiskit_aer import AerSimulator
 
-    classes = _fake_backends()
+    classes = fake_backends()
     if name not in classes:
-        close = get_close_matches(name, classes, n=3) or sorted(classes)
-        raise BackendError(f"backend {name!r} does not exist; fake backends are for example {', '.join(close)}")
+        close = nearest(name, classes) or f"; there are {', '.join(sorted(classes))}"
+        raise BackendError(f"backend {cut(name)} does not exist{close}")
     return AerSimulator.from_backend(classes[name]())
 
 
@@ -141,13 +142,17 @@ def _hardware(name: str, n_wires: int, token_env: str | None, instance: str | No
             return service.least_busy(min_num_qubits=n_wires, operational=True, simulator=False)
         return service.backend(name)
 
+    what = f"opening backend {name!r}"
     try:
-        backend = deadline.within(deadline.CALL_SECONDS, call, f"opening backend {name!r}")
+        backend = deadline.within(deadline.CALL_SECONDS, call, what)
     except Exception as error:
+        problem = translate(error, what, [token or "", *_saved_tokens()])
         reason = _redacted(error, token)
     else:
         service.secure_all()
         return backend
+    if isinstance(problem, ServiceError | CredentialsError):
+        raise problem
     raise BackendError(f"backend {name!r} is not available to this account: {reason}")
 
 

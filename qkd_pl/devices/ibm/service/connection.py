@@ -11,6 +11,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from qkd_pl.devices.ibm.service import deadline
+from qkd_pl.devices.ibm.service.addresses import check_service
 from qkd_pl.devices.ibm.service.tokens import BearerAuth, SafeAuthenticator
 from qkd_pl.upstream.http import leads_away, read_within
 from qkd_pl.upstream.runtime import WatchedService, discovery
@@ -21,7 +22,10 @@ REPEATS = 2
 
 
 class PatientAdapter(HTTPAdapter):
-    """Bounds every wait and answer, and repeats GETs only: whether a POST may be repeated, its job's tag can tell."""
+    """Bounds every wait and answer, sends to IBM Cloud alone, and repeats GETs only.
+
+    Whether a POST may be repeated, its job's tag can tell.
+    """
 
     def __init__(self) -> None:
         # ``other`` is what urllib3 counts errors behind a proxy as, whatever the method.
@@ -37,6 +41,7 @@ class PatientAdapter(HTTPAdapter):
         )
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        check_service(request.url or "")
         limit = deadline.current()
         if limit.passed:
             raise requests.ConnectionError("the time for this request is over; it was not sent")
@@ -51,7 +56,9 @@ class PatientAdapter(HTTPAdapter):
 
 def secure(session: requests.Session) -> requests.Session:
     """Once is enough, twice does no harm."""
-    session.mount("https://", PatientAdapter())
+    adapter = PatientAdapter()
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)  # which refuses it
     return session
 
 

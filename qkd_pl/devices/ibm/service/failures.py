@@ -22,6 +22,8 @@ _CLIENTS = (
     *("qiskit_ibm_runtime", "qiskit.providers"),
     *("requests", "urllib3", "ibm_cloud_sdk_core", "ibm_platform_services"),
 )
+# What they raise themselves, over brackets within brackets, numbers of thousands of digits, bytes that are no text.
+_READERS = ("json", "simplejson", "codecs")
 # The client says "check that you are using a valid API token" for whatever fails while it looks for instances.
 _GUESSES = "qiskit_ibm_runtime.accounts"
 _ACCESS_TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
@@ -47,7 +49,9 @@ def translate(error: BaseException, what: str, secrets: Iterable[str] = ()) -> B
     ours = next((each for each in chain if isinstance(each, QKDError)), None)
     if ours is not None and type(error).__module__.startswith(_GUESSES):
         return ours
-    if isinstance(error, (LookupError, TypeError, AttributeError)) and _raised_by_client(error):
+    if isinstance(error, (ValueError, RecursionError)) and _raised_in(error, _READERS):
+        return ServiceError(f"{what}: the answer is not readable ({type(error).__name__}: {error!s:.200})")
+    if isinstance(error, (LookupError, TypeError, AttributeError)) and _raised_in(error, _CLIENTS):
         return ServiceError(f"{what}: the answer lacks what it should hold ({type(error).__name__}: {error!s:.200})")
     if not any(type(each).__module__.startswith(_CLIENTS) for each in chain):
         return error
@@ -112,12 +116,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
-def _raised_by_client(error: BaseException) -> bool:
-    """Whether the client itself stumbled, as it does over a well-formed answer with other contents."""
+def _raised_in(error: BaseException, modules: tuple[str, ...]) -> bool:
+    """Whether one of these stumbled, as the client does over a well-formed answer with other contents."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(_CLIENTS)
+    return trace is not None and trace.tb_frame.f_globals.get("__name__", "").startswith(modules)
 
 
 def _response(error: BaseException) -> requests.Response | None:

@@ -1,12 +1,11 @@
 """The service as the job path needs it: few calls, each of which ends and raises errors of ours."""
 
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from qkd_pl.checks import cut
+from qkd_pl.checks import check_number, cut
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import deadline as time_limits
 from qkd_pl.devices.ibm.service import primitives, results
@@ -15,7 +14,7 @@ from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import Deadline, within
 from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.devices.ibm.service.job_status import Status, status_of
-from qkd_pl.errors import BackendError, ServiceError
+from qkd_pl.errors import BackendError, InvalidInputError, ServiceError
 from qkd_pl.upstream.runtime import Connections
 
 CLOSE_SECONDS = 10.0
@@ -99,10 +98,7 @@ class Remote:
         """QPU seconds that a job has used; None if the service does not tell."""
         what = f"asking for the usage of {service_id}"
         usage = self._call(lambda: self._requests.metrics(service_id), what, deadline).get("usage")
-        seconds = usage.get("quantum_seconds") if isinstance(usage, dict) else None
-        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
-            return None
-        return float(seconds)
+        return told_seconds(usage.get("quantum_seconds") if isinstance(usage, dict) else None)
 
     def values(self, service_id: str, payload: Payload, deadline: Deadline) -> list[Any]:
         """Checked numbers of a finished job, one array for each PUB.
@@ -145,6 +141,15 @@ class Remote:
             if problem is error:
                 raise
             raise problem from None
+
+
+def told_seconds(value: Any) -> float | None:
+    """A number of seconds as the service tells it; ``None`` for whatever can be none."""
+    try:
+        check_number("seconds", value, 0)
+    except InvalidInputError:
+        return None
+    return float(value)
 
 
 def is_id(value: Any) -> bool:

@@ -1,6 +1,5 @@
 """A job's result as the service sends it: bounded, decoded, checked against what the job asked for."""
 
-import json
 import math
 from typing import Any
 
@@ -9,9 +8,10 @@ from qiskit.primitives import BitArray, PrimitiveResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 
-from qkd_pl.bounded import inflated_size
+from qkd_pl.bounded import inflated_size, parse_json, tagged
+from qkd_pl.checks import cut, kind_of
 from qkd_pl.devices.ibm.payload import REGISTER, Payload
-from qkd_pl.errors import BackendError, JobResultError
+from qkd_pl.errors import BackendError, FileFormatError, JobResultError
 from qkd_pl.upstream.runtime import Generation, decode_result
 
 #: An expectation value is at most this many times the sum of the observable's |coefficients|. Without mitigation 1;
@@ -20,6 +20,14 @@ MITIGATED_BOUND = 10.0
 _ROUNDING = 1e-6
 _FIXED_BYTES = 1 << 24  # of metadata, whatever the size of the job
 _BYTES_PER_VALUE = 512  # the value, its errors, and those for each noise factor and extrapolator
+#: What the client's encoder names in a result. Its decoder also makes circuits and whatever class of Qiskit it is told.
+_TYPES = frozenset(
+    {
+        *("PrimitiveResult", "PubResult", "EstimatorPubResult", "SamplerPubResult", "DataBin", "BitArray", "ndarray"),
+        *("ExecutionSpans", "ExecutionSpanCollection", "ExecutionSpan", "DoubleSliceSpan"),
+        *("TwirledSliceSpan", "TwirledSliceSpanV2", "PauliLindbladMap", "complex", "datetime", "set", "to_json"),
+    }
+)
 _RANDOMIZED = 4  # the Executor sends which measurements it flipped, and rounds shots up
 
 
@@ -42,13 +50,18 @@ def read(text: str, payload: Payload) -> list[np.ndarray]:
         BackendError: the installed client is too old for it.
     """
     try:
-        document = json.loads(text)
-        if (most := most_bytes(payload)) < inflated_size(document, most):
+        most = most_bytes(payload)
+        document = parse_json(text, most, "the result")
+        if inflated_size(document, most) > most:
             raise JobResultError(f"the result unpacks to more than the {most:,} bytes that it can have")
+        if others := {name for name, _ in tagged(document)} - _TYPES:
+            raise JobResultError(f"the result holds {cut(min(others))}, which no result of a job has")
         result = decode_result(text)
         return values(result, payload)
     except (BackendError, JobResultError):
         raise
+    except FileFormatError as error:
+        raise JobResultError(f"the result is damaged ({error})") from None
     except Exception as error:  # the client's decoders raise whatever they stumble over
         raise JobResultError(f"the result is damaged ({type(error).__name__}: {error!s:.200})") from None
 
@@ -64,7 +77,7 @@ def values(result: Any, payload: Payload) -> list[np.ndarray]:
             be (:data:`MITIGATED_BOUND`).
     """
     if not isinstance(result, PrimitiveResult):
-        raise JobResultError(f"the result is a {type(result).__name__}, not a PrimitiveResult: incomplete download?")
+        raise JobResultError(f"the result is {kind_of(result)}, not a PrimitiveResult: incomplete download?")
     if len(result) != len(payload.pubs):
         raise JobResultError(f"the result holds {len(result)} PUBs, the job asked for {len(payload.pubs)}")
     found = []
@@ -108,7 +121,7 @@ def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
     measured = getattr(getattr(part, "data", None), REGISTER, None)
     expected = (*pub.shape, pub.shots, pub.circuit.num_clbits)
     if not isinstance(measured, BitArray):
-        raise JobResultError(f"PUB {index}: measurements are a {type(measured).__name__}, expected a BitArray")
+        raise JobResultError(f"PUB {index}: measurements are {kind_of(measured)}, expected a BitArray")
     if (found := (*measured.shape, measured.num_shots, measured.num_bits)) != expected:
         raise JobResultError(f"PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}")
     # Bytes are big-endian: clbit 0 is the last bit of the last byte.

@@ -4,6 +4,7 @@ qiskit-ibm-runtime sends the API key itself to the service when IAM fails, after
 minute; and ``requests`` follows a redirect of the token request with the key in its body.
 """
 
+import re
 from typing import Any
 
 import requests
@@ -12,18 +13,36 @@ from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from requests.auth import AuthBase
 
 from qkd_pl.devices.ibm.service import deadline
+from qkd_pl.devices.ibm.service.addresses import check_iam
 from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.errors import QKDError, ServiceError
 
 SECONDS = 60.0
+_NO_TOKEN = "no access token from IBM Cloud IAM"
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,20000}")
 
 
 class SafeTokens(IAMTokenManager):
-    """Access tokens for an API key; the key is sent over TLS to the address given, and follows no redirect."""
+    """Access tokens for an API key; the key is sent over TLS to IAM alone, and follows no redirect."""
+
+    def get_token(self) -> str:
+        """A token that fits into a header.
+
+        Raises:
+            ServiceError: IAM's answer holds none.
+        """
+        try:
+            token = super().get_token()
+        except (QKDError, ApiException, requests.RequestException):
+            raise
+        except Exception as error:  # the SDK stumbles over an answer in as many ways as there are answers
+            raise ServiceError(f"{_NO_TOKEN}: its answer holds none ({type(error).__name__})") from None
+        if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+            raise ServiceError(f"{_NO_TOKEN}: its answer holds none")
+        return token
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
-        if not url.startswith("https://"):
-            raise ServiceError(f"the address of IAM, {url:.100}, is not https; the API key is not sent there", 400)
+        check_iam(url)
         limit = deadline.current()
         if limit.passed:
             raise requests.ConnectionError("the time for this request is over; it was not sent")
@@ -56,10 +75,8 @@ class BearerAuth(AuthBase):
         self.tokens.request_time = 0
         try:
             token = self.tokens.get_token()
-        except QKDError:
-            raise
-        except (ApiException, requests.RequestException, ValueError, KeyError, TypeError) as error:
-            raise _token_error(error, self.tokens.apikey) from None
+        except (ApiException, requests.RequestException) as error:
+            raise translate(error, _NO_TOKEN, [self.tokens.apikey]) from None
         request.headers.update({"Service-CRN": self._crn, "Authorization": f"Bearer {token}"})
         return request
 
@@ -72,10 +89,3 @@ def like(manager: IAMTokenManager) -> SafeTokens:
         disable_ssl_verification=manager.disable_ssl_verification,
         proxies=manager.proxies,
     )
-
-
-def _token_error(error: Exception, key: str) -> QKDError:
-    problem = translate(error, "no access token from IBM Cloud IAM", [key])
-    if isinstance(problem, QKDError):
-        return problem
-    return ServiceError(f"no access token from IBM Cloud IAM: its answer holds none ({type(error).__name__})")

@@ -44,7 +44,7 @@ def test_switches(on):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mitigation": "all"}, "mitigation='all': allowed are none, readout, zne, pec"),
+        ({"mitigation": "all"}, "mitigation='all': must be one of 'none', 'readout', 'zne', 'pec'"),
         ({"mitigation": "zne", "resilience_level": 1}, "say the same thing"),
     ],
 )

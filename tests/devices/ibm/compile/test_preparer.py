@@ -88,7 +88,7 @@ def test_the_staircase_ends_away_from_what_is_measured(measured, starts_at):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"method": "approximate"}, "preparation='approximate': allowed are 'exact', 'staircase', 'auto'"),
+        ({"method": "approximate"}, "preparation='approximate': must be one of 'exact', 'staircase', 'auto'"),
         ({"layers": 0}, "preparation_layers=0"),
         ({"min_fidelity": 1.1}, "preparation_fidelity=1.1"),
     ],

@@ -1,14 +1,11 @@
 """A service that lies, leads away, floods, or answers with numbers that cannot be: whoever asks is not harmed."""
 
-import base64
 import gzip
-import io
 import json
 import socket
 import sqlite3
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import closing, suppress
 from typing import Any
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 import trustme
 from children import qnode
+from damaged_results import DAMAGE
 from fault_checks import ALWAYS, DEADLINE, Caught, assert_one_good_job
 from loopback import Server, hang, respond
 from loopback.faults import listing_everything, redirect_to, with_id
@@ -285,40 +283,6 @@ def test_a_flood_is_not_read_to_its_end(server: Server, monkeypatch: pytest.Monk
     assert_one_good_job(job, server)
 
 
-def _first_array(text: str, replace: Callable[[bytes], bytes]) -> str:
-    """The text with the contents of its first packed array replaced, packed as before."""
-    start = next(text.index(head) + 1 for head in ('"eJ', '"eN', '"eA') if head in text)
-    end = text.index('"', start)
-    unpacked = zlib.decompress(base64.b64decode(text[start:end]))
-    return text[:start] + base64.b64encode(zlib.compress(replace(unpacked))).decode() + text[end:]
-
-
-def _pickled(_: bytes) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, np.array([print], dtype=object), allow_pickle=True)
-    return buffer.getvalue()
-
-
-def _changed_letter(text: str) -> str:
-    start = next(text.index(head) + 1 for head in ('"eJ', '"eN', '"eA') if head in text)
-    letter = "A" if text[start + 20] != "A" else "B"
-    return text[: start + 20] + letter + text[start + 21 :]
-
-
-DAMAGE: dict[str, Callable[[str], str]] = {
-    "no JSON": lambda text: text[:-40],
-    "something else": lambda text: '{"pubs": []}',
-    "a list": lambda text: "[1, 2]",
-    "null": lambda text: "null",
-    "deep": lambda text: "[" * 100_000,
-    "not packed": lambda text: text.replace('"eJ', '"xJ').replace('"eN', '"xN'),
-    "a changed letter": _changed_letter,
-    "pickled": lambda text: _first_array(text, _pickled),
-    "shorter": lambda text: _first_array(text, lambda array: array[:-8]),
-    "a bomb": lambda text: _first_array(text, lambda array: bytes(1 << 28)),
-}
-
-
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_results_are_fetched_again_and_then_reported(damage: str, server: Server) -> None:
     job = submit(make_plan(), timeout=DEADLINE)
@@ -332,3 +296,39 @@ def test_damaged_results_are_fetched_again_and_then_reported(damage: str, server
     assert len(str(caught.error)) < 1000
     stored.result = good
     assert_one_good_job(job, server)
+
+
+UNREADABLE = {
+    "deep": "[" * 100_000,
+    "digits": '{"id": ' + "9" * 5000 + "}",
+    "no text": b"\xff\xfe\xff" * 20,
+    "a number": "5",
+    "null": "null",
+    "not finite": '{"id": NaN, "jobs": Infinity, "state": -Infinity}',
+    "half a letter": '{"id": "\\ud800", "jobs": ["\\ud800"], "state": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/jobs"), ("GET", "/jobs"), ("GET", "/jobs/[^/]+")])
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_answers_that_cannot_be_read_are_an_outage(answer: str, method: str, path: str, server: Server) -> None:
+    """The client lets what its reader of JSON raises through."""
+    server.break_on(method, path, respond(200, UNREADABLE[answer]), times=2)
+    assert_one_good_job(submit(make_plan(), timeout=DEADLINE), server)
+
+
+@pytest.mark.parametrize("answer", UNREADABLE)
+def test_answers_of_iam_that_cannot_be_read(answer: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = submit(make_plan(), timeout=DEADLINE)
+    monkeypatch.setattr("qkd_pl.devices.ibm.jobs.work.open_remote", open_remote)
+    server.break_on("POST", "/identity/token", respond(200, UNREADABLE[answer]), times=1)
+    assert_one_good_job(attach(job.id), server)
+
+
+@pytest.mark.parametrize("seconds", ["1" + "0" * 400, "1e999", "NaN", "-1", '"5"', "true", "null", "[5]", "{}"])
+def test_a_nonsensical_usage_is_not_entered(seconds: str, server: Server) -> None:
+    usage = '{"usage": {"quantum_seconds": ' + seconds + "}}"
+    server.break_on("GET", "/jobs/[^/]+/metrics", respond(200, usage))
+    job = submit(make_plan(), timeout=DEADLINE)
+    assert_one_good_job(job, server)
+    assert job.used_seconds is None

@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -250,6 +251,40 @@ def test_a_ledger_that_is_busy_is_not_called_damaged(ledger: Ledger) -> None:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(LedgerBusyError, match="another process has held the ledger"):
             ledger.until(Deadline(0.1)).receipts()
+
+
+def test_waiting_for_the_ledger_can_be_interrupted(ledger: Ledger) -> None:
+    """Ctrl-C is heeded long before the time for waiting is over: SQLite's own waiting would not."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    add(ledger)
+    previous = signal.signal(signal.SIGALRM, interrupt)
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        limit = Deadline(20)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                ledger.until(limit).receipts()
+        finally:
+            signal.signal(signal.SIGALRM, previous)
+        assert not limit.passed
+
+
+def test_a_reader_is_waited_for_before_what_was_written_is_kept(ledger: Ledger) -> None:
+    """A browser of databases holds the file open while a job with much data is written."""
+    first = add(ledger)
+    reader = sqlite3.connect(ledger.path, isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM jobs").fetchone()
+    with pytest.raises(LedgerBusyError):
+        add(ledger.until(Deadline(0.1)))
+    threading.Timer(0.5, lambda: reader.execute("COMMIT")).start()
+    second = add(ledger, ("x" * 5_000_000,))
+    reader.close()
+    assert [receipt.id for receipt in ledger.receipts()] == [second, first]
 
 
 def test_writers_in_parallel_lose_nothing(ledger: Ledger) -> None:

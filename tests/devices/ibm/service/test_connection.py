@@ -11,7 +11,7 @@ from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, IBMRuntimeError
 
 from qkd_pl.devices.ibm.service import connection
-from qkd_pl.devices.ibm.service.backends import connect
+from qkd_pl.devices.ibm.service.backends import connect, open_backend
 from qkd_pl.devices.ibm.service.connection import SafeService
 from qkd_pl.devices.ibm.service.deadline import within
 from qkd_pl.devices.ibm.service.failures import translate
@@ -127,3 +127,19 @@ def test_hardening_twice_does_no_harm(service: SafeService, direct: Server) -> N
     service.secure_all()
     assert session.auth is before
     assert session.get("/instances/usage").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["ibm_manila", "least_busy"])
+@pytest.mark.parametrize("status", [503, 500, 403])
+def test_an_outage_is_not_told_as_a_backend_that_is_missing(name: str, status: int, direct: Server) -> None:
+    """The client asks every instance for its backends, and leaves out one that fails."""
+    direct.break_on("GET", "/backends", respond(status))
+    with pytest.raises(ServiceError, match=str(status)) as refused:
+        open_backend(name, 2, "QISKIT_IBM_TOKEN")
+    assert refused.value.status == status
+
+
+def test_a_backend_that_is_missing_is_told_as_that(direct: Server) -> None:
+    with pytest.raises(BackendError, match="not available to this account") as refused:
+        open_backend("ibm_nowhere", 2, "QISKIT_IBM_TOKEN")
+    assert not isinstance(refused.value, ServiceError)
