@@ -4,14 +4,37 @@ import numpy as np
 
 from qkd_pl.errors import InvalidInputError
 
-#: Transition of the infinite chain, in units of its coupling.
-CRITICAL_ISING_FIELD = 1.0
 _PARITY = 1e-3  # energy that lifts the degeneracy of the ordered phase, and changes no eigenvector
 _MAX_QUBITS = 10  # of dense matrices
 
 
-def ising_ground_states(n_qubits: int, fields: np.ndarray) -> np.ndarray:
-    """Ground states of −Σ Z_i Z_{i+1} − h Σ X_i on an open chain, in the even sector of the flip of all spins.
+def critical_field(frustration: float) -> float:
+    """Field h of the transition from the ordered phase of the infinite chain, in units of the coupling.
+
+    From perturbation theory, h = (1 − κ)/κ · (1 − √((1 − 3κ + 4κ²)/(1 − κ))): the Ising transition of
+    the axial next-nearest-neighbour chain below κ = 1/2 (Suzuki, Inoue and Chakrabarti, *Quantum Ising Phases and
+    Transitions in Transverse Ising Models*, 2013, chapter 4). At κ = 0 it is exact.
+
+    Args:
+        frustration: κ, from 0 up to but not including 1/2.
+
+    Raises:
+        InvalidInputError: κ is outside.
+
+    Example:
+        >>> [round(critical_field(frustration), 3) for frustration in (0.0, 0.25)]
+        [1.0, 0.551]
+    """
+    if not 0.0 <= frustration < 0.5:
+        raise InvalidInputError(f"frustration={frustration}: must be 0 to less than 0.5")
+    if frustration == 0.0:
+        return 1.0
+    left = 1.0 - frustration
+    return float(left / frustration * (1.0 - np.sqrt((1.0 - 3.0 * frustration + 4.0 * frustration**2) / left)))
+
+
+def ising_ground_states(n_qubits: int, fields: np.ndarray, frustration: float = 0.0) -> np.ndarray:
+    """Ground states of −Σ Z_i Z_{i+1} + κ Σ Z_i Z_{i+2} − h Σ X_i on an open chain, even under the flip of all spins.
 
     In a finite chain the ground state is even at every h > 0, though in the ordered phase by less than rounding; at
     h = 0 it is made so.
@@ -19,6 +42,7 @@ def ising_ground_states(n_qubits: int, fields: np.ndarray) -> np.ndarray:
     Args:
         n_qubits: 2 to 10.
         fields: h in units of the coupling, ``(n,)``, not negative.
+        frustration: κ of the axial next-nearest-neighbour (ANNNI) chain; 0 for the transverse-field Ising chain.
 
     Returns:
         complex amplitudes ``(n, 2**n_qubits)``, all of them at least 0 up to rounding; wire 0 is the most significant
@@ -38,7 +62,8 @@ def ising_ground_states(n_qubits: int, fields: np.ndarray) -> np.ndarray:
         raise InvalidInputError(f"n_qubits={n_qubits}: the chain needs 2 to {_MAX_QUBITS} qubits")
     basis = np.arange(2**n_qubits)
     spins = 1 - 2 * ((basis[:, None] >> np.arange(n_qubits)) & 1)
-    coupling = np.diag(-(spins[:, 1:] * spins[:, :-1]).sum(axis=1).astype(float))
+    energies = frustration * (spins[:, 2:] * spins[:, :-2]).sum(axis=1) - (spins[:, 1:] * spins[:, :-1]).sum(axis=1)
+    coupling = np.diag(energies.astype(float))
     coupling[basis, basis[::-1]] -= _PARITY  # the flip of all spins
     flips = np.zeros_like(coupling)
     for site in range(n_qubits):

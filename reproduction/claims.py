@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
 from scipy.stats import false_discovery_control
 
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.statistics import COLUMNS, Estimate
 from qkd_pl.storage import atomic_path
-from reproduction.experiments import DPI, EXPERIMENTS, StoredRun, save_figure, stored_run
+from reproduction.carry_over import carry_over_lines
+from reproduction.device_page import device_lines
+from reproduction.experiments import EXPERIMENTS, StoredRun, save, save_figure, stored_run
 from reproduction.figures import plot_dark_knowledge_gains
 from reproduction.pays import collected, page_lines
 from reproduction.pays_figures import plot_where_it_pays
@@ -157,28 +158,19 @@ def write_page(results: Path) -> int:
         save_figure(run.experiment, run.summary, results / name)
     dark_knowledge = {title: runs[name].summary for name, title in DARK_KNOWLEDGE.items() if name in runs}
     if dark_knowledge:
-        with atomic_path(results / "dark-knowledge-gains.png") as temporary:
-            plot_dark_knowledge_gains(dark_knowledge).savefig(temporary, dpi=DPI)
-    _save_where_it_pays(results, {name: run.summary for name, run in runs.items()})
+        save(plot_dark_knowledge_gains(dark_knowledge), results / "dark-knowledge-gains")
+    summaries = {name: run.summary for name, run in runs.items()}
+    if page_lines(summaries):
+        save(plot_where_it_pays(collected(summaries)), results / "where-it-pays", kinds=("png", "pdf", "svg"))
     with atomic_path(results / "README.md") as temporary:
         temporary.write_text(results_page(runs), encoding="utf-8")
     return len(runs)
 
 
-def _save_where_it_pays(results: Path, summaries: Mapping[str, Summary]) -> None:
-    """The figure that opens the page: beside pixels, as curves for print; without dates and random names."""
-    if not page_lines(summaries):
-        return
-    with rc_context({"svg.hashsalt": "where-it-pays", "svg.fonttype": "none", "pdf.fonttype": 42}):
-        figure = plot_where_it_pays(collected(summaries))
-        for kind, metadata in (("png", {}), ("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-            with atomic_path(results / f"where-it-pays.{kind}") as temporary:
-                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)
-
-
 def read_runs(results: Path) -> dict[str, StoredRun]:
     """The runs whose raw results are in a folder, by name, in the order of the experiments."""
-    runs = {file.stem: stored_run(file) for file in sorted(results.glob("*.jsonl"), key=lambda file: file.stem)}
+    files = sorted([*results.glob("*.jsonl"), *results.glob("devices/*.jsonl")], key=lambda file: file.stem)
+    runs = {file.relative_to(results).with_suffix("").as_posix(): stored_run(file) for file in files}
     order = list(EXPERIMENTS)
     return dict(sorted(runs.items(), key=lambda item: order.index(item[1].experiment)))
 
@@ -191,6 +183,8 @@ def results_page(runs: Mapping[str, StoredRun]) -> str:
             "# Results",
             "",
             *page_lines(summaries),
+            *carry_over_lines(summaries),
+            *device_lines(summaries),
             "## The paper",
             "",
             _INTRODUCTION,
@@ -278,7 +272,7 @@ def _control_table(summaries: Mapping[str, Summary]) -> Iterator[str]:
     rows = [
         (name, *row)
         for name, summary in summaries.items()
-        if "labels" not in summary  # those have a table of their own
+        if {"control", "students", "final"} & summary.keys()  # others have tables of their own
         for row in _control_rows(summary)
     ]
     gains = [Estimate.from_json(arms["kd - control"]) for *_, arms in rows]

@@ -17,7 +17,7 @@ from qkd_pl.statistics import Estimate
 from reproduction.crossings import crossing
 from reproduction.device_models import PREPARATIONS, SECONDS_PER_JOB, measure_models, price_models, train_models
 from reproduction.results import Results
-from reproduction.rows import Row, compared, row
+from reproduction.rows import SCALED, Row, accuracy_row, compared
 from reproduction.sweep import Unit, run_units
 
 LEVEL = 0.95
@@ -126,17 +126,26 @@ def run_device_depth(
     }
 
 
-def device_depth_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """Rows for the table of where distillation pays: two layers, 4,096 shots, preparation counted, calibrated."""
+def device_depth_rows(name: str, summary: Mapping[str, Any]) -> list[Row]:
+    """Rows for the table of where distillation pays: 4,096 shots, preparation counted, calibrated."""
+    titles = {"teacher": "its teacher, 10 layers, ring", "teacher_line": "a teacher of 10 layers on a line"}
     rows = []
-    for name, backend in summary["backends"].items():
-        arms = backend["accuracy"]["staircase"]["4096"]["calibrated"]
-        title = f"Depth on {name}, 4,096 shots, 2 layers"
-        rows += [
-            row(f"{title}: against the 10-layer teacher", arms, "2-kd", "teacher"),
-            row(f"{title}: against the teacher on the device's topology", arms, "2-kd", "teacher_line"),
-            row(f"{title}: against scaled cross-entropy", arms, "2-kd", "2-ce"),
-        ]
+    for backend, found in summary["backends"].items():
+        arms = found["accuracy"]["staircase"]["4096"]["calibrated"]
+        for layers in (1, 2):
+            rows += [
+                accuracy_row(
+                    name,
+                    f"{backend}, {layers} {'layer' if layers == 1 else 'layers'}, 4,096 shots",
+                    "teacher of all labels, all inputs",
+                    arms,
+                    f"{layers}-kd",
+                    control,
+                    against=against,
+                    is_drawn=layers == 2,
+                )
+                for control, against in {**titles, f"{layers}-ce": SCALED}.items()
+            ]
     return rows
 
 

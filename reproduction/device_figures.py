@@ -1,4 +1,4 @@
-"""Figures of the experiments on noisy devices: accuracy against shots and QPU seconds, with 95 % intervals."""
+"""Figures of the experiments on noisy devices: accuracy against shots or logit scales, with 95 % intervals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 
+_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
+TOP = 0.995
 #: Arm → label, colour and line of the experiment on noisy teachers.
 _OF_TEACHER = {
     "teacher": ("noisy teacher", "tab:gray", ":"),
@@ -19,15 +22,6 @@ _OF_TEACHER = {
     "calibrated": ("distilled, calibrated", "tab:blue", "-"),
     "labels": ("student of all true labels", "tab:green", "-."),
 }
-#: Arm → label, colour and line of the experiment on depth.
-_OF_DEPTH = {
-    "teacher": ("teacher, 10 layers, ring", "black", ":"),
-    "teacher_line": ("teacher, 10 layers, line", "tab:gray", ":"),
-    "1-ce": ("1 layer, scaled CE", "tab:orange", "--"),
-    "1-kd": ("1 layer, distilled", "tab:orange", "-"),
-    "2-ce": ("2 layers, scaled CE", "tab:blue", "--"),
-    "2-kd": ("2 layers, distilled", "tab:blue", "-"),
-}
 
 
 def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
@@ -36,7 +30,7 @@ def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
     Args:
         summary: what :func:`reproduction.noisy_teacher.run_noisy_teacher` returned.
     """
-    figure = Figure(figsize=(9.2, 4.0), layout="constrained")
+    figure = Figure(figsize=(9.2, 4.8), layout="constrained")
     panels = figure.subplots(1, len(summary["pools"]), sharey=True)
     for axes, (pool, by_shots) in zip(panels, summary["pools"].items(), strict=True):
         counts = sorted(by_shots, key=int)
@@ -44,44 +38,92 @@ def plot_noisy_teacher(summary: Mapping[str, Any]) -> Figure:
             estimates = [Estimate.from_json(by_shots[count][arm]) for count in counts]
             _curve(axes, [int(count) for count in counts], estimates, style)
         axes.set_xscale("log", base=2)
+        accuracy_axis(axes)
         axes.set_xlabel("shots of the teacher for each state")
-        axes.set_title(f"{pool} states")
+        axes.set_title(f"{pool} states", fontsize=10)
     panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
-    panels[-1].legend(fontsize="x-small", loc="lower right")
+    handles = panels[0].get_legend_handles_labels()[0]
+    figure.legend(handles=handles, fontsize=8, ncols=3, loc="outside upper center", frameon=False)
     return figure
 
 
-def plot_device_depth(summary: Mapping[str, Any]) -> Figure:
-    """Test accuracy against QPU seconds on each backend, calibrated, state preparation counted.
+def accuracy_axis(axes: Axes) -> None:
+    """A logit axis from chance to 1, which keeps apart what is close to 1; intervals end where it does."""
+    axes.set_yscale("logit")
+    axes.set_ylim(0.48, TOP)
+    axes.set_yticks(_TICKS, [str(tick) for tick in _TICKS], fontsize=8)
+    axes.set_yticks([], minor=True)
+    axes.grid(alpha=0.25)
+
+
+def plot_device_images(summary: Mapping[str, Any]) -> Figure:
+    """Accuracies of teachers and students without noise and on the device, with the part of the intervals up to 1.
 
     Args:
-        summary: what :func:`reproduction.device_depth.run_device_depth` returned.
+        summary: what :func:`reproduction.device_images.run_device_images` returned.
     """
-    backends = summary["backends"]
-    n_states = summary["settings"]["n_test"]
-    figure = Figure(figsize=(3.4 * len(backends) + 0.4, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(backends), sharey=True, squeeze=False)[0]
-    for axes, (name, backend) in zip(panels, backends.items(), strict=True):
-        by_shots = backend["accuracy"]["staircase"]
-        counts = sorted((count for count in by_shots if count != "exact"), key=int)
-        for arm, style in _OF_DEPTH.items():
-            if arm not in by_shots["exact"]["raw"]:
-                continue
-            seconds = [2 + int(count) * n_states * backend["price"][arm]["seconds"] for count in counts]
-            estimates = [Estimate.from_json(by_shots[count]["calibrated"][arm]) for count in counts]
-            _curve(axes, seconds, estimates, style)
-        axes.axhline(0.95, color="black", linewidth=0.6)
+    settings = summary["settings"]
+    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    axes = figure.subplots()
+    arms = {
+        "teacher": f"teacher, {settings['teacher_layers']} layers, ring",
+        "teacher_line": f"teacher, {settings['teacher_layers']} layers, line",
+        "ce": f"{settings['student_layers']} layers, scaled CE",
+        "kd": f"{settings['student_layers']} layers, distilled",
+    }
+    for index, (mode, by_arm) in enumerate(summary["accuracy"].items()):
+        found = [Estimate.from_json(by_arm[arm]) for arm in arms]
+        means = [each.mean for each in found]
+        errors = [[each.mean - each.low for each in found], [min(each.high, 1.0) - each.mean for each in found]]
+        places = [position + 0.2 * (index - 1) for position in range(len(arms))]
+        axes.errorbar(places, means, errors, fmt="o", capsize=3, label={"exact": "without noise"}.get(mode, mode))
+    gates = [summary["price"][arm]["two_qubit_gates"] for arm in arms]
+    labels = [f"{title}\n{count} two-qubit gates" for title, count in zip(arms.values(), gates, strict=True)]
+    axes.set_xticks(range(len(arms)), labels, fontsize=7)
+    axes.set_ylabel("accuracy (mean, 95 % interval)")
+    axes.set_title(f"{summary['images']} images, {settings['shots']} shots on {settings['backend']}", fontsize=10)
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def plot_shots_scale(summary: Mapping[str, Any]) -> Figure:
+    """Accuracy against the logit scale for each number of shots, with the scales of both rules.
+
+    Args:
+        summary: what :func:`reproduction.shots_scale.run_shots_scale` returned.
+    """
+    problems, scales = summary["problems"], summary["settings"]["scales"]
+    figure = Figure(figsize=(2.3 * len(problems) + 0.4, 3.6), layout="constrained")
+    panels = figure.subplots(1, len(problems), squeeze=False)[0]
+    marks = {"rule": ("o", 9), "half": ("s", 8)}
+    for axes, (problem, by_shots) in zip(panels, problems.items(), strict=True):
+        for index, (shots, found) in enumerate(by_shots.items()):
+            estimates = [Estimate.from_json(found["accuracy"][f"{scale:g}"]) for scale in scales]
+            colour = f"C{index}"
+            _curve(axes, list(scales), estimates, (f"{int(shots):,} shots", colour, "-"))
+            for name, (marker, size) in marks.items():
+                place = [found["scales"][name]], [Estimate.from_json(found["accuracy"][name]).mean]
+                axes.plot(*place, marker, markersize=size, markerfacecolor="none", color=colour)
         axes.set_xscale("log")
-        axes.set_xlabel(f"QPU seconds for {n_states} states")
-        axes.set_title(name)
+        axes.set_xlabel("logit scale s")
+        axes.set_title(problem, fontsize=10)
+        axes.tick_params(labelsize=8)
+        axes.grid(axis="y", alpha=0.3)
     panels[0].set_ylabel("test accuracy (mean, 95 % interval)")
-    panels[0].legend(fontsize="x-small", loc="lower right")
+    handles = panels[0].get_legend_handles_labels()[0]
+    titles = {"rule": "s = min(√shots, 30)", "half": "s = min(√shots/2, 16)"}
+    handles += [
+        Line2D([], [], color="black", linestyle="", marker=marks[name][0], markerfacecolor="none", label=title)
+        for name, title in titles.items()
+    ]
+    figure.legend(handles=handles, fontsize=8, ncols=len(handles), loc="outside upper center", frameon=False)
     return figure
 
 
 def _curve(axes: Axes, positions: list[float], estimates: list[Estimate], style: tuple[str, str, str]) -> None:
-    """A line through the means, and the part of the intervals that accuracies can reach as a band."""
+    """A line through the means, and the intervals within 0 and 1 as a band, both excluded as a logit axis needs."""
     label, colour, line = style
     axes.plot(positions, [each.mean for each in estimates], label=label, color=colour, linestyle=line, marker=".")
-    low, high = (np.clip([getattr(each, end) for each in estimates], 0, 1) for end in ("low", "high"))
+    low, high = (np.clip([getattr(each, end) for each in estimates], 1e-6, 1 - 1e-6) for end in ("low", "high"))
     axes.fill_between(positions, low, high, color=colour, alpha=0.15, linewidth=0)

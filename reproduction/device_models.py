@@ -136,7 +136,7 @@ def _scores(
 ) -> dict[str, float]:
     """Mean accuracies with and without calibration, and the share of calibrations that were refused."""
     sample = spread_out(exact, calibration)
-    corrected = [_calibrated(exact[sample], each, sample, shots, backend) for each in outputs]
+    corrected = [calibrated_outputs(exact[sample], each, sample, shots, backend) for each in outputs]
     return {
         "raw": float(np.mean([accuracy(each, labels) for each in outputs])),
         "calibrated": float(np.mean([accuracy(each, labels) for each, _ in corrected])),
@@ -144,7 +144,7 @@ def _scores(
     }
 
 
-def _calibrated(
+def calibrated_outputs(
     exact: np.ndarray, outputs: np.ndarray, sample: np.ndarray, shots: int, backend: str
 ) -> tuple[np.ndarray, bool]:
     """Outputs corrected as a job corrects itself; as they are, and True, where the device leaves too little signal."""

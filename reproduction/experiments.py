@@ -1,11 +1,12 @@
 """The experiments by the names of their commands: settings, run, text and figure of each."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from qkd_pl.checks import check_count
@@ -17,19 +18,23 @@ from reproduction.cluster import dask_cluster
 from reproduction.dark_knowledge import DarkKnowledgeOptions, format_dark_knowledge, run_dark_knowledge
 from reproduction.data_sets import DataSetsSettings, format_data_sets, run_over_data_sets
 from reproduction.depth import format_depth, run_depth
+from reproduction.depth_figures import plot_device_depth
 from reproduction.device_depth import DeviceDepthSettings, format_device_depth, run_device_depth
-from reproduction.device_figures import plot_device_depth, plot_noisy_teacher
+from reproduction.device_figures import plot_device_images, plot_noisy_teacher, plot_shots_scale
+from reproduction.device_images import DeviceImagesSettings, format_device_images, run_device_images
 from reproduction.few_labels import FewLabelsSettings, format_few_labels, run_few_labels
 from reproduction.figure4 import Figure4Settings
 from reproduction.figure5 import Figure5Settings
 from reproduction.figure6 import Figure6Settings, format_figure6, run_figure6
 from reproduction.figures import plot_curves, plot_dark_knowledge, plot_depths, plot_table1
+from reproduction.function import FunctionSettings, format_function, run_function
 from reproduction.noisy_teacher import NoisyTeacherSettings, format_noisy_teacher, run_noisy_teacher
 from reproduction.options import changed, from_json, to_arguments
-from reproduction.pays_figures import plot_few_labels, plot_regression, plot_which_loss
+from reproduction.pays_figures import plot_few_labels, plot_function, plot_regression, plot_which_loss
 from reproduction.regression import RegressionSettings, format_regression, run_regression
 from reproduction.results import Results
 from reproduction.results_schema import RunLine
+from reproduction.shots_scale import ShotsScaleSettings, format_shots_scale, run_shots_scale
 from reproduction.which_loss import WhichLossSettings, format_which_loss, run_which_loss
 
 Summary = dict[str, Any]
@@ -71,12 +76,17 @@ EXPERIMENTS = {
     "few-labels": Experiment(FewLabelsSettings, 20, run_few_labels, format_few_labels, plot_few_labels),
     "regression": Experiment(RegressionSettings, 10, run_regression, format_regression, plot_regression),
     "which-loss": Experiment(WhichLossSettings, 10, run_which_loss, format_which_loss, plot_which_loss),
+    "function": Experiment(FunctionSettings, 20, run_function, format_function, plot_function),
     "noisy-teacher": Experiment(
         NoisyTeacherSettings, 1, run_noisy_teacher, format_noisy_teacher, plot_noisy_teacher, "devices"
     ),
     "device-depth": Experiment(
         DeviceDepthSettings, 2, run_device_depth, format_device_depth, plot_device_depth, "devices"
     ),
+    "device-images": Experiment(
+        DeviceImagesSettings, 3, run_device_images, format_device_images, plot_device_images, "devices"
+    ),
+    "shots-scale": Experiment(ShotsScaleSettings, 20, run_shots_scale, format_shots_scale, plot_shots_scale, "devices"),
 }
 
 
@@ -86,8 +96,8 @@ class RunOptions:
 
     Attributes:
         seeds: runs of each arm of each student.
-        out: raw results are in OUT.jsonl, and are not computed again; the figure is OUT.png; models and checkpoints are
-            in the folder OUT.
+        out: raw results are in OUT.jsonl, and are not computed again; the figure is OUT.png and OUT.pdf; models and
+            checkpoints are in the folder OUT.
         workers: processes.
         dask: run on the Dask cluster with this scheduler instead, for example tcp://10.0.0.1:8786; its machines need a
             file system in common.
@@ -164,6 +174,14 @@ def stored_run(file: Path) -> StoredRun:
 
 
 def save_figure(name: str, summary: Mapping[str, Any], out: Path) -> None:
-    """Draw the figure of an experiment to ``<out>.png``."""
-    with atomic_path(out.with_name(f"{out.name}.png")) as temporary:
-        EXPERIMENTS[name].plot(summary).savefig(temporary, dpi=DPI)
+    """Draw the figure of an experiment to ``<out>.png`` and, for print, ``<out>.pdf``."""
+    save(EXPERIMENTS[name].plot(summary), out)
+
+
+def save(figure: Figure, out: Path, kinds: Sequence[str] = ("png", "pdf")) -> None:
+    """A figure in some kinds of file, as curves and text where the kind allows; without dates and random names."""
+    with rc_context({"svg.hashsalt": out.name, "svg.fonttype": "none", "pdf.fonttype": 42}):
+        for kind in kinds:
+            metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
+            with atomic_path(out.with_name(f"{out.name}.{kind}")) as temporary:
+                figure.savefig(temporary, format=kind, dpi=DPI, metadata=metadata)

@@ -32,7 +32,7 @@ def folded_expectations(
     """
     network = model.network
     assert isinstance(network, QNN)
-    backend = open_backend(device.backend, network.n_qubits, None, None)
+    backend = open_backend(device.backend, network.n_qubits)
     compiled, initial, final = _compiled(model, backend)
     native = qml.tape.make_qscript(qml.from_qiskit(compiled))()
     fixed = {"optimization_level": 0, "transpile_attempts": 1, "initial_layout": list(range(network.n_qubits))}

@@ -40,7 +40,8 @@ class FewLabelsSettings:
     well the teacher's function is followed, are stored for every arm.
 
     Attributes:
-        problem: the data: phases, mnist-1-5, mnist, digits, breast-cancer, wine, ising, cluster-ising, or file.
+        problem: the data: chains (phases, ising, annni, cluster-ising), images (mnist-1-5, mnist), tables (digits,
+            breast-cancer, wine), or a file.
         data: an .npz file with inputs and labels, for the problem file.
         labels: numbers m of labelled samples; numbers beyond the pool mean all of it.
         scales: logit scales s of cross-entropy; the best by mean test accuracy counts, which flatters the control.

@@ -10,6 +10,8 @@ from reproduction.problems import Split
 
 _BINS = 15
 _COVERAGE = 0.8
+#: Shares of the samples, the surest first, at which the curve of accuracies is stored.
+COVERAGES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
 def measured(student: TrainedQNN, teacher: np.ndarray, split: Split) -> dict[str, float]:
@@ -27,21 +29,57 @@ def measured(student: TrainedQNN, teacher: np.ndarray, split: Split) -> dict[str
         the largest margin; and, where the transition is known, ``transition``: the distance from it, in units of its
         field, of the field that best divides the student's decisions.
     """
-    logits, labels = student.logits(split.test.inputs), split.test.labels
-    probabilities = student.predict_proba(split.test.inputs)
-    found = logits.argmax(axis=1)
-    ordered = np.sort(logits, axis=1)
-    surest = np.argsort(ordered[:, -2] - ordered[:, -1], kind="stable")[: int(np.ceil(_COVERAGE * len(labels)))]
+    inputs = split.test.inputs
+    return measures_of(student.logits(inputs), student.predict_proba(inputs), teacher, split)
+
+
+def measures_of(logits: np.ndarray, probabilities: np.ndarray, teacher: np.ndarray, split: Split) -> dict[str, float]:
+    """What :func:`measured` gives, of logits and probabilities ``(n, K)`` wherever they come from."""
+    labels, found = split.test.labels, logits.argmax(axis=1)
     values = {
         "accuracy": np.mean(found == labels),
         "agreement": np.mean(found == teacher.argmax(axis=1)),
         **followed(logits, teacher),
         "ece": calibration_error(probabilities, labels),
-        "covered": np.mean(found[surest] == labels[surest]),
+        "covered": _accuracies(logits, labels)[int(np.ceil(_COVERAGE * len(labels))) - 1],
     }
     if split.position is not None:
         values["transition"] = abs(located(split.position, found) - 1.0)
     return {name: round(float(value), 6) for name, value in values.items()}
+
+
+def coverage_curve(logits: np.ndarray, labels: np.ndarray) -> list[float]:
+    """Accuracy on the samples of the largest margin between the two largest logits, at each of :data:`COVERAGES`.
+
+    Example:
+        >>> logits, labels = np.array([[0.9, 0.0], [0.0, 0.1], [0.5, 0.0], [0.0, 0.4]]), np.array([0, 0, 0, 1])
+        >>> coverage_curve(logits, labels)[4:]  # one is wrong, the least sure of the four
+        [1.0, 1.0, 1.0, 0.75, 0.75, 0.75, 0.75]
+    """
+    accuracies = _accuracies(logits, labels)
+    return [float(accuracies[int(np.ceil(share * len(labels))) - 1]) for share in COVERAGES]
+
+
+def risk_over_coverages(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Area under the risk-coverage curve: the error on the surest k samples, the mean over k = 1 … n.
+
+    Geifman and El-Yaniv, arXiv 1705.08500. It is small where errors are few, and where the unsure samples are the
+    wrong ones.
+
+    Example:
+        >>> logits, labels = np.array([[0.9, 0.0], [0.0, 0.1]]), np.array([0, 0])
+        >>> risk_over_coverages(logits, labels)  # no error on the surest one, 1/2 on both
+        0.25
+    """
+    return float(np.mean(1.0 - _accuracies(logits, labels)))
+
+
+def _accuracies(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Accuracy on the k samples of the largest margin, for k = 1 … n."""
+    ordered = np.sort(logits, axis=1)
+    surest = np.argsort(ordered[:, -2] - ordered[:, -1], kind="stable")
+    right = (logits.argmax(axis=1) == labels)[surest]
+    return np.cumsum(right) / np.arange(1, len(labels) + 1)
 
 
 def followed(student: np.ndarray, teacher: np.ndarray) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""Outputs of a two-class QNN on a noisy device: exact once, then drawn for any number of shots.
+"""Outputs of a QNN on a noisy device: exact once, then drawn for any number of shots.
 
-The outputs ⟨Z_0⟩ and ⟨Z_1⟩ share a measurement basis, so that every shot gives a pair of bits; with ⟨Z_0 Z_1⟩ the
-probability of each pair is known, and any number of shots is one draw from a multinomial distribution.
+The outputs ⟨Z_0⟩ … ⟨Z_K−1⟩ share a measurement basis, so that every shot gives K bits; with the products of these Z the
+probability of each pattern is known, and any number of shots is one draw from a multinomial distribution.
 """
 
 from collections.abc import Mapping
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,6 @@ from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.networks.networks import QNN
 
-#: Of the outcomes 00, 01, 10, 11: the values of Z_0, Z_1 and Z_0 Z_1.
-_SIGNS = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
-
 
 def noisy_device(backend: str, preparation: str = "ideal", **options: Any) -> DeviceSpec:
     """``qkd.noisy`` with the noise of a backend, exact but for rounding."""
@@ -25,27 +23,30 @@ def noisy_device(backend: str, preparation: str = "ideal", **options: Any) -> De
     return DeviceSpec(name=f"noise of {backend}", plugin="qkd.noisy", options=settings)
 
 
-def joint_observables() -> list[qml.operation.Operator]:
-    """Z_0, Z_1 and their product."""
-    return [qml.Z(0), qml.Z(1), qml.Z(0) @ qml.Z(1)]
+def joint_observables(n_outputs: int = 2) -> list[qml.operation.Operator]:
+    """Z_0 … Z_K−1, then their products of two and more."""
+    return [qml.prod(*map(qml.Z, wires)) if len(wires) > 1 else qml.Z(*wires) for wires in _subsets(n_outputs)]
 
 
 def joint_expectations(model: TrainedQNN, inputs: np.ndarray, device: DeviceSpec) -> np.ndarray:
-    """⟨Z_0⟩, ⟨Z_1⟩ and ⟨Z_0 Z_1⟩ of a model on a device, float64 ``(n, 3)``."""
-    return _with_product(model).outputs(inputs, device)
+    """Values of :func:`joint_observables` for a model on a device, float64 ``(n, 2^K - 1)``."""
+    return _with_products(model).outputs(inputs, device)
 
 
 def drawn(joint: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
-    """Both outputs estimated from a number of shots, float64 ``(n, 2)``.
+    """All outputs estimated from a number of shots, float64 ``(n, K)``.
 
     Args:
-        joint: what :func:`joint_expectations` returned, ``(n, 3)``.
+        joint: what :func:`joint_expectations` returned, ``(n, 2^K - 1)``.
         shots: for each input.
         generator: draws the outcomes.
     """
-    probabilities = np.clip((1 + joint @ _SIGNS.T) / 4, 0, None)
+    n_outputs = int(np.log2(joint.shape[1] + 1))
+    bits = np.array(list(product((1, -1), repeat=n_outputs)))  # of each outcome the values of Z
+    signs = np.stack([bits[:, wires].prod(axis=1) for wires in _subsets(n_outputs)], axis=1)
+    probabilities = np.clip((1 + joint @ signs.T) / len(bits), 0, None)
     counts = generator.multinomial(shots, probabilities / probabilities.sum(axis=1, keepdims=True))
-    return counts @ _SIGNS[:, :2] / shots
+    return counts @ bits / shots
 
 
 def corrected(measured: np.ndarray, exact: np.ndarray, noisy: np.ndarray) -> np.ndarray:
@@ -64,7 +65,12 @@ def mean_over_seeds(runs: list[Mapping[str, Any]]) -> dict[str, float]:
     return {key: float(np.mean([run[key] for run in runs])) for key in runs[0]}
 
 
-def _with_product(model: TrainedQNN) -> TrainedQNN:
+def _subsets(n_outputs: int) -> list[list[int]]:
+    wires = range(n_outputs)
+    return [list(chosen) for size in range(1, n_outputs + 1) for chosen in combinations(wires, size)]
+
+
+def _with_products(model: TrainedQNN) -> TrainedQNN:
     network = model.network
     assert isinstance(network, QNN)
     kept = {name: getattr(network, name) for name in ("embedding", "rotations", "entangler", "topology")}
@@ -73,6 +79,6 @@ def _with_product(model: TrainedQNN) -> TrainedQNN:
         network.n_layers,
         **kept,
         closing_rotations=network.closing_rotations,
-        observables=joint_observables(),
+        observables=joint_observables(network.n_outputs),
     )
     return trained(wider, model.weights)

@@ -8,6 +8,7 @@ noisy teacher as hard labels, and a student that has all true labels.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from reproduction.noisy_outputs import accuracy, joint_expectations, mean_over_s
 from reproduction.noisy_students import ARMS_OF, EXACT_ARMS, TEACHERS, Task, accuracies
 from reproduction.phase_models import best_of, train_model
 from reproduction.results import Results
-from reproduction.rows import Row, compared, row
+from reproduction.rows import Row, accuracy_row, compared
 from reproduction.sweep import Unit, run_units
 
 POOLS = tuple(ARMS_OF)
@@ -258,17 +259,29 @@ def shots_for(by_shots: Mapping[str, Mapping[str, Any]], arm: str) -> dict[str, 
     return crossing(LEVEL, {int(count): Estimate.from_json(arms[arm]) for count, arms in by_shots.items()})
 
 
-def noisy_teacher_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """Rows for the table of where distillation pays, at 4,096 and 16,384 shots."""
+def noisy_teacher_rows(name: str, summary: Mapping[str, Any]) -> list[Row]:
+    """Rows for the table of where distillation pays, at 4,096 and 16,384 shots of the teacher."""
     rows = []
-    for shots in ("4096", "16384"):
-        title = f"Noisy teacher, {int(shots):,} shots"
-        balanced, unbalanced = (summary["pools"][pool][shots] for pool in POOLS)
+    titles = {
+        "teacher_calibrated": "the noisy teacher, calibrated",
+        "hard_calibrated": "scaled cross-entropy on its decisions",
+        "labels": "scaled cross-entropy on all true labels",
+    }
+    way = "outputs of the noisy teacher, calibrated"
+    for shots, pool in product((4096, 16384), POOLS):
+        where = f"noisy teacher, {pool} states, {shots:,} shots"
         rows += [
-            row(f"{title}: against the teacher, calibrated", balanced, "calibrated", "teacher_calibrated"),
-            row(f"{title}: against its hard labels", balanced, "calibrated", "hard_calibrated"),
-            row(f"{title}: against all true labels", balanced, "calibrated", "labels"),
-            row(f"{title}, 80 % of one class: against its hard labels", unbalanced, "calibrated", "hard_calibrated"),
+            accuracy_row(
+                name,
+                where,
+                way,
+                summary["pools"][pool][str(shots)],
+                "calibrated",
+                control,
+                against=against,
+                is_drawn=shots == 4096,
+            )
+            for control, against in titles.items()
         ]
     return rows
 

@@ -9,8 +9,10 @@ from matplotlib.lines import Line2D
 
 from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
-from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, WAYS, Row, adjusted, verdict
+from reproduction.function import FUNCTION_ARMS, place_titles
+from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, adjusted, verdict
 from reproduction.regression import REGRESSION_ARMS
+from reproduction.rows import Row
 from reproduction.which_loss import LOSS_ARMS
 
 _COLOURS = {"ce": "tab:orange", "same": "tab:cyan", "pool": "tab:blue", "both": "tab:green", "weak": "tab:gray"}
@@ -96,20 +98,59 @@ def plot_which_loss(summary: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
-    """What distillation gains in accuracy over scaled cross-entropy, one line per comparison, with its 95 % interval.
+def plot_function(summary: Mapping[str, Any]) -> Figure:
+    """Selective prediction: accuracy on the surest samples against their share, with 95 % intervals, at each place.
 
-    Left the accuracies, their intervals clipped to [0, 1]; right the paired differences, coloured by the verdict after
-    adjustment. Comparisons that are no accuracies are left to the table, as are all students but those of
-    all inputs and a teacher of all labels.
+    Args:
+        summary: what :func:`reproduction.function.run_function` returned.
+    """
+    figure = Figure(figsize=(0.6 + 3.2 * len(summary["places"]), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(summary["places"]), sharey=True, squeeze=False)[0]
+    for axes, (place, found) in zip(panels, summary["places"].items(), strict=True):
+        for arm, colour in zip(FUNCTION_ARMS, ("black", "tab:orange", "tab:blue"), strict=True):
+            curve = [Estimate.from_json(value) for value in found["curves"][arm]]
+            means, low = [value.mean for value in curve], [value.low for value in curve]
+            axes.plot(summary["coverages"], means, marker="o", markersize=3, color=colour, label=FUNCTION_ARMS[arm])
+            high = [min(value.high, 1.0) for value in curve]
+            axes.fill_between(summary["coverages"], low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_title(place_titles(summary)[place], fontsize=9)
+        axes.set_xlabel("coverage: share of the surest inputs")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("accuracy (mean, 95 % interval)")
+    panels[0].legend(fontsize="x-small")
+    return figure
+
+
+def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
+    """What distillation gains in accuracy, one line per comparison, with its 95 % interval.
+
+    Above in exact simulation over scaled cross-entropy, below on noisy devices over what the line names. Left the
+    accuracies, their intervals clipped to [0, 1]; right the paired differences, coloured by the verdict after
+    adjustment. Comparisons that are no accuracies are left to the table, and so are those that are not to be drawn.
 
     Args:
         rows: what :func:`reproduction.pays.collected` returned.
     """
-    shown = [(row, q) for row, q in zip(rows, adjusted(rows), strict=True) if _is_shown(row)]
-    figure = Figure(figsize=(9.6, 0.27 * len(shown) + 1.3), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=(1.0, 1.0))
-    for line, (row, q) in enumerate(shown):
+    shown = [(row, q) for row, q in zip(rows, adjusted(rows), strict=True) if row.measure == "accuracy" if row.is_drawn]
+    blocks = {
+        "exact simulation, against scaled cross-entropy": [each for each in shown if not _is_on_device(each[0])],
+        "on noisy devices, 4,096 shots for a state": [each for each in shown if _is_on_device(each[0])],
+    }
+    blocks = {title: lines for title, lines in blocks.items() if lines}
+    heights = [len(lines) + 1 for lines in blocks.values()]
+    figure = Figure(figsize=(9.6, 0.24 * sum(heights) + 0.9), layout="constrained")
+    panels = figure.subplots(len(blocks), 2, sharex="col", squeeze=False, height_ratios=heights)
+    for (left, right), (title, lines) in zip(panels, blocks.items(), strict=True):
+        _block(left, right, lines)
+        left.set_title(title, fontsize=9, fontweight="bold", loc="right")
+    panels[-1][0].set_xlabel("test accuracy (mean, 95 % interval)", fontsize=9)
+    panels[-1][1].set_xlabel("difference, percentage points", fontsize=9)
+    _legend(figure)
+    return figure
+
+
+def _block(left: Axes, right: Axes, lines: Sequence[tuple[Row, float | None]]) -> None:
+    for line, (row, q) in enumerate(lines):
         for value, colour, shift in ((row.control, "tab:orange", 0.14), (row.distilled, "tab:blue", -0.14)):
             ends = [max(value.low, 0.0), min(value.high, 1.0)]
             left.plot(ends, [line + shift] * 2, color=colour, linewidth=1.5)
@@ -117,39 +158,31 @@ def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
         colour = _VERDICT_COLOURS[verdict(row.gain, q)]
         right.plot([100 * row.gain.low, 100 * row.gain.high], [line, line], color=colour, linewidth=2)
         right.plot([100 * row.gain.mean], [line], "o", color=colour, markersize=5)
-    left.set_yticks(range(len(shown)), [_label(row) for row, _ in shown], fontsize=8)
-    left.set_ylim(len(shown) - 0.4, -0.6)
-    left.set_xlabel("test accuracy (mean, 95 % interval)")
+    left.set_yticks(range(len(lines)), [_label(row) for row, _ in lines], fontsize=8)
+    right.set_yticks(range(len(lines)), [""] * len(lines))
     right.axvline(0.0, color="black", linewidth=0.8)
-    right.set_xlabel("paired difference, percentage points")
-    _legends(left, right)
     for axes in (left, right):
+        axes.set_ylim(len(lines) - 0.4, -0.6)
         axes.grid(axis="x", alpha=0.3)
-    return figure
 
 
-def _is_shown(row: Row) -> bool:
-    return row.measure == "accuracy" and row.way not in (WAYS["same"], WAYS["both"], WAYS["weak"])
+def _is_on_device(row: Row) -> bool:
+    return row.source.startswith("devices/")
 
 
 def _label(row: Row) -> str:
-    return f"{row.where}, n = {row.gain.n}"
+    """The line in the figure: as short as it can be."""
+    if not _is_on_device(row):
+        return f"{row.where}, n = {row.gain.n}"
+    against = row.against.replace("scaled cross-entropy", "scaled CE")
+    return f"{row.where.replace(', 4,096 shots', '')}, against {against}"
 
 
-def _legends(left: Axes, right: Axes) -> None:
-    arms = {"scaled cross-entropy": "tab:orange", "distilled, without labels": "tab:blue"}
-    for axes, colours in ((left, arms), (right, {each: _VERDICT_COLOURS[each] for each in (PAYS, EQUAL, COSTS)})):
-        handles = [Line2D([], [], color=colour, marker="o", label=label) for label, colour in colours.items()]
-        axes.legend(
-            handles=handles,
-            fontsize=8,
-            loc="lower center",
-            bbox_to_anchor=(0.5, 1.0),
-            ncols=3,
-            columnspacing=1.0,
-            handlelength=1.2,
-            frameon=False,
-        )
+def _legend(figure: Figure) -> None:
+    colours = {"control": "tab:orange", "distilled, without labels": "tab:blue"}
+    colours |= {each: _VERDICT_COLOURS[each] for each in (PAYS, EQUAL, COSTS)}
+    handles = [Line2D([], [], color=colour, marker="o", label=label) for label, colour in colours.items()]
+    figure.legend(handles=handles, fontsize=8, loc="outside upper right", ncols=5, handlelength=1.2, frameon=False)
 
 
 def clipped_errors(estimates: Sequence[Estimate]) -> list[list[float]]:

@@ -15,13 +15,14 @@ from qkd_pl.cli.data_files import read_samples
 from qkd_pl.datasets import Dataset, fit_pipeline, ground_states, mnist_images, topological_phases
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
-from reproduction.chains import CRITICAL_ISING_FIELD, ising_ground_states, string_order
+from reproduction.chains import critical_field, ising_ground_states, string_order
 
 ProblemName = Literal[
-    "phases", "mnist-1-5", "mnist", "digits", "breast-cancer", "wine", "ising", "cluster-ising", "file"
+    "phases", "ising", "annni", "cluster-ising", "mnist-1-5", "mnist", "digits", "breast-cancer", "wine", "file"
 ]
 _ANGLE_QUBITS = 6
 _IMAGE_QUBITS = 10
+_FRUSTRATION = 0.25  # κ of the problem annni
 _COUPLING = 0.5  # h2 of the problem cluster-ising, in units of J
 _ORDERED = 0.5  # string order above which a state of that problem counts as topological
 
@@ -81,10 +82,13 @@ def _states(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
     return _chain(train.inputs, train.labels, test.inputs, test.labels)
 
 
-def _ising(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
-    fields = np.random.default_rng(seed).uniform(0.0, 2.0 * CRITICAL_ISING_FIELD, n_pool + n_test)
-    states = ising_ground_states(7, fields)
-    return _chain(states[:n_pool], fields[:n_pool], states[n_pool:], fields[n_pool:])
+def _ising(frustration: float) -> Callable[..., Split]:
+    def load(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
+        positions = np.random.default_rng(seed).uniform(0.0, 2.0, n_pool + n_test)
+        states = ising_ground_states(7, critical_field(frustration) * positions, frustration)
+        return _chain(states[:n_pool], positions[:n_pool], states[n_pool:], positions[n_pool:])
+
+    return load
 
 
 def _cluster_ising(seed: int, n_pool: int, n_test: int, file: str | None) -> Split:
@@ -173,7 +177,8 @@ _FIGURE6 = {"n_qubits": _IMAGE_QUBITS, "embedding": "amplitude", "entangler": "c
 
 PROBLEMS: dict[str, Problem] = {
     "phases": Problem(_states, 500, 500, 2, 1, _CHAIN, 50, 30.0),
-    "ising": Problem(_ising, 500, 500, 2, 1, _CHAIN, 50, 30.0),
+    "ising": Problem(_ising(0.0), 500, 500, 2, 1, _CHAIN, 50, 30.0),
+    "annni": Problem(_ising(_FRUSTRATION), 500, 500, 2, 1, _CHAIN, 50, 30.0),
     "cluster-ising": Problem(_cluster_ising, 500, 500, 2, 1, _CHAIN, 50, 30.0),
     "mnist-1-5": Problem(_mnist((1, 5), "phase"), 2000, 1000, 6, 4, {**_LONGER, "temperature": 0.1}, 200, 10.0),
     "mnist": Problem(_mnist(tuple(range(10)), "amplitude"), 5000, 2000, 4, 4, _TEN_DIGITS, 400, 30.0, _FIGURE6),

@@ -1,31 +1,46 @@
 """A row of the table "Where distillation pays, and where it does not"."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from qkd_pl.statistics import Estimate, estimate, paired_difference
 
+SCALED = "scaled cross-entropy"
 
-class Row(NamedTuple):
-    """One comparison, over data sets.
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
 
     Attributes:
-        title: the task, and what is compared.
-        control: test accuracy of the best that does without distillation.
-        distilled: test accuracy of the distilled student.
-        difference: distilled − control, paired, with its interval and p-value.
+        source: the run.
+        where: data, and labels, states, shots or layers.
+        way: what the distilled student had.
+        measure: what is compared.
+        control, distilled: means over data sets, seeds or images.
+        gain: paired difference, above zero where distillation is better.
+        against: what the control is.
+        is_drawn: whether the figure that opens the page has it; the table has all.
     """
 
-    title: str
+    source: str
+    where: str
+    way: str
+    measure: str
     control: Estimate
     distilled: Estimate
-    difference: Estimate
+    gain: Estimate
+    against: str = SCALED
+    is_drawn: bool = True
 
 
-def row(title: str, arms: Mapping[str, Any], distilled: str, control: str) -> Row:
+def accuracy_row(
+    source: str, where: str, way: str, arms: Mapping[str, Any], distilled: str, control: str, **more: Any
+) -> Row:
     """The row that compares two arms of what :func:`compared` returned."""
-    keys = (control, distilled, f"{distilled} - {control}")
-    return Row(title, *(Estimate.from_json(arms[key]) for key in keys))
+    before, after, gain = (Estimate.from_json(arms[key]) for key in (control, distilled, f"{distilled} - {control}"))
+    return Row(source, where, way, "accuracy", before, after, gain, **more)
 
 
 def compared(values: Mapping[str, list[float]], pairs: list[tuple[str, str]]) -> dict[str, Any]:

@@ -35,6 +35,9 @@ def distill_command(
         str | None,
         _own("How inputs enter: state, amplitude, phase, angle or basis; by default the teacher's."),
     ] = None,
+    topology: Annotated[
+        str, _own("Of the student's entanglers: ring, or line, which takes fewer gates on a device.")
+    ] = OwnDistillation.topology,
     iterations: Annotated[int, _own("Updates of the weights.", min=1)] = OwnDistillation.iterations,
     learning_rate: Annotated[
         float, _own("Adam's step size, in radians; times 0.9 every 10 updates.")

@@ -78,7 +78,12 @@ def distil_own(settings: OwnDistillation, out: Path) -> dict[str, Any]:
     return {
         "data": str(settings.data),
         "teacher": str(settings.teacher),
-        "student": {"n_qubits": network.n_qubits, "n_layers": network.n_layers, "embedding": network.embedding},
+        "student": {
+            "n_qubits": network.n_qubits,
+            "n_layers": network.n_layers,
+            "embedding": network.embedding,
+            "topology": settings.topology,
+        },
         "model": str(path),
         "scores": {
             name: _scores(student, split, settings.device) for name, split in (("train", train), ("test", test))
@@ -105,7 +110,9 @@ def _prepare(settings: OwnDistillation) -> tuple[QNN, Pipeline | None, _Samples]
         inputs = inputs if preprocessing is None else preprocessing.transform(inputs)
     outputs = teacher_logits(outputs, inputs, n_classes)
     embedding = _embedding(embedding, inputs)
-    network = QNN(qubits or _qubits(embedding, inputs), settings.layers, n_classes, embedding)
+    network = QNN(
+        qubits or _qubits(embedding, inputs), settings.layers, n_classes, embedding, topology=settings.topology
+    )
     network.encode(inputs)  # refuses what the student cannot take
     if labels is not None:
         labels = checked_labels(labels, len(inputs), n_classes)

@@ -55,6 +55,7 @@ class OwnDistillation:
         teacher: a saved QNN, or an ``.npy`` file with its outputs ``(n, K)`` for all inputs.
         qubits, embedding: of the student; None for those of the teacher, or what the inputs allow.
         layers: of the student.
+        topology: of its entanglers, ``ring`` or ``line``; a line needs no gate between far qubits of a device.
         iterations, learning_rate, batch_size: training.
         temperature, alpha: T and α of the KD loss; T is None for 0.5, or 1/30 if the teacher gives log-probabilities;
             below α = 1 it needs labels.
@@ -69,6 +70,7 @@ class OwnDistillation:
     qubits: int | None = None
     layers: int = 1
     embedding: str | None = None
+    topology: str = "ring"
     iterations: int = 50
     learning_rate: float = 0.3
     batch_size: int = 64

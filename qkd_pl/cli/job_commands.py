@@ -4,7 +4,7 @@ They import what needs PennyLane or Qiskit when they run: that takes seconds, wh
 """
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
+_GROUND_STATES = 64
+# What a report says of calibrated outputs, and again of raw ones.
+_OF_DEVICE = ("accuracy", "mean_logit_error")
+
 Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `qkd-pl jobs` print it.")]
 
 
@@ -32,7 +36,9 @@ Id = Annotated[str, typer.Argument(help="Id of the job, as `qkd-pl submit` and `
 def submit_command(
     model: Annotated[Path, typer.Argument(help="A saved classifier or regressor.")],
     device: Annotated[str, typer.Option(help=f"Where to run it: {DEVICE_OF_JOBS}.")] = "manila",
-    samples: Annotated[int, typer.Option(min=1, help="Number of inputs.")] = 64,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Number of inputs; by default all of --data, or 64 ground states.")
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option(help=".npz file with `inputs` and maybe `labels`; by default ground states of the chain."),
@@ -43,6 +49,9 @@ def submit_command(
     ] = None,
     shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
+    calibrate: Annotated[
+        int, typer.Option(min=0, help="Inputs by which the job calibrates itself, at no cost; 0 for no calibration.")
+    ] = 0,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -68,7 +77,8 @@ def submit_command(
         spec = resolve_device(device)
         if shots is not None and isinstance(spec, DeviceSpec):
             spec = spec.changed(shots=shots)
-        planned = plan(loaded, inputs, spec, labels if isinstance(loaded, TrainedQNN) else None)
+        labels = labels if isinstance(loaded, TrainedQNN) else None
+        planned = plan(loaded, inputs, spec, labels, calibrate=calibrate or False)
         if not as_json:
             print(f"plan:    {planned.cost}")
         if dry_run:
@@ -112,7 +122,11 @@ def result_command(
     with clear_errors():
         handle = attach(job)
         logits = handle.result(timeout)
-        report = _describe(handle.receipt, handle.ledger) | _accuracies(logits, handle.ledger.arrays(job))
+        arrays = handle.ledger.arrays(job)
+        report = _describe(handle.receipt, handle.ledger) | _accuracies(logits, arrays)
+        raw = handle.result(timeout, calibrated=False)
+        report["calibrated"] = not np.array_equal(raw, logits)
+        report |= {f"raw_{name}": value for name, value in _accuracies(raw, arrays).items() if name in _OF_DEVICE}
         text = json.dumps(report | {"logits": logits.tolist()}) if as_json else _format(report)
     print(text)
 
@@ -165,7 +179,7 @@ def cancel_command(
 
 
 def _inputs(
-    model: "TrainedNetwork", samples: int, data: Path | None, autoencoder: Path | None, seed: int
+    model: "TrainedNetwork", samples: int | None, data: Path | None, autoencoder: Path | None, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
     from qkd_pl.datasets import topological_phases
     from qkd_pl.devices.spec import EXACT
@@ -185,7 +199,7 @@ def _inputs(
         n_qubits = len((compressor or model).network.wires)
         if n_qubits < 3:
             raise InvalidInputError(f"a {n_qubits}-qubit model does not fit the chain; give --autoencoder or --data")
-        _, (inputs, labels) = topological_phases(n_qubits, 0, samples, seed)
+        _, (inputs, labels) = topological_phases(n_qubits, 0, samples or _GROUND_STATES, seed)
     return (inputs if compressor is None else compressor.compress(inputs, EXACT)), labels
 
 
@@ -213,7 +227,7 @@ def _describe(receipt: "Receipt | Damaged", ledger: "Ledger") -> dict[str, Any]:
         "service_ids": [part.service_id for part in receipt.parts],
         "cost": receipt.cost,
         # A simulator uses none, whatever its job would take on hardware.
-        "estimated_qpu_seconds": receipt.cost.get("qpu_seconds") if receipt.target["remote"] else None,
+        "estimated_qpu_seconds": ledger.estimated(receipt),
         "used_qpu_seconds": ledger.used(receipt) if receipt.target["remote"] else None,
     }
 
@@ -256,13 +270,15 @@ def _format(report: dict[str, Any]) -> str:
         lines.append("accuracy unknown: the job has no labels; --json prints the logits")
     else:
         exact = f", exact {report['exact_accuracy']:.4f}" if "exact_accuracy" in report else ""
-        lines.append(f"accuracy {report['accuracy']:.4f}{exact}")
+        raw = f", without its calibration {report['raw_accuracy']:.4f}" if report["calibrated"] else ""
+        lines.append(f"accuracy {report['accuracy']:.4f}{exact}{raw}")
     if "mean_logit_error" in report:
-        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average")
-    if missing := [field.name for field in fields(Cost) if field.name not in cost]:
+        raw = f", raw ones by {report['raw_mean_logit_error']:.4f}" if report["calibrated"] else ""
+        lines.append(f"logits   differ from the exact ones by {report['mean_logit_error']:.4f} on average{raw}")
+    if missing := [each.name for each in fields(Cost) if each.name not in cost and each.default is MISSING]:
         raise FileFormatError(f"the receipt of job {report['id']} lacks {', '.join(missing)} in its cost")
     spent = _seconds(report)
     lines.append(f"used     {spent}" if spent else "used     no QPU time: it was simulated; on hardware:")
-    lines.append(f"cost     {Cost(**{field.name: cost[field.name] for field in fields(Cost)})}")
+    lines.append(f"cost     {Cost(**{each.name: cost[each.name] for each in fields(Cost) if each.name in cost})}")
     lines.append(f"layout   {cost.get('layouts', 'unknown')}")
     return "\n".join(lines)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import math
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from platformdirs import user_cache_path
 
 from qkd_pl.errors import FileFormatError
 from qkd_pl.storage import checked_tensor, read_tensors, write_tensors
+from qkd_pl.warning import warn
 
 #: Part of every key: raise it when the meaning of the stored arrays changes.
 FORMAT_VERSION = 1
@@ -51,7 +51,7 @@ def cached(
     except FileNotFoundError:
         pass
     except FileFormatError as error:
-        warnings.warn(f"rebuilding a damaged cache file: {error}", RuntimeWarning, stacklevel=3)
+        warn(f"rebuilding a damaged cache file: {error}", RuntimeWarning)
     tensors = compute()
     write_tensors(path, kind, tensors, manifest)
     return tensors

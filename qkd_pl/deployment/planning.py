@@ -85,6 +85,7 @@ def plan(
     parts = _measured(tapes[0], len(model.network.wires))
     calibrated = reference is not None or model.calibration is not None
     jobs, absorption = _best_jobs(quantum_device, tapes, model, inputs, calibrated, absorb)
+    quantum_device.warn_of_noise(jobs)
     if len(jobs.compiled) > 1:
         raise InvalidInputError("the circuit has matrices that depend on its inputs; a matrix cannot be a parameter")
     return Plan(

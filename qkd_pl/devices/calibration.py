@@ -5,7 +5,6 @@ noise and errors of the read-out do so exactly, others nearly. Fitted on a few i
 knows, the line is turned round.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from scipy.stats import chi2
 from scipy.stats import t as student_t
 
 from qkd_pl.errors import CalibrationError, FileFormatError, MisfitWarning
+from qkd_pl.warning import warn
 
 #: A slope whose 95 % interval reaches this is refused: turned round, it would multiply errors twentyfold.
 SMALLEST_SLOPE = 0.05
@@ -171,11 +171,10 @@ def _refuse_small(slope: np.ndarray, interval: np.ndarray, place: Place) -> None
 
 def _warn_of_misfit(misfit: np.ndarray, place: Place) -> None:
     for index in np.flatnonzero(misfit > _LARGEST_MISFIT):
-        warnings.warn(
+        warn(
             f"output {place.observables[index]} on {place.backend}: beyond shot noise, measured values deviate from a "
             f"line by {misfit[index]:.0%} of their spread; the calibration corrects them only roughly",
             MisfitWarning,
-            stacklevel=4,
         )
 
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from qkd_pl.checks import check_variable_name, cut, nearest, plain
+from qkd_pl.checks import cut, nearest, plain
+from qkd_pl.devices.ibm.access import Access
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.plugins import (
     IBM_PLUGINS,
     SAMPLING_PLUGINS,
@@ -86,8 +88,10 @@ class DeviceSpec(BaseModel):
 
     @model_validator(mode="after")
     def _check_combination(self) -> "DeviceSpec":
-        if (token_env := self.options.get("token_env")) is not None:
-            check_variable_name("token_env", token_env)
+        # Here, and not only by the device, since a secret in the wrong place must reach no message and no file.
+        Access.of(self.options)
+        if self.plugin == "qkd.ibm":
+            Sending.of({"backend": self.backend} | self.options)
         if self.plugin in UNFIT_PLUGINS:
             raise ValueError(f"plugin: {self.plugin} {UNFIT_PLUGINS[self.plugin]}")
         if self.plugin not in installed_plugins():

@@ -21,7 +21,11 @@ from qkd_pl.networks.checking import quantum_function
 _SHARED = [
     "backend",
     "token_env",
+    "account",
     "instance",
+    "url",
+    "proxies",
+    "use_fractional_gates",
     "optimization_level",
     "transpile_attempts",
     "initial_layout",

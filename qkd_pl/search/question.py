@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.checks import any_array, check_count, check_number, checked_labels
+from qkd_pl.devices.ibm.access import Access
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import DeviceSpec
@@ -114,8 +116,8 @@ def pose(
     widths = (full,) if space.n_qubits is None else tuple(space.n_qubits)
     if wrong := [each for each in widths if each != full]:
         raise InvalidInputError(f"n_qubits={wrong[0]}: the inputs have {full} qubits with embedding={embedding!r}")
-    options = spec.options
-    backend = open_backend(spec.backend, full, options.get("token_env"), options.get("instance"))
+    options = {"backend": spec.backend} | spec.options
+    backend = open_backend(spec.backend, full, Access.of(options), Sending.of(options))
     wanted = widths if DEVICE in space.topology else ()
     order = np.random.default_rng(seed).permutation(len(inputs))
     n_held_out = max(2, round(_HELD_OUT * len(inputs)))

@@ -59,7 +59,7 @@ class SessionlessDevice(RemoteDevice):
         """What the plugin's ``qiskit_session`` reads before it opens a session, which our jobs would ignore."""
         raise InvalidInputError(
             "qiskit_session: qkd.ibm sends each call as one job, with a receipt that outlives this process, and takes "
-            "no session; the Open Plan has none, and several jobs of one call are one batch by themselves"
+            "no session; the Open Plan has none. With execution_mode='batch' all jobs of the device are in one batch"
         )
 
     @_session.setter

@@ -155,7 +155,7 @@ def test_outputs_of_any_teacher_are_distilled(run, own):
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert [report["scores"][name]["samples"] for name in ("train", "test")] == [45, 15]
-    assert report["student"] == {"n_qubits": 3, "n_layers": 1, "embedding": "basis"}
+    assert report["student"] == {"n_qubits": 3, "n_layers": 1, "embedding": "basis", "topology": "ring"}
     assert report["scores"]["test"]["agreement"] == 1.0
     held_out = np.random.default_rng(0).permutation(60)[:15]
     with np.load(own / "data.npz") as data:
@@ -201,12 +201,21 @@ def test_the_preprocessing_of_a_teacher_is_passed_on(run, tmp_path, rng):
     assert load_model(json.loads(result.stdout)["model"]).logits(images).shape == (40, 2)
 
 
+def test_a_line_of_entanglers(run, own):
+    result = run(*arguments(own), "--embedding", "basis", "--iterations", 2, "--topology", "line", "--json")
+    report = json.loads(result.stdout)
+    assert load_model(report["model"]).network == QNN(3, 1, embedding="basis", topology="line")
+    refused = run(*arguments(own), "--embedding", "basis", "--topology", "circle")
+    assert refused.exit_code == 1
+    assert "topology='circle'" in refused.stderr
+
+
 def test_states_need_no_embedding(run, tmp_path):
     states = topological_phases(3, 20, 0, 0)[0].inputs.astype(complex)
     np.savez(tmp_path / "data.npz", inputs=states)
     np.save(tmp_path / "outputs.npy", np.linspace(-1, 1, 40).reshape(20, 2))
     report = json.loads(run(*arguments(tmp_path), "--iterations", 2, "--json").stdout)
-    assert report["student"] == {"n_qubits": 3, "n_layers": 1, "embedding": "state"}
+    assert report["student"] == {"n_qubits": 3, "n_layers": 1, "embedding": "state", "topology": "ring"}
 
 
 def test_alpha_mixes_labels_in(run, own):

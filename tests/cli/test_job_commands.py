@@ -62,6 +62,24 @@ def test_submit_with_fewer_shots_than_the_device_has(model: Path) -> None:
     assert jobs()[0].receipt.target["device"]["shots"] == 128
 
 
+def test_a_job_calibrates_itself_when_asked(model: Path) -> None:
+    """The device shrinks the outputs; what is told beside the raw ones is corrected, at no further circuit."""
+    states = np.random.default_rng(1).normal(size=(24, 8))
+    states /= np.linalg.norm(states, axis=1, keepdims=True)
+    np.savez(model.with_name("states.npz"), inputs=states, labels=np.arange(24) % 2)
+    options = ("--data", model.with_name("states.npz"), "--shots", 4096, "--json")
+    submitted = json.loads(run("submit", model, "--calibrate", 20, *options))
+    assert submitted["circuits"] == 24, "all of the file"
+    told = json.loads(run("result", submitted["id"], "--json"))
+    assert told["calibrated"]
+    assert told["mean_logit_error"] < told["raw_mean_logit_error"]
+    assert "without its calibration" in run("result", submitted["id"])
+    plain = json.loads(run("submit", model, *options))
+    told = json.loads(run("result", plain["id"], "--json"))
+    assert not told["calibrated"]
+    assert told["accuracy"] == told["raw_accuracy"]
+
+
 def test_submit_says_what_to_do_next(model: Path) -> None:
     printed = run("submit", model, "--samples", 2)
     (job,) = jobs()

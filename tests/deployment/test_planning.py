@@ -13,7 +13,7 @@ from qkd_pl.datasets.dataset import Dataset
 from qkd_pl.deployment.planning import plan
 from qkd_pl.devices.ibm.jobs.jobs import attach, jobs, submit
 from qkd_pl.devices.spec import DeviceSpec
-from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError
+from qkd_pl.errors import CostLimitError, DeviceConfigError, InvalidInputError, LowFidelityWarning
 from qkd_pl.networks.custom import CircuitNetwork
 from qkd_pl.networks.models import TrainedQNN, trained
 from qkd_pl.networks.networks import QAE, QNN
@@ -285,3 +285,14 @@ def test_constants_alone_are_nothing_to_measure(rng):
     network = QNN(1, 1, observables=[0.25 * qml.Identity(0)])
     with pytest.raises(InvalidInputError, match="nothing to measure"):
         plan(trained(network, rng.uniform(0, 6, network.weights_shape)), np.eye(2), EXACT)
+
+
+@pytest.mark.filterwarnings("ignore:Since backends now support")  # the client's own plugin, on being loaded
+@pytest.mark.parametrize("absorb", [None, True, False])
+def test_a_low_fidelity_is_told_once_and_at_the_users_line(absorb: bool | None) -> None:
+    spec = DeviceSpec(
+        name="faint", plugin="qkd.ibm", shots=100, options={"backend": "fake_manila", "warn_below_fidelity": 0.999}
+    )
+    with pytest.warns(LowFidelityWarning) as caught:
+        plan(make_model(3), states(2, 3), spec, absorb=absorb)
+    assert [each.filename for each in caught if each.category is LowFidelityWarning] == [__file__]

@@ -12,6 +12,12 @@ _SNIPPETS = (
     *("[" * 3000, "{" * 3000, "- " * 3000, "x: " + "[" * 25 + "]" * 25, "\t", "%YAML 1.1", "---", "...", "shots: 0b_"),
     *("options: {backend: 5}", "backend: [a]", "token_env: sesame", "max_qpu_seconds: .nan", "gradient_options: 1"),
     *("shots: .inf", "? [a]", "''", "shots: !", "? : :", "seed: -1", "plugin: qkd.ibm"),
+    *(
+        "url: https://cloud.ibm.com",
+        'proxies: {urls: {https: "http://a:b@c"}}',
+        "least_busy: {among: []}",
+        "job_tags: [1]",
+    ),
 )
 
 

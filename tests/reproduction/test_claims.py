@@ -35,6 +35,7 @@ from reproduction.claims import (
 from reproduction.experiments import StoredRun
 
 RESULTS = Path(__file__).parents[2] / "results"
+RAW = [*RESULTS.glob("*.jsonl"), *RESULTS.glob("devices/*.jsonl")]
 
 
 def interval(mean, half_width=0.0):
@@ -118,8 +119,9 @@ def test_what_is_missing_leaves_a_claim_open(missing):
 def regenerated(tmp_path_factory):
     """The page and figures that the command makes of the committed raw results alone."""
     directory = tmp_path_factory.mktemp("results")
-    for file in RESULTS.glob("*.jsonl"):
-        shutil.copy(file, directory)
+    for file in RAW:
+        (directory / file.relative_to(RESULTS)).parent.mkdir(exist_ok=True)
+        shutil.copy(file, directory / file.relative_to(RESULTS))
     finished = CliRunner().invoke(app, ["claims", "--results", str(directory)])
     assert finished.exit_code == 0, finished.output
     return directory
@@ -130,21 +132,22 @@ def test_the_committed_page_is_what_the_raw_results_give_to_the_last_character(r
 
 
 def test_every_file_in_results_is_raw_or_regenerated(regenerated):
-    committed = {path.name for path in RESULTS.iterdir() if path.is_file()}
-    assert {path.name for path in regenerated.iterdir()} == committed
+    for folder in (".", "devices"):
+        committed = {path.name for path in (RESULTS / folder).iterdir() if path.is_file()}
+        assert {path.name for path in (regenerated / folder).iterdir() if path.is_file()} == committed
 
 
 def test_the_committed_figures_are_those_that_the_raw_results_give(regenerated):
     """Pixel by pixel, where Matplotlib is of the version that drew them."""
-    figures = sorted(RESULTS.glob("*.png"))
-    assert len(figures) == len(list(RESULTS.glob("*.jsonl"))) + 2
+    figures = sorted([*RESULTS.glob("*.png"), *RESULTS.glob("devices/*.png")])
+    assert len(figures) == len(RAW) + 2
     for committed in figures:
         with Image.open(committed) as image:
             drawn_by = image.info["Software"]
         if f"Matplotlib version{matplotlib.__version__}," in drawn_by:
-            np.testing.assert_array_equal(imread(committed), imread(regenerated / committed.name))
+            np.testing.assert_array_equal(imread(committed), imread(regenerated / committed.relative_to(RESULTS)))
         else:
-            assert imread(committed).shape == imread(regenerated / committed.name).shape
+            assert imread(committed).shape == imread(regenerated / committed.relative_to(RESULTS)).shape
 
 
 def test_the_page_follows_the_raw_results(tmp_path):

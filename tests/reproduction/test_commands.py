@@ -42,6 +42,7 @@ def summary_of(run, out, *arguments):
     text = run(*arguments, "--out", out)
     assert f"raw results and figure: {out}.jsonl and .png" in text.stdout
     assert out.with_name("it.png").read_bytes().startswith(b"\x89PNG")
+    assert out.with_name("it.pdf").read_bytes().startswith(b"%PDF")
     return json.loads(result.stdout)
 
 
@@ -99,7 +100,7 @@ def test_the_committed_results_are_enough_for_their_command(run, tmp_path, monke
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == json.loads(json.dumps(stored_run(committed).summary))
     assert (tmp_path / committed.name).read_bytes() == committed.read_bytes()
-    assert {path.suffix for path in tmp_path.iterdir()} == {".jsonl", ".png"}
+    assert {path.suffix for path in tmp_path.iterdir()} == {".jsonl", ".png", ".pdf"}
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,14 @@ import qkd_pl as kd
 from qkd_pl.statistics import Estimate, paired_difference
 from qkd_pl.storage import read_tensors
 from reproduction.crossings import crossing
+from reproduction.depth_figures import plot_device_depth
 from reproduction.device_depth import (
     DeviceDepthSettings,
     device_depth_rows,
     format_device_depth,
     run_device_depth,
 )
-from reproduction.device_figures import plot_device_depth, plot_noisy_teacher
+from reproduction.device_figures import plot_noisy_teacher
 from reproduction.noisy_outputs import noisy_device
 from reproduction.noisy_students import ARMS_OF, EXACT_ARMS, TEACHERS
 from reproduction.noisy_teacher import (
@@ -119,10 +120,11 @@ def test_differences_are_paired_by_data_set(noisy_teacher):
 
 def test_rows_text_and_figure_of_the_noisy_teacher(noisy_teacher):
     _, _, summary = noisy_teacher
-    rows = noisy_teacher_rows(summary)
-    assert len(rows) == 8
+    rows = noisy_teacher_rows("devices/it", summary)
+    assert len(rows) == 12
+    assert sum(row.is_drawn for row in rows) == 6
     for row in rows:
-        assert row.difference.mean == pytest.approx(row.distilled.mean - row.control.mean)
+        assert row.gain.mean == pytest.approx(row.distilled.mean - row.control.mean)
     assert "calibrated - teacher_calibrated" in format_noisy_teacher(summary)
     assert len(plot_noisy_teacher(summary).axes) == 2
 
@@ -164,12 +166,12 @@ def test_prices_are_those_of_a_plan(device_depth):
 
 def test_rows_text_and_figure_of_depth(device_depth):
     _, _, summary = device_depth
-    rows = device_depth_rows(summary)
-    assert len(rows) == 3
+    rows = device_depth_rows("devices/it", summary)
+    assert [row.is_drawn for row in rows] == [False] * 3 + [True] * 3
     for row in rows:
-        assert row.difference.mean == pytest.approx(row.distilled.mean - row.control.mean)
+        assert row.gain.mean == pytest.approx(row.distilled.mean - row.control.mean)
     assert "fake_manila, preparation staircase, calibrated" in format_device_depth(summary)
-    assert len(plot_device_depth(summary).axes) == 1
+    assert len(plot_device_depth(summary).axes) == 3
 
 
 def test_a_curve_that_reaches_a_level_at_once_or_never():

@@ -5,7 +5,14 @@ import pytest
 from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
 
-from reproduction.measures import calibration_error, followed, located
+from reproduction.measures import (
+    COVERAGES,
+    calibration_error,
+    coverage_curve,
+    followed,
+    located,
+    risk_over_coverages,
+)
 
 
 def test_followed_agrees_with_scikit_learn_and_scipy(rng):
@@ -35,3 +42,21 @@ def test_one_wrong_decision_moves_no_transition():
     decisions = (fields < 0.95).astype(int)
     decisions[-1] = 1
     assert located(fields, decisions) == pytest.approx(0.95)
+
+
+def test_selective_prediction_keeps_the_largest_margins(rng):
+    logits, labels = rng.normal(size=(50, 3)), rng.integers(0, 3, 50)
+    margins = [sorted(row)[-1] - sorted(row)[-2] for row in logits]
+    surest = sorted(range(50), key=lambda row: -margins[row])
+    errors = [logits[row].argmax() != labels[row] for row in surest]
+    assert risk_over_coverages(logits, labels) == pytest.approx(np.mean([np.mean(errors[:k]) for k in range(1, 51)]))
+    kept = [int(np.ceil(50 * share)) for share in COVERAGES]
+    assert coverage_curve(logits, labels) == pytest.approx([1 - np.mean(errors[:k]) for k in kept])
+
+
+def test_a_margin_that_knows_its_errors_has_the_least_risk():
+    """One error in ten, the least sure: only at full coverage it counts."""
+    logits = np.stack([np.arange(1.0, 11.0), np.zeros(10)], axis=1)
+    labels = np.array([1, *[0] * 9])
+    assert risk_over_coverages(logits, labels) == pytest.approx(0.1 / 10)
+    assert coverage_curve(logits, labels)[-3:] == pytest.approx([1.0, 0.9, 0.9])

@@ -35,6 +35,21 @@ def test_draws_scatter_as_those_of_the_device():
     assert found[0, 1] == pytest.approx(joint[0, 2] - joint[0, 0] * joint[0, 1], abs=0.1)
 
 
+def test_three_outputs_scatter_together():
+    """Means, variances and covariances of many draws, against the values of the products."""
+    network = kd.QNN(4, 1, n_classes=3)
+    model = kd.trained(network, np.random.default_rng(3).uniform(0, 2 * np.pi, network.weights_shape))
+    device = noisy_device("fake_manila")
+    joint = joint_expectations(model, STATES[:1], device)
+    assert joint.shape == (1, 7)
+    assert joint[:, :3] == pytest.approx(model.outputs(STATES[:1], device))
+    draws = drawn(np.repeat(joint, 40_000, axis=0), 10, np.random.default_rng(0))
+    assert draws.mean(axis=0) == pytest.approx(joint[0, :3], abs=0.01)
+    z, (z01, z02, z12) = joint[0, :3], joint[0, 3:6]
+    expected = [[1, z01, z02], [z01, 1, z12], [z02, z12, 1]] - np.outer(z, z)
+    assert np.cov(draws.T) * 10 == pytest.approx(expected, abs=0.03)
+
+
 def test_an_average_over_repeated_queries_is_one_query_of_all_their_shots():
     joint = np.array([[0.3, -0.2, 0.1]])
     generator = np.random.default_rng(0)

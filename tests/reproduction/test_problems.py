@@ -6,7 +6,14 @@ import pytest
 from qkd_pl.errors import FileFormatError, InvalidInputError
 from reproduction.problems import PROBLEMS
 
-SIZES = {"phases": (20, 10), "ising": (20, 10), "cluster-ising": (20, 10), "mnist-1-5": (60, 20), "mnist": (200, 20)}
+SIZES = {
+    "phases": (20, 10),
+    "ising": (20, 10),
+    "annni": (20, 10),
+    "cluster-ising": (20, 10),
+    "mnist-1-5": (60, 20),
+    "mnist": (200, 20),
+}
 
 
 @pytest.mark.parametrize("name", sorted(PROBLEMS.keys() - {"file"}))

@@ -1,7 +1,7 @@
 """``qkd.ibm``: the PennyLane device that sends all circuits of a call as one job to IBM hardware or a simulator."""
 
 import math
-import warnings
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
@@ -13,8 +13,9 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import Result, ResultBatch
 
-from qkd_pl.checks import check_count, check_number, check_variable_name, plain
+from qkd_pl.checks import check_count, check_number, plain
 from qkd_pl.devices import causal_cone as cone
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes, group_tapes
 from qkd_pl.devices.ibm.compile.mitigation import mitigation_options, switched
@@ -22,12 +23,15 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.preparer import Method, StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
 from qkd_pl.devices.ibm.jobs import blocking
+from qkd_pl.devices.ibm.jobs.connection import Connection
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service import primitives as client
 from qkd_pl.devices.ibm.service import results
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.errors import InvalidInputError, LowFidelityWarning
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.plugin import SessionlessDevice
+from qkd_pl.warning import warn
 
 
 class IBMDevice(SessionlessDevice):
@@ -46,8 +50,20 @@ class IBMDevice(SessionlessDevice):
             simulator, or any other with a target, such as ``FakeTorino()``, whose noise is simulated here.
         seed: of the simulator's noise, a number or a generator; each job draws its own seed from it, so that a new
             device with the same number repeats the whole sequence. Hardware ignores it.
-        token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
+        token_env: environment variable with the IBM Quantum API key; ``None`` for a saved Qiskit account.
+        account: name of a saved Qiskit account, instead of a key; ``None`` for the default one.
         instance: IBM Cloud instance; ``None`` for the account's own choice.
+        url: address of IBM Cloud, for the key in ``token_env``, where it is not ``https://cloud.ibm.com``.
+        proxies: ``{"urls": {"https": "http://proxy.example.org:3128"}}``, with ``username`` and ``password_env``, the
+            environment variable of the password, where the proxy asks for them. The environment's ``HTTPS_PROXY`` goes
+            first.
+        least_busy: which machines ``backend="least_busy"`` chooses from: ``min_num_qubits``, ``among`` (names),
+            ``processor`` (a family, such as ``"Heron"``).
+        use_fractional_gates: whether to compile for RX and RZZ of any angle, where the machine has them; simulated
+            devices have the gates of their snapshot.
+        job_tags: further tags of every job, by which others may find it; each of 1 to 80 visible characters.
+        execution_mode: ``"job"``, or ``"batch"``: the jobs that one device sends, such as those of a training, are in
+            one batch, so that they wait in the queue once. Several jobs of one call always are.
         optimization_level: of Qiskit's transpiler, 0 to 3.
         transpile_attempts: seeds that the transpiler tries for each structure; the circuit of the highest estimated
             fidelity is kept.
@@ -102,7 +118,14 @@ class IBMDevice(SessionlessDevice):
         *,
         seed: int | np.random.Generator | None = None,
         token_env: str | None = None,
+        account: str | None = None,
         instance: str | None = None,
+        url: str | None = None,
+        proxies: Mapping[str, Any] | None = None,
+        least_busy: Mapping[str, Any] | None = None,
+        use_fractional_gates: bool = False,
+        job_tags: Sequence[str] = (),
+        execution_mode: str = "job",
         optimization_level: int = 3,
         transpile_attempts: int = 8,
         initial_layout: Sequence[int] | None = None,
@@ -123,6 +146,8 @@ class IBMDevice(SessionlessDevice):
         max_qpu_seconds_total: float | None = None,
         primitives: str | None = None,
     ) -> None:
+        way = {"token_env": token_env, "account": account, "instance": instance, "url": url, "proxies": proxies}
+        self._access = Access.of(way)
         level, advanced = mitigation_options(mitigation, resilience_level, resilience)
         settings = {
             "resilience_level": level,
@@ -135,8 +160,6 @@ class IBMDevice(SessionlessDevice):
         options: dict[str, Any] = {key: plain(value) for key, value in settings.items() if value is not None}
         options["primitives"] = str(runtime.generation(primitives))
         client.check_options("estimator", options)
-        if token_env is not None:
-            check_variable_name("token_env", token_env)
         check_count("transpile_attempts", transpile_attempts)
         check_number("warn_below_fidelity", warn_below_fidelity, 0, 1)
         if max_qpu_seconds is not None:
@@ -149,16 +172,22 @@ class IBMDevice(SessionlessDevice):
             raise InvalidInputError(f"optimization_level={optimization_level!r}: must be 0, 1, 2 or 3")
         wires = range(int(wires)) if isinstance(wires, int | Integral) else list(wires)
         self._backend_name = backend if isinstance(backend, str) else getattr(backend, "name", "")
-        backend = open_backend(backend, len(wires), token_env, instance)
+        tags = job_tags if isinstance(job_tags, str) else list(job_tags)  # a text is refused, not taken apart
+        sending = {"backend": backend, "least_busy": least_busy, "use_fractional_gates": use_fractional_gates}
+        self._sending = Sending.of(sending | {"job_tags": tags, "execution_mode": execution_mode})
+        backend = open_backend(backend, len(wires), self._access, self._sending)
         if not client.is_simulator(backend) and _is_unbounded(advanced or {}):
             raise InvalidInputError("resilience.pec.max_overhead: null has no bound, so that nothing can be priced")
         if not client.is_simulator(backend) and max_qpu_seconds is not None:
             options.setdefault("max_execution_time", math.ceil(max_qpu_seconds))
         super().__init__(wires, backend=backend)
+        self._connection: Connection | None = None
+        if self._sending.execution_mode == "batch":
+            self._connection = Connection(one_batch=True)
+            weakref.finalize(self, self._connection.close)
         self.options = options
         self.max_qpu_seconds = max_qpu_seconds
         self._budget = None if max_qpu_seconds_total is None else float(max_qpu_seconds_total)
-        self._token_env = token_env
         layout = None if initial_layout is None else plain(list(initial_layout))
         excluded = plain(list(excluded_qubits))
         self.transpiler = Transpiler(backend, optimization_level, transpile_attempts, layout, excluded)
@@ -209,9 +238,7 @@ class IBMDevice(SessionlessDevice):
 
     def plan(self, tapes: Sequence[QuantumScript]) -> GroupedTapes:
         """Jobs for ``tapes`` that went through :meth:`preprocess`; transpiles new structures, sends nothing."""
-        plan = group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
-        self._warn_of_noise(plan)
-        return plan
+        return group_tapes(tapes, len(self.wires), self.transpiler, self.options, self._seeds)
 
     def execute(
         self, circuits: QuantumScript | QuantumScriptBatch, execution_config: ExecutionConfig | None = None
@@ -220,6 +247,7 @@ class IBMDevice(SessionlessDevice):
         tapes = [circuits] if isinstance(circuits, QuantumScript) else list(circuits)
         transpiled = self.transpiler.count
         plan = self.plan(tapes)
+        self.warn_of_noise(plan)
         results = plan.results(self._values(plan))
         self._track(plan, self.transpiler.count - transpiled)
         return results[0] if isinstance(circuits, QuantumScript) else results
@@ -236,19 +264,30 @@ class IBMDevice(SessionlessDevice):
             "backend": self.backend.name if hardware else self._backend_name,
             # The instance that pays, also when the account chose it.
             "instance": self.backend.service.active_instance() if hardware else None,
-            "token_env": self._token_env,
+            "token_env": self._access.token_env,
             "remote": hardware,
             "max_qpu_seconds_total": self._budget if hardware else None,
+            **(self._way() if hardware else {}),
         }
 
-    def _warn_of_noise(self, plan: GroupedTapes) -> None:
+    def _way(self) -> dict[str, Any]:
+        """What else whoever sends the job has to know, where it is not the default."""
+        # A backend that was given as an object has been opened with or without them.
+        fractional = bool(getattr(self.backend.options, "use_fractional_gates", False))
+        return {
+            **self._access.model_dump(include={"account", "url", "proxies"}, exclude_none=True),
+            **self._sending.model_dump(include={"job_tags"}, exclude_defaults=True),
+            **({"use_fractional_gates": True} if fractional else {}),
+        }
+
+    def warn_of_noise(self, plan: GroupedTapes) -> None:
+        """Warn of jobs that are going to be sent, if a circuit is likely to err."""
         worst = min((compiled.estimated_fidelity for compiled in plan.compiled), default=1.0)
         if worst < self._warn_below:
-            warnings.warn(
+            warn(
                 f"backend {self._backend_name!r}: a circuit has an estimated fidelity of {worst:.3f}, below "
                 f"warn_below_fidelity: {self._warn_below:g}; a smaller circuit or another backend keeps more signal",
                 LowFidelityWarning,
-                stacklevel=3,
             )
 
     def _values(self, plan: GroupedTapes) -> list[list[np.ndarray]]:
@@ -258,7 +297,7 @@ class IBMDevice(SessionlessDevice):
         layouts = tuple(compiled.layout for compiled in plan.compiled)
         target = self.target({"name": self.name})
         ready = Plan(plan.payloads, target, plan.cost(), layouts, max_qpu_seconds=self.max_qpu_seconds)
-        return blocking.run(ready)
+        return blocking.run(ready, connection=self._connection)
 
     def _track(self, plan: GroupedTapes, transpilations: int) -> None:
         if not self.tracker.active:

@@ -1,7 +1,7 @@
 """``qkd.noisy``: the PennyLane device that simulates a backend's noise exactly."""
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -15,10 +15,12 @@ from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.transforms.core import CompilePipeline
 from pennylane.typing import PostprocessingFn, ResultBatch
 
-from qkd_pl.checks import check_choice, check_count, check_number, check_variable_name
+from qkd_pl.checks import check_choice, check_count, check_number
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.compile import tapes as preprocessing
 from qkd_pl.devices.ibm.compile.preparer import StatePreparer
 from qkd_pl.devices.ibm.compile.transpile import Transpiler
+from qkd_pl.devices.ibm.sending import Sending
 from qkd_pl.devices.ibm.service.backends import open_backend
 from qkd_pl.devices.noisy.circuit import Execution, NoisyCircuit, Setup, is_exact, measures_values
 from qkd_pl.devices.noisy.lowering import BackendLowering, Lowering
@@ -59,8 +61,8 @@ class NoisyDevice(Device):
         preparation_fidelity: that ``"auto"`` reaches for every state, without noise.
         seed: of the sampling, a number or a generator.
         causal_cone: whether to leave out gates that no measurement depends on, as ``qkd.ibm`` does.
-        token_env: environment variable with the IBM Quantum API key; ``None`` for the saved Qiskit account.
-        instance: IBM Cloud instance; ``None`` for the account's own choice.
+        token_env, account, instance, url, proxies, use_fractional_gates: as of ``qkd.ibm``, to read the calibration of
+            hardware.
         optimization_level: of Qiskit's transpiler, 0 to 3.
         transpile_attempts: seeds that the transpiler tries for each structure.
         initial_layout: physical qubits of the wires, instead of those that the transpiler would choose.
@@ -85,7 +87,11 @@ class NoisyDevice(Device):
         seed: int | np.random.Generator | None = None,
         causal_cone: bool = True,
         token_env: str | None = None,
+        account: str | None = None,
         instance: str | None = None,
+        url: str | None = None,
+        proxies: Mapping[str, Any] | None = None,
+        use_fractional_gates: bool = False,
         optimization_level: int = 3,
         transpile_attempts: int = 8,
         initial_layout: Sequence[int] | None = None,
@@ -94,9 +100,10 @@ class NoisyDevice(Device):
         shots: int | None = None,
     ) -> None:
         super().__init__(wires=wires, shots=shots)
-        _check_options(token_env, optimization_level, transpile_attempts, memory_limit)
+        access = _access(token_env, account, instance, url, proxies)
+        _check_options(optimization_level, transpile_attempts, memory_limit)
         if isinstance(backend, str):
-            backend = open_backend(backend, len(self.wires), token_env, instance)
+            backend = open_backend(backend, len(self.wires), access, Sending(use_fractional_gates=use_fractional_gates))
         lowering: Lowering
         if isinstance(backend, qml.NoiseModel):
             lowering = PennyLaneLowering(backend)
@@ -336,10 +343,16 @@ def _preparer(method: Any, layers: int | None, fidelity: float) -> StatePreparer
         raise DeviceConfigError(f"qkd.noisy: {error}") from None
 
 
-def _check_options(token_env: Any, optimization_level: Any, transpile_attempts: Any, memory_limit: Any) -> None:
+def _access(token_env: Any, account: Any, instance: Any, url: Any, proxies: Any) -> Access:
+    settings = {"token_env": token_env, "account": account, "instance": instance, "url": url, "proxies": proxies}
+    try:
+        return Access.of(settings)
+    except InvalidInputError as error:
+        raise DeviceConfigError(f"qkd.noisy: {error}") from None
+
+
+def _check_options(optimization_level: Any, transpile_attempts: Any, memory_limit: Any) -> None:
     checks: list[Callable[[], None]] = [lambda: check_count("transpile_attempts", transpile_attempts)]
-    if token_env is not None:
-        checks.append(lambda: check_variable_name("token_env", token_env))
     if memory_limit is not None:
         checks.append(lambda: check_number("memory_limit", memory_limit, 0, above=True))
     try:

@@ -60,6 +60,7 @@ def test_sets_of_gates(name):
 
 
 @EVERY
+@pytest.mark.filterwarnings("ignore:Properties of fake_nighthawk are not intended to represent typical")
 @pytest.mark.parametrize("name", ALL)
 def test_every_fake_backend_opens_and_runs(name):
     n_qubits = fake_backends()[name]().num_qubits

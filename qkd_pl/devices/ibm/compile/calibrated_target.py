@@ -9,7 +9,7 @@ from qiskit.circuit import Measure
 from qiskit.transpiler import InstructionProperties, Target
 
 
-def layout_target(backend: Any, excluded: Collection[int] = ()) -> Target:
+def layout_target(backend: Any, excluded: Collection[int] = (), without: Collection[str] = ()) -> Target:
     """The backend's target, or a copy without the excluded qubits and with every error rate a number.
 
     An error rate that is missing or NaN, where the same instruction has one elsewhere, is taken to be the median of
@@ -19,11 +19,12 @@ def layout_target(backend: Any, excluded: Collection[int] = ()) -> Target:
     Args:
         backend: Qiskit backend.
         excluded: physical qubits that no circuit may use.
+        without: names of instructions that are left out.
     """
     target = backend.target
-    properties = {name: target[name] for name in target.operation_names}
+    properties = {name: target[name] for name in target.operation_names if name not in without}
     measures = "measure" in properties
-    if measures and not excluded and not any(_has_gaps(each) for each in properties.values()):
+    if measures and not excluded and not without and not any(_has_gaps(each) for each in properties.values()):
         return target
     copy = Target(
         description=target.description,

@@ -41,6 +41,7 @@ class Cost:
         depth: of the deepest circuit.
         two_qubit_gates: of the circuit that has most.
         estimated_fidelity: of the worst circuit, see :func:`qkd_pl.devices.ibm.compile.transpile.estimated_fidelity`.
+        part_seconds: the share of each job in ``qpu_seconds``, by its own circuits.
     """
 
     jobs: int
@@ -52,6 +53,7 @@ class Cost:
     depth: int
     two_qubit_gates: int
     estimated_fidelity: float
+    part_seconds: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         return (
@@ -85,11 +87,12 @@ def price(payloads: Sequence[Payload], target: Target) -> Cost:
     circuits = [sum(map(_bound_circuits, payload.pubs)) * repetitions(payload.options) for payload in payloads]
     shots = [count * (payload.shots or 0) for count, payload in zip(circuits, payloads, strict=True)]
     executions = [_executions(payload, count) for payload, count in zip(payloads, circuits, strict=True)]
-    quick = sum(
+    quick_parts = [
         qpu_seconds([count], payload.options.get("execution", {}).get("rep_delay"))
         for payload, count in zip(payloads, executions, strict=True)
-    )
-    timed = _timed_seconds(payloads, executions, target)
+    ]
+    timed_parts = _timed_seconds(payloads, executions, target)
+    quick, timed = sum(quick_parts), None if timed_parts is None else sum(timed_parts)
     distinct = {id(pub.circuit): pub for payload in payloads for pub in payload.pubs}.values()
     return Cost(
         jobs=len(payloads),
@@ -101,12 +104,13 @@ def price(payloads: Sequence[Payload], target: Target) -> Cost:
         depth=max((pub.circuit.depth() for pub in distinct), default=0),
         two_qubit_gates=max((two_qubit_gates(pub.circuit) for pub in distinct), default=0),
         estimated_fidelity=min((_fidelity(pub, target) for pub in distinct), default=1.0),
+        part_seconds=tuple(timed_parts if timed_parts is not None and sum(timed_parts) > quick else quick_parts),
     )
 
 
-def _timed_seconds(payloads: Sequence[Payload], executions: Sequence[int], target: Target) -> float | None:
-    """By the durations of the circuits; what is executed to learn the noise counts as the average circuit."""
-    seconds = 0.0
+def _timed_seconds(payloads: Sequence[Payload], executions: Sequence[int], target: Target) -> list[float] | None:
+    """Of each job, by the durations of the circuits; executions to learn the noise count as the average circuit."""
+    seconds = []
     for payload, count in zip(payloads, executions, strict=True):
         known: dict[int, float | None] = {}
         total = circuits = 0.0
@@ -117,7 +121,7 @@ def _timed_seconds(payloads: Sequence[Payload], executions: Sequence[int], targe
                 return None
             bound = _bound_circuits(pub)
             total, circuits = total + bound * shot, circuits + bound
-        seconds += SECONDS_PER_JOB + count * total / circuits
+        seconds.append(SECONDS_PER_JOB + count * total / circuits)
     return seconds
 
 

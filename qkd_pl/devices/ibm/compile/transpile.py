@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any
 
 from qiskit import ClassicalRegister, QuantumCircuit
+from qiskit.circuit import ParameterExpression
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import Target, generate_preset_pass_manager
 
@@ -77,6 +78,9 @@ class Transpiler:
         self.attempts = attempts if self._routes else 1
         self.initial_layout = initial_layout
         self.target = layout_target(backend, excluded_qubits)
+        self._without_rzz: Target | None = None
+        if self._routes and _has_other_entangler(self.target):
+            self._without_rzz = layout_target(backend, excluded_qubits, without=("rzz",))
         self.count = 0
         self._cache: dict[Hashable, Compiled] = {}
 
@@ -96,14 +100,10 @@ class Transpiler:
         return self._cache[key]
 
     def _attempt(self, circuit: QuantumCircuit, measured: Sequence[int], seed: int) -> Compiled:
-        manager = generate_preset_pass_manager(
-            optimization_level=self.optimization_level,
-            backend=self.backend,
-            target=self.target,
-            initial_layout=self.initial_layout,
-            seed_transpiler=seed,
-        )
-        isa = manager.run(_with_readout(circuit, measured))
+        isa = self._isa(circuit, measured, seed, self.target)
+        if self._without_rzz is not None and _has_open_rzz(isa):
+            # Hardware runs RZZ from 0 to π/2 only, and what a parameter will be is not known here.
+            isa = self._isa(circuit, measured, seed, self._without_rzz)
         straight = tuple(range(circuit.num_qubits))
         initial = tuple(isa.layout.initial_index_layout(filter_ancillas=True)) if isa.layout else straight
         final = tuple(isa.layout.final_index_layout()) if isa.layout else straight
@@ -118,6 +118,28 @@ class Transpiler:
             two_qubit_gates=two_qubit_gates(isa),
             estimated_fidelity=estimated_fidelity(isa, self.target, [final[wire] for wire in measured]),
         )
+
+    def _isa(self, circuit: QuantumCircuit, measured: Sequence[int], seed: int, target: Target) -> QuantumCircuit:
+        manager = generate_preset_pass_manager(
+            optimization_level=self.optimization_level,
+            backend=self.backend,
+            target=target,
+            initial_layout=self.initial_layout,
+            seed_transpiler=seed,
+        )
+        isa: QuantumCircuit = manager.run(_with_readout(circuit, measured))
+        return isa
+
+
+def _has_other_entangler(target: Target) -> bool:
+    """Whether there is an RZZ, and another gate on two qubits that can take its place."""
+    entanglers = {name for name in target.operation_names if any(len(each) == 2 for each in target[name] or () if each)}
+    return "rzz" in entanglers and len(entanglers) > 1
+
+
+def _has_open_rzz(isa: QuantumCircuit) -> bool:
+    angles = (each.operation.params[0] for each in isa.data if each.operation.name == "rzz")
+    return any(isinstance(angle, ParameterExpression) for angle in angles)
 
 
 def _with_readout(circuit: QuantumCircuit, wires: Sequence[int]) -> QuantumCircuit:

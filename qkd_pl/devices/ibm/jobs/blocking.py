@@ -3,6 +3,7 @@
 import numpy as np
 
 from qkd_pl.devices.ibm.compile.plan import Plan
+from qkd_pl.devices.ibm.jobs.connection import Connection
 from qkd_pl.devices.ibm.jobs.jobs import Job, record
 from qkd_pl.devices.ibm.jobs.ledger import Ledger
 from qkd_pl.devices.ibm.jobs.locks import Lock
@@ -15,12 +16,15 @@ _SECONDS = 30.0
 _kept: list[Lock] = []
 
 
-def run(plan: Plan, ledger: Ledger | None = None) -> list[list[np.ndarray]]:
+def run(plan: Plan, ledger: Ledger | None = None, connection: Connection | None = None) -> list[list[np.ndarray]]:
     """Send a plan's jobs, wait, and return what :meth:`Job.values` does.
 
     An unfinished job is taken up in place of sending a new one only if its circuits, numbers, options and backend are
     identical, the process that sent it is dead, and nobody has ever read its values. Deliberate repetitions, one after
     the other or side by side, are jobs of their own.
+
+    Args:
+        connection: shared by several jobs, which are then in one batch if it says so.
 
     Raises:
         CostLimitError: the plan costs more QPU time than its device allows; there is no receipt.
@@ -28,7 +32,7 @@ def run(plan: Plan, ledger: Ledger | None = None) -> list[list[np.ndarray]]:
     """
     plan.check_limit()
     ledger = ledger or Ledger()
-    job, lock = _begin(plan, ledger)
+    job, lock = _begin(plan, ledger, connection or Connection())
     try:
         job.send()
         values = job.values()
@@ -43,7 +47,7 @@ def run(plan: Plan, ledger: Ledger | None = None) -> list[list[np.ndarray]]:
     return values
 
 
-def _begin(plan: Plan, ledger: Ledger) -> tuple[Job, Lock]:
+def _begin(plan: Plan, ledger: Ledger, connection: Connection) -> tuple[Job, Lock]:
     """The job, and the lock that says that its sender lives."""
     mark = fingerprint(plan.payloads, plan.target)
     with ledger.exclusive(f"new-{mark[:16]}", _SECONDS):
@@ -53,9 +57,9 @@ def _begin(plan: Plan, ledger: Ledger) -> tuple[Job, Lock]:
                 continue
             stages = {part.stage for part in ledger.receipt(found).parts}
             if not stages & {Stage.FAILED, Stage.CANCELLED}:
-                return Job(found, ledger), lock
+                return Job(found, ledger, connection), lock
             lock.release()
-        job = record(plan, ledger, mark)
+        job = record(plan, ledger, mark, connection)
         lock = ledger.acquire(_sender(job.id), _SECONDS)
         assert lock is not None, "nobody else knows the job yet"
         return job, lock

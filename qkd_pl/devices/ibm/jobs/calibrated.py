@@ -1,6 +1,5 @@
 """From a job's raw outputs to calibrated ones: by inputs of its own, or by the calibration that came with the model."""
 
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,6 +8,7 @@ from qkd_pl.devices.calibration import Calibration, Place, fit_calibration
 from qkd_pl.devices.ibm.compile.reference import Reference
 from qkd_pl.devices.ibm.jobs.ledger import Receipt
 from qkd_pl.errors import CalibrationError, MisfitWarning
+from qkd_pl.warning import warn
 
 
 def wanted_outputs(
@@ -30,15 +30,14 @@ def wanted_outputs(
     try:
         found = calibration_of(receipt, reference, outputs)
     except CalibrationError as error:
-        warnings.warn(f"job {receipt.id} is not calibrated: {error}", MisfitWarning, stacklevel=3)
+        warn(f"job {receipt.id} is not calibrated: {error}", MisfitWarning)
         return wanted
     if found is None:
         return wanted
     if (difference := found.place.difference(_place(receipt))) is not None:
-        warnings.warn(
+        warn(
             f"job {receipt.id} is not calibrated: the model's calibration is from elsewhere ({difference})",
             MisfitWarning,
-            stacklevel=3,
         )
         return wanted
     return found.apply(wanted)

@@ -1,7 +1,6 @@
 """Handles of jobs: submit, come back from any process, read the result once and keep it."""
 
-import warnings
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -13,12 +12,13 @@ from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.ibm.compile.recombination import Recombination
 from qkd_pl.devices.ibm.compile.reference import Reference
 from qkd_pl.devices.ibm.jobs.calibrated import calibration_of, wanted_outputs
+from qkd_pl.devices.ibm.jobs.connection import Connection
 from qkd_pl.devices.ibm.jobs.ledger import Damaged, Ledger, Receipt
 from qkd_pl.devices.ibm.jobs.work import Work
 from qkd_pl.devices.ibm.service.deadline import CALL_SECONDS, Deadline
 from qkd_pl.devices.ibm.service.job_status import Status
-from qkd_pl.devices.ibm.service.remote import Remote
 from qkd_pl.errors import FileFormatError, InvalidInputError, JobError, JobTimeoutError, QKDError, ServiceError
+from qkd_pl.warning import warn
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Job:
 
     id: str
     ledger: Ledger = field(default_factory=Ledger, repr=False, compare=False)
-    _connection: MutableMapping[str, Remote] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _connection: Connection = field(default_factory=Connection, repr=False, compare=False)
 
     @property
     def receipt(self) -> Receipt:
@@ -240,10 +240,11 @@ def submit(plan: Plan, ledger: Ledger | None = None, timeout: float = CALL_SECON
     return job
 
 
-def record(plan: Plan, ledger: Ledger, fingerprint: str | None = None) -> Job:
+def record(plan: Plan, ledger: Ledger, fingerprint: str | None = None, connection: Connection | None = None) -> Job:
     """Write the plan's receipt; sends nothing."""
     payloads = [payload.encode() for payload in plan.payloads]
-    return Job(ledger.add(payloads, plan.target, plan.summary(), plan.arrays(), fingerprint).id, ledger)
+    receipt = ledger.add(payloads, plan.target, plan.summary(), plan.arrays(), fingerprint)
+    return Job(receipt.id, ledger, connection or Connection())
 
 
 def attach(job: str, ledger: Ledger | None = None) -> Job:
@@ -282,7 +283,9 @@ def jobs(ledger: Ledger | None = None) -> list[Job]:
     found = []
     for receipt in ledger.receipts():
         if isinstance(receipt, Damaged):
-            warnings.warn(f"left out: {receipt.reason}", stacklevel=2)
+            warn(
+                f"left out: {receipt.reason}",
+            )
         else:
             found.append(Job(receipt.id, ledger))
     return found

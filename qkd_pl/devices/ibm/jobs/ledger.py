@@ -83,7 +83,7 @@ class Ledger:
     ) -> Receipt:
         """Write the receipt of a new job with one part for each encoded payload.
 
-        On hardware the parts' share of the estimated QPU seconds is entered as spent in the same transaction, so that
+        On hardware the estimated QPU seconds of each part are entered as spent in the same transaction, so that
         processes that submit at the same time do not overdraw a budget together.
 
         Args:
@@ -101,7 +101,8 @@ class Ledger:
         with self._transaction() as database:
             locks.sweep(self._locks)
             if target.get("remote"):
-                spending.enter(database, target, cost.get("qpu_seconds", 0.0), [part[2] for part in parts])
+                shares = spending.shares(cost, len(parts))
+                spending.enter(database, target, {part[2]: share for part, share in zip(parts, shares, strict=True)})
             database.execute("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?, 0)", head)
             database.executemany(
                 "INSERT INTO parts (job, part, tag, payload, stage, updated) VALUES (?, ?, ?, ?, ?, ?)", parts
@@ -187,8 +188,8 @@ class Ledger:
         change = (stage.value, tag, service_id, _now(), part.job, part.index, part.tag)
         with self._transaction() as database:
             if service_id is None and receipt.target["remote"]:
-                seconds = receipt.cost.get("qpu_seconds", 0.0) / len(receipt.parts)
-                spending.enter(database, receipt.target, seconds, [tag])
+                share = spending.shares(receipt.cost, len(receipt.parts))[part.index]
+                spending.enter(database, receipt.target, {tag: share})
             database.execute(
                 "UPDATE parts SET stage = ?, tag = ?, service_id = ?, message = NULL, updated = ?"
                 " WHERE job = ? AND part = ? AND tag = ? AND stage IN ('failed', 'cancelled')",
@@ -202,9 +203,14 @@ class Ledger:
 
     def used(self, receipt: Receipt) -> float | None:
         """QPU seconds that the service says a job used, attempts that failed included; None until it has of all."""
-        tags = [tag for part in receipt.parts for tag in (part.tag, *earlier_tags(part.tag))]
         with self._transaction() as database:
-            return spending.used(database, tags)
+            return spending.used(database, _every_tag(receipt))
+
+    def estimated(self, receipt: Receipt) -> float | None:
+        """QPU seconds that a job was estimated to take, again for what was sent again; None on a simulator."""
+        with self._transaction() as database:
+            found = spending.estimated(database, _every_tag(receipt))
+        return receipt.cost.get("qpu_seconds") if found is None and receipt.target["remote"] else found
 
     def spent(self, instance: str | None) -> float:
         """QPU seconds of an instance in the last 28 days: as used where that is known, else as estimated."""
@@ -331,6 +337,11 @@ class Ledger:
         if version:
             spending.enter_former(database)
         database.execute(f"PRAGMA user_version = {_VERSION}")
+
+
+def _every_tag(receipt: Receipt) -> list[str]:
+    """Of all attempts at all parts."""
+    return [tag for part in receipt.parts for tag in (part.tag, *earlier_tags(part.tag))]
 
 
 def next_tag(tag: str) -> str:

@@ -40,6 +40,10 @@ class _Target(_Closed):
     remote: bool
     instance: Short | None = None
     token_env: Short | None = None
+    account: Short | None = None
+    url: Short | None = None
+    use_fractional_gates: bool = False
+    job_tags: list[Short] = []
     max_qpu_seconds_total: Amount | None = None
 
 
@@ -55,6 +59,7 @@ class _Cost(_Closed):
     two_qubit_gates: Count = 0
     estimated_fidelity: Amount = 0.0
     layouts: list[list[Count]] = []
+    part_seconds: list[Amount] = []
 
 
 class _Head(_Closed):

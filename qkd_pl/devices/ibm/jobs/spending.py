@@ -24,12 +24,24 @@ CREATE TABLE spending (
 _ENTER = "INSERT INTO spending (tag, instance, dated, estimated) VALUES (?, ?, ?, ?)"
 
 
-def enter(database: sqlite3.Connection, target: Mapping[str, Any], seconds: float, tags: Sequence[str]) -> None:
-    """Count ``seconds``, in equal shares for the tags, as spent by the target's instance.
+def shares(cost: Mapping[str, Any], parts: int) -> list[float]:
+    """QPU seconds that each part of a job is estimated to take; equal ones where the receipt does not tell them apart.
+
+    Example:
+        >>> shares({"qpu_seconds": 9.0, "part_seconds": [6.0, 3.0]}, 2), shares({"qpu_seconds": 9.0}, 2)
+        ([6.0, 3.0], [4.5, 4.5])
+    """
+    known = cost.get("part_seconds") or ()
+    return list(known) if len(known) == parts else [cost.get("qpu_seconds", 0.0) / parts] * parts
+
+
+def enter(database: sqlite3.Connection, target: Mapping[str, Any], by_tag: Mapping[str, float]) -> None:
+    """Count the seconds of each tag as spent by the target's instance.
 
     Raises:
         CostLimitError: the target's ``max_qpu_seconds_total`` would be exceeded.
     """
+    seconds = sum(by_tag.values())
     instance, limit = target.get("instance"), target.get("max_qpu_seconds_total")
     before = spent(database, instance)
     if limit is not None and not before + seconds <= limit:
@@ -39,8 +51,8 @@ def enter(database: sqlite3.Connection, target: Mapping[str, Any], seconds: floa
             "were not sent, or raise the limit in devices.yaml"
         )
     # What cannot be written down is refused by the limits of the plan, where there are any.
-    share = seconds / len(tags) if math.isfinite(seconds) else 0.0
-    database.executemany(_ENTER, [(tag, instance or "", _now(), share) for tag in tags])
+    rows = [(tag, instance or "", _now(), share if math.isfinite(share) else 0.0) for tag, share in by_tag.items()]
+    database.executemany(_ENTER, rows)
 
 
 def enter_former(database: sqlite3.Connection) -> None:
@@ -82,8 +94,17 @@ def spent(database: sqlite3.Connection, instance: str | None) -> float:
 
 def used(database: sqlite3.Connection, tags: Sequence[str]) -> float | None:
     """QPU seconds that requests with these tags have used; None until the service has told it of all of them."""
+    return _total(database, "used", tags)
+
+
+def estimated(database: sqlite3.Connection, tags: Sequence[str]) -> float | None:
+    """QPU seconds that requests with these tags were estimated to cost; None where there are none."""
+    return _total(database, "estimated", tags)
+
+
+def _total(database: sqlite3.Connection, column: str, tags: Sequence[str]) -> float | None:
     marks = ", ".join("?" * len(tags))
-    found = database.execute(f"SELECT used FROM spending WHERE tag IN ({marks})", list(tags)).fetchall()
+    found = database.execute(f"SELECT {column} FROM spending WHERE tag IN ({marks})", list(tags)).fetchall()
     known = [seconds for (seconds,) in found if seconds is not None]
     return sum(known) if found and len(known) == len(found) else None
 

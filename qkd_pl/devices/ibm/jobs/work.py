@@ -1,6 +1,6 @@
 """What a job's handle does: each call has one deadline for the ledger, for connecting, for every request and pause."""
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.devices.ibm.jobs import submission
+from qkd_pl.devices.ibm.jobs.connection import Connection
 from qkd_pl.devices.ibm.jobs.ledger import Ledger, Part, Receipt, earlier_tags
 from qkd_pl.devices.ibm.payload import Payload
 from qkd_pl.devices.ibm.service import polling, primitives, results
@@ -37,10 +38,10 @@ class Work:
 
     Args:
         job: its id.
-        connection: shared by the calls of one handle; holds the :class:`Remote` once there is one.
+        connection: shared by the calls of one handle.
     """
 
-    def __init__(self, job: str, ledger: Ledger, deadline: Deadline, connection: MutableMapping[str, Remote]) -> None:
+    def __init__(self, job: str, ledger: Ledger, deadline: Deadline, connection: Connection) -> None:
         self.job, self.deadline = job, deadline
         self.ledger = ledger.until(deadline)
         self._connection = connection
@@ -56,10 +57,12 @@ class Work:
     @property
     def remote(self) -> Remote:
         """The service; outages while connecting are waited out like those while polling."""
-        if "remote" not in self._connection:
-            target = self.receipt.target
-            self._connection["remote"] = self.poll(lambda: open_remote(target, self.deadline))
-        return self._connection["remote"]
+        if (known := self._connection.remote) is not None:
+            return known
+        target = self.receipt.target
+        opened: Remote = self.poll(lambda: open_remote(target, self.deadline))
+        self._connection.remote = opened
+        return opened
 
     def send(self) -> None:
         """Send what the service does not have yet."""
@@ -67,7 +70,7 @@ class Work:
             unsent = [part for part in self.receipt.parts if part.stage in (Stage.PREPARED, Stage.SENDING)]
             if not unsent:
                 return
-            with self.remote.batch(len(unsent), self.deadline) as batch:
+            with self.remote.batch(len(unsent), self.deadline, self._connection.one_batch) as batch:
                 for part in unsent:
                     submission.send(part, self.ledger, self.remote, self.deadline, batch)
 

@@ -4,14 +4,16 @@ qiskit-ibm-runtime reads without a timeout, repeats a POST behind a proxy after 
 unpacks an answer of any size.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from qkd_pl.devices.ibm.addresses import check_service
 from qkd_pl.devices.ibm.service import deadline
-from qkd_pl.devices.ibm.service.addresses import check_service
 from qkd_pl.devices.ibm.service.tokens import BearerAuth, SafeAuthenticator
 from qkd_pl.upstream.http import leads_away, read_within
 from qkd_pl.upstream.runtime import WatchedService, discovery
@@ -65,9 +67,17 @@ def secure(session: requests.Session) -> requests.Session:
 class SafeService(WatchedService):
     """The client's service, with connections that are safe before they are used."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        with discovery(SafeAuthenticator, lambda: secure(requests.Session())):
-            super().__init__(*args, **kwargs)
+    def __init__(self, *args: Any, proxies: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        # The client itself looks for the account's instances without the proxies that it is given.
+        urls = dict(proxies["urls"]) if proxies else {}
+
+        def session() -> requests.Session:
+            made = secure(requests.Session())
+            made.proxies = urls
+            return made
+
+        with discovery(partial(SafeAuthenticator, proxies=urls or None), session):
+            super().__init__(*args, proxies=proxies, **kwargs)
         self.secure_all()
 
     def secure(self, session: requests.Session) -> None:

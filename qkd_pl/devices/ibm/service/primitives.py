@@ -1,6 +1,5 @@
 """The one place that calls qiskit-ibm-runtime's primitives, for real backends and simulated ones."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +17,7 @@ from qkd_pl.devices.ibm.payload import OUR_OPTIONS, Payload, replaced
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.upstream import runtime
 from qkd_pl.upstream.runtime import Generation, Primitive
+from qkd_pl.warning import warn
 
 
 def is_simulator(backend: Any) -> bool:
@@ -67,8 +67,23 @@ def open_batch(backend: Any, n_jobs: int) -> Iterator[Any]:
     if n_jobs < 2 or is_simulator(backend):
         yield None
         return
-    with Batch(backend=backend) as batch:
+    with new_batch(backend) as batch:
         yield batch
+
+
+def new_batch(backend: Any) -> Batch:
+    """A batch on real hardware; it ends by :func:`close_batch`, or by itself."""
+    return Batch(backend=backend)
+
+
+def takes_jobs(batch: Batch) -> bool:
+    """Whether the service still takes jobs for a batch: one that has lasted too long is closed by it."""
+    return bool((batch.details() or {}).get("accepting_jobs"))
+
+
+def close_batch(batch: Batch) -> None:
+    """Send no more; what was sent runs."""
+    batch.close()
 
 
 def _client_options(primitive: Primitive, options: Mapping[str, Any], tags: Sequence[str]) -> Any:
@@ -100,7 +115,9 @@ def _simulate(payload: Payload, backend: AerSimulator) -> Any:
     """Run in this process, on ``backend`` itself: the client's local mode copies the noise model for every job."""
     ignored = sorted(set(payload.options) - OUR_OPTIONS - {"environment"})
     if ignored:
-        warnings.warn(f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it", stacklevel=3)
+        warn(
+            f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it",
+        )
     seed = payload.options.get("seed")
     pubs = list(payload.pubs)
     if payload.primitive == "sampler":

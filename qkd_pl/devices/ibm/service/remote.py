@@ -6,7 +6,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from qkd_pl.checks import check_number, cut
+from qkd_pl.devices.ibm.access import SAVED, Access
 from qkd_pl.devices.ibm.payload import Payload
+from qkd_pl.devices.ibm.sending import PLAIN, Sending
 from qkd_pl.devices.ibm.service import deadline as time_limits
 from qkd_pl.devices.ibm.service import primitives, results
 from qkd_pl.devices.ibm.service.backends import connect
@@ -31,23 +33,26 @@ class Remote:
     Args:
         service: from :func:`qkd_pl.devices.ibm.service.backends.connect`.
         backend: name of the backend.
-        instance: CRN of the instance that pays; ``None`` for the service's own choice.
+        access: with the CRN of the instance that pays, ``None`` for the service's own choice, and with its secrets.
+        sending: of which ``use_fractional_gates`` and ``job_tags`` count.
     """
 
-    def __init__(self, service: SafeService, backend: str, instance: str | None = None) -> None:
-        self._service, self._name, self._instance = service, backend, instance
-        self._requests = Connections(service, instance)
+    def __init__(self, service: SafeService, backend: str, access: Access = SAVED, sending: Sending = PLAIN) -> None:
+        self._service, self._name, self._instance, self._sending = service, backend, access.instance, sending
+        self._requests = Connections(service, access.instance)
         self._backend: Any = None
+        self._lasting: Any = None
         account = service.active_account() or {}
-        self._secrets = [account["token"]] if account.get("token") else []
+        self._secrets = [*access.secrets(), *([account["token"]] if account.get("token") else [])]
 
     def send(
         self, payload: Payload, tags: Sequence[str], deadline: Deadline, batch: Any = None, rehearsal: bool = False
     ) -> str:
         """Submit once and return the service's job id; a failure leaves it open whether there is a job."""
+        every = [*tags, *self._sending.job_tags]
 
         def call() -> Any:
-            return primitives.send(payload, self._resolve(), tags, batch, rehearsal).job_id()
+            return primitives.send(payload, self._resolve(), every, batch, rehearsal).job_id()
 
         service_id = self._call(call, "submitting the job", deadline)
         if not is_id(service_id):
@@ -55,8 +60,14 @@ class Remote:
         return service_id
 
     @contextmanager
-    def batch(self, n_jobs: int, deadline: Deadline) -> Iterator[Any]:
-        """Batch mode for several jobs, so that the service runs them one after the other; ``None`` for one job."""
+    def batch(self, n_jobs: int, deadline: Deadline, lasting: bool = False) -> Iterator[Any]:
+        """Batch mode for several jobs, so that the service runs them one after the other; ``None`` for one job.
+
+        A lasting one is also for one job, and the same for all calls, until :meth:`close` or the service ends it.
+        """
+        if lasting:
+            yield self._lasting_batch(deadline)
+            return
         manager: Any = self._call(lambda: primitives.open_batch(self._resolve(), n_jobs), "opening a batch", deadline)
         batch = self._call(manager.__enter__, "opening a batch", deadline)
         try:
@@ -65,6 +76,20 @@ class Remote:
             # A batch that cannot be closed closes itself when it has been idle for a while; its jobs run all the same.
             with suppress(BackendError):
                 self._call(lambda: manager.__exit__(None, None, None), "closing the batch", Deadline(CLOSE_SECONDS))
+
+    def close(self) -> None:
+        """End the lasting batch, if there is one; it would end by itself, hours later."""
+        batch, self._lasting = self._lasting, None
+        if batch is not None:
+            with suppress(BackendError):
+                self._call(lambda: primitives.close_batch(batch), "closing the batch", Deadline(CLOSE_SECONDS))
+
+    def _lasting_batch(self, deadline: Deadline) -> Any:
+        batch = self._lasting
+        if batch is None or not self._call(lambda: primitives.takes_jobs(batch), "asking for the batch", deadline):
+            opened = self._call(lambda: primitives.new_batch(self._resolve()), "opening a batch", deadline)
+            self._lasting = opened
+        return self._lasting
 
     def find(self, tag: str, deadline: Deadline) -> list[str]:
         """Ids of the jobs that the service lists and that carry this tag, oldest first; it may list others, too."""
@@ -122,7 +147,9 @@ class Remote:
 
     def _resolve(self) -> Any:
         if self._backend is None:
-            self._backend = self._service.backend(self._name, instance=self._instance)
+            # Without this option the client would refuse circuits that were compiled with it.
+            gates = {"use_fractional_gates": True} if self._sending.use_fractional_gates else {}
+            self._backend = self._service.backend(self._name, instance=self._instance, **gates)
             self._service.secure_all()  # this may have opened a connection to another instance
         return self._backend
 
@@ -170,5 +197,5 @@ def open_remote(target: Mapping[str, Any], deadline: Deadline) -> Remote:
         CredentialsError: there is no account, or IBM refuses it.
         BackendError: the service cannot be reached.
     """
-    instance = target.get("instance")
-    return Remote(connect(target.get("token_env"), instance, deadline), target["backend"], instance)
+    access, sending = Access.of(target), Sending.of(target)
+    return Remote(connect(access, deadline), target["backend"], access, sending)

@@ -12,8 +12,8 @@ from ibm_cloud_sdk_core import ApiException, IAMTokenManager
 from ibm_cloud_sdk_core.authenticators import IAMAuthenticator
 from requests.auth import AuthBase
 
+from qkd_pl.devices.ibm.addresses import check_iam, check_service
 from qkd_pl.devices.ibm.service import deadline
-from qkd_pl.devices.ibm.service.addresses import check_iam
 from qkd_pl.devices.ibm.service.failures import translate
 from qkd_pl.errors import QKDError, ServiceError
 
@@ -71,6 +71,7 @@ class BearerAuth(AuthBase):
         self.tokens, self._crn = like(inner.tm), inner.crn
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        check_service(str(request.url))
         # After a failure the token manager would wait a minute for a request that nobody makes any more.
         self.tokens.request_time = 0
         try:

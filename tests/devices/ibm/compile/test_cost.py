@@ -186,7 +186,7 @@ def test_cost_reports_circuit_and_calibration():
 
 
 def test_no_jobs_cost_nothing():
-    assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 0, 0, 1.0)
+    assert dataclasses.astuple(price([], open_backend("aer", 1).target)) == (0, 0, 0, 0, 0, 0, 0, 0, 1.0, ())
 
 
 @V2

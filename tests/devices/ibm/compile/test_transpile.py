@@ -153,8 +153,17 @@ def test_layouts_avoid_qubits_of_bad_read_out(backend, n_qubits, least):
 
 @pytest.mark.filterwarnings("ignore:Since backends now support")  # the client's own plugin, on being loaded
 def test_a_low_fidelity_is_warned_of():
-    with pytest.warns(LowFidelityWarning, match=r"'fake_manila': .*estimated fidelity of 0\.\d+, below.*0\.99"):
-        fidelity("fake_manila", 5, warn_below_fidelity=0.99)
+    @qml.set_shots(10)
+    @qml.qnode(IBMDevice(2, "fake_manila", transpile_attempts=1, warn_below_fidelity=0.999))
+    def circuit():
+        qml.CNOT([0, 1])
+        return qml.expval(qml.Z(1))
+
+    told = r"'fake_manila': .*estimated fidelity of 0\.\d+, below.*0\.999"
+    with pytest.warns(LowFidelityWarning, match=told) as caught:
+        circuit()
+    # It points at this file's line, not at one of PennyLane.
+    assert [each.filename for each in caught if each.category is LowFidelityWarning] == [__file__]
 
 
 def test_the_layout_can_be_given_and_qubits_excluded():

@@ -468,5 +468,5 @@ def test_missing_credentials_are_named(server: Server, monkeypatch: pytest.Monke
 
 
 def expire_tokens(job: Job) -> None:
-    for client in job._connection["remote"]._service._api_clients.values():
+    for client in job._connection.remote._service._api_clients.values():
         client._session.auth.tokens.expire_time = 0

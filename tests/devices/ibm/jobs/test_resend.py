@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from loopback import Server, respond
 from plans import LOGITS, TOLERANCE, FlatCost, make_plan
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 from typer.testing import CliRunner
 
 from qkd_pl.cli.job_commands import app
+from qkd_pl.devices.ibm.compile.cost import price
 from qkd_pl.devices.ibm.jobs.jobs import Job, attach, submit
 from qkd_pl.devices.ibm.jobs.work import ON_ITS_WAY
 from qkd_pl.devices.ibm.service import polling
@@ -127,6 +129,22 @@ def test_what_is_sent_again_is_paid_again(direct: Server) -> None:
     assert job.ledger.spent(None) == 12
     job.result(timeout=30)
     assert (job.ledger.spent(None), job.used_seconds) == (9, 9)
+
+
+def test_a_part_is_priced_by_its_own_circuits(direct: Server) -> None:
+    """Of three inputs the first part has two, which a second part's price does not hold."""
+    plan = make_plan(parts=2)
+    target = FakeManilaV2().target
+    whole, alone = price(plan.payloads, target), price(plan.payloads[1:], target)
+    assert whole.part_seconds == (pytest.approx(whole.qpu_seconds - alone.qpu_seconds), alone.qpu_seconds)
+    assert whole.part_seconds[0] > whole.part_seconds[1] + 0.1
+    job = half_failed(direct, cost=whole)
+    job.resend()
+    assert job.ledger.estimated(job.receipt) == pytest.approx(whole.qpu_seconds + alone.qpu_seconds)
+    assert job.ledger.spent(None) == pytest.approx(3 + 3 + alone.qpu_seconds)
+    job.result(timeout=30)
+    listed = CliRunner().invoke(app, ["jobs"]).stdout
+    assert f"9 of about {whole.qpu_seconds + alone.qpu_seconds:.0f} QPU seconds" in listed
 
 
 def test_the_budget_holds_for_what_is_sent_again(direct: Server) -> None:

@@ -13,6 +13,11 @@ _SERVICE_HOSTS = (
     "quantum.cloud.ibm.com",
     "globalcatalog.cloud.ibm.com",
     "api.global-search-tagging.cloud.ibm.com",
+    # Of the addresses of another url.
+    "iam.test.cloud.ibm.com",
+    "quantum.test.cloud.ibm.com",
+    "globalcatalog.test.cloud.ibm.com",
+    "api.global-search-tagging.test.cloud.ibm.com",
 )
 
 
@@ -28,10 +33,17 @@ class Certificates:
 
 
 class Network:
-    """How a client reaches the server: by name (in this process) or through a proxy (in any process)."""
+    """How a client reaches the server: by name (in this process) or through a proxy (in any process).
+
+    Attributes:
+        credentials: that the proxy wants, in base64; None for none.
+        tunnels: that the proxy has opened.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.credentials: str | None = None
+        self.tunnels = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.proxy = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -63,6 +75,11 @@ class Network:
             if not received:
                 return
             request += received
+        if self.credentials is not None and self.credentials.encode() not in request:
+            client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            client.close()
+            return
+        self.tunnels += 1
         host = request.split()[1].rpartition(b":")[0].decode()
         if host not in _SERVICE_HOSTS:
             client.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")

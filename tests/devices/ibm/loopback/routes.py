@@ -1,5 +1,6 @@
 """The REST API: which request does what."""
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -76,6 +77,9 @@ def _usage(service: Service, exchange: Exchange) -> Reply:
 
 
 def _submit(service: Service, exchange: Exchange) -> Reply:
+    session = json.loads(exchange.body).get("session_id")
+    if session is not None and not service.sessions[session]["accepting_jobs"]:
+        return Reply(400, {"errors": [{"code": 1217, "message": "Session has been closed"}]})
     job = service.accept(exchange.body)
     return Reply(200, {"id": job.id, "backend": job.body["backend"]})
 
@@ -111,6 +115,11 @@ def _cancel(service: Service, job: Any) -> Reply:
     return Reply(409, {"errors": [{"code": 1292, "message": "job is not running"}]})
 
 
+def _close_session(service: Service, exchange: Exchange, name: str) -> Reply:
+    service.close_session(name)
+    return Reply(204)
+
+
 _Route = tuple[str, str, Callable[..., Reply]]
 _ROUTES: list[_Route] = [
     ("POST", "/v3/resources/search", _search),
@@ -127,8 +136,8 @@ _ROUTES: list[_Route] = [
     ("GET", "/jobs/([^/]+)/metrics", _on_job(lambda service, job: Reply(200, _METRICS))),
     ("GET", "/jobs/([^/]+)/logs", _on_job(lambda service, job: Reply(200, ""))),
     ("POST", "/jobs/([^/]+)/cancel", _on_job(_cancel)),
-    ("POST", "/sessions", lambda service, exchange: Reply(200, {"id": "session-1"})),
-    ("GET", "/sessions/([^/]+)", lambda service, exchange, name: Reply(200, {"id": name, "mode": "batch"})),
-    ("PATCH", "/sessions/([^/]+)", lambda service, exchange, name: Reply(204)),
-    ("DELETE", "/sessions/([^/]+)/close", lambda service, exchange, name: Reply(204)),
+    ("POST", "/sessions", lambda service, exchange: Reply(200, service.open_session(exchange.body))),
+    ("GET", "/sessions/([^/]+)", lambda service, exchange, name: Reply(200, service.sessions[name])),
+    ("PATCH", "/sessions/([^/]+)", _close_session),
+    ("DELETE", "/sessions/([^/]+)/close", _close_session),
 ]

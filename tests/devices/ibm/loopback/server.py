@@ -20,12 +20,14 @@ class Server:
     Attributes:
         faults: breakdowns, the first that matches a request applies.
         requests: ``"METHOD path"`` of every request so far.
+        hosts: whom they were meant for.
     """
 
     def __init__(self, service: Service, tls: ssl.SSLContext) -> None:
         self.service = service
         self.faults: list[Fault] = []
         self.requests: list[str] = []
+        self.hosts: set[str] = set()
         self.stopping = threading.Event()
         self._http = _Http(("127.0.0.1", 0), _Handler)
         self._http.owner, self._http.tls = self, tls
@@ -45,6 +47,7 @@ class Server:
     def handle(self, exchange: Exchange) -> None:
         """Answer one request, or break down."""
         self.requests.append(f"{exchange.method} {exchange.path}")
+        self.hosts.add(exchange.headers.get("host", ""))
 
         def perform() -> Reply:
             try:

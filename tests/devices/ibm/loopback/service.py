@@ -61,6 +61,8 @@ class Service:
         outcome: status, reason and reason code that a job ends with.
         jobs: accepted jobs by id, oldest first.
         raw_key_seen: whether a request ever carried the API key itself instead of an access token.
+        snapshot: of the device that the backend is like.
+        sessions: what was opened, batches included, by id; those that are closed take no jobs.
     """
 
     backend: str = "ibm_manila"
@@ -68,6 +70,8 @@ class Service:
     outcome: tuple[str, str | None, int | None] = ("Completed", None, None)
     jobs: dict[str, StoredJob] = field(default_factory=dict)
     raw_key_seen: bool = False
+    snapshot: str = "manila"
+    sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     access_tokens: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -121,14 +125,23 @@ class Service:
             job.result = execute(job.body["program_id"], job.body["params"])
         return job.result
 
+    def open_session(self, body: str) -> dict[str, Any]:
+        """A session or batch, by the mode that is asked for."""
+        name = f"session-{len(self.sessions) + 1}"
+        self.sessions[name] = {"id": name, "mode": json.loads(body)["mode"], "accepting_jobs": True, "state": "open"}
+        return self.sessions[name]
+
+    def close_session(self, name: str) -> None:
+        self.sessions[name] |= {"accepting_jobs": False, "state": "closed"}
+
     def configuration(self, name: str) -> dict[str, Any]:
-        return _manila("conf_manila.json") | {"backend_name": name}
+        return _file(self.snapshot, "conf") | {"backend_name": name}
 
     def properties(self, name: str) -> dict[str, Any]:
-        return _manila("props_manila.json") | {"backend_name": name}
+        return _file(self.snapshot, "props") | {"backend_name": name}
 
 
-def _manila(name: str) -> dict[str, Any]:
-    folder = files("qiskit_ibm_runtime.fake_provider.backends.manila")
-    loaded: dict[str, Any] = json.loads(folder.joinpath(name).read_text())
+def _file(snapshot: str, kind: str) -> dict[str, Any]:
+    folder = files(f"qiskit_ibm_runtime.fake_provider.backends.{snapshot}")
+    loaded: dict[str, Any] = json.loads(folder.joinpath(f"{kind}_{snapshot}.json").read_text())
     return loaded

@@ -6,6 +6,7 @@ import pytest
 from qiskit_ibm_runtime.accounts import AccountNotFoundError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.service.backends import connect, open_backend
 from qkd_pl.errors import BackendError, CredentialsError
 
@@ -33,8 +34,9 @@ class Service:
     def backend(self, name):
         raise ValueError(f"No backend {name} for token {TOKEN}")
 
-    def least_busy(self, min_num_qubits, operational, simulator):
+    def least_busy(self, min_num_qubits, filters, operational, simulator):
         assert (operational, simulator) == (True, False)
+        assert callable(filters)
         return open_backend("fake_manila", min_num_qubits)
 
 
@@ -86,17 +88,17 @@ def test_too_many_wires():
 
 def test_token_comes_from_the_named_variable(service, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", TOKEN)
-    connect("MY_TOKEN", instance="mine")
+    connect(Access(token_env="MY_TOKEN", instance="mine"))
     assert service.calls == [{"channel": "ibm_quantum_platform", "token": TOKEN, "instance": "mine"}]
 
 
 def test_saved_account_where_the_variable_is_not_set(service):
-    connect("MY_TOKEN")
+    connect(Access(token_env="MY_TOKEN"))
     assert service.calls == [{"channel": None, "token": None, "instance": None}]
 
 
 def test_least_busy_with_enough_qubits(service):
-    assert open_backend("least_busy", 4, "MY_TOKEN").num_qubits == 5
+    assert open_backend("least_busy", 4, Access(token_env="MY_TOKEN")).num_qubits == 5
 
 
 def test_missing_account_says_which_and_how(service, monkeypatch):
@@ -104,7 +106,7 @@ def test_missing_account_says_which_and_how(service, monkeypatch):
     with pytest.raises(
         CredentialsError, match=r"MY_TOKEN is not set.*set the environment variable MY_TOKEN.*save_account"
     ):
-        connect("MY_TOKEN")
+        connect(Access(token_env="MY_TOKEN"))
     with pytest.raises(CredentialsError, match=r"token_env"):
         connect()
 
@@ -120,7 +122,7 @@ def test_no_token_in_any_error_or_log(service, monkeypatch, caplog, failure, exp
     monkeypatch.setenv("MY_TOKEN", TOKEN)
     monkeypatch.setattr(service, "failure", failure)
     with caplog.at_level(logging.DEBUG), pytest.raises(expected) as caught:
-        connect("MY_TOKEN")
+        connect(Access(token_env="MY_TOKEN"))
     assert "MY_TOKEN" in str(caught.value)
     for secret in (TOKEN, "saved-key-987"):
         assert secret not in str(caught.value)
@@ -132,5 +134,5 @@ def test_no_token_in_any_error_or_log(service, monkeypatch, caplog, failure, exp
 def test_unknown_backend_of_the_service(service, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", TOKEN)
     with pytest.raises(BackendError, match=r"ibm_nowhere") as caught:
-        open_backend("ibm_nowhere", 2, "MY_TOKEN")
+        open_backend("ibm_nowhere", 2, Access(token_env="MY_TOKEN"))
     assert TOKEN not in str(caught.value)

@@ -10,6 +10,7 @@ from loopback import API_KEY, Server, hang, respond
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMNotAuthorizedError, IBMRuntimeError
 
+from qkd_pl.devices.ibm.access import Access
 from qkd_pl.devices.ibm.service import connection
 from qkd_pl.devices.ibm.service.backends import connect, open_backend
 from qkd_pl.devices.ibm.service.connection import SafeService
@@ -84,7 +85,7 @@ def test_other_errors_are_left_alone(error: Exception) -> None:
 
 @pytest.fixture
 def service(direct: Server) -> SafeService:
-    opened: SafeService = connect("QISKIT_IBM_TOKEN")
+    opened: SafeService = connect(Access(token_env="QISKIT_IBM_TOKEN"))
     return opened
 
 
@@ -135,11 +136,11 @@ def test_an_outage_is_not_told_as_a_backend_that_is_missing(name: str, status: i
     """The client asks every instance for its backends, and leaves out one that fails."""
     direct.break_on("GET", "/backends", respond(status))
     with pytest.raises(ServiceError, match=str(status)) as refused:
-        open_backend(name, 2, "QISKIT_IBM_TOKEN")
+        open_backend(name, 2, Access(token_env="QISKIT_IBM_TOKEN"))
     assert refused.value.status == status
 
 
 def test_a_backend_that_is_missing_is_told_as_that(direct: Server) -> None:
     with pytest.raises(BackendError, match="not available to this account") as refused:
-        open_backend("ibm_nowhere", 2, "QISKIT_IBM_TOKEN")
+        open_backend("ibm_nowhere", 2, Access(token_env="QISKIT_IBM_TOKEN"))
     assert not isinstance(refused.value, ServiceError)

@@ -10,11 +10,22 @@ from urllib.parse import urlsplit
 from qkd_pl.checks import cut
 from qkd_pl.errors import ServiceError
 
-_DOMAIN = "cloud.ibm.com"
+DOMAIN = "cloud.ibm.com"
 #: IAM itself, in the private network, and of IBM's own tests.
-_IAM = frozenset({f"iam.{_DOMAIN}", f"private.iam.{_DOMAIN}", f"iam.test.{_DOMAIN}"})
+_IAM = frozenset({f"iam.{DOMAIN}", f"private.iam.{DOMAIN}", f"iam.test.{DOMAIN}"})
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _REFUSED = 400  # no wait helps
+
+
+def is_service(url: str) -> bool:
+    """Whether an address is within IBM Cloud, by TLS.
+
+    Example:
+        >>> is_service("https://quantum.cloud.ibm.com/api"), is_service("https://cloud.ibm.com.example.org")
+        (True, False)
+    """
+    host = _host(url)
+    return host is not None and (host == DOMAIN or host.endswith(f".{DOMAIN}"))
 
 
 def check_service(url: str) -> None:
@@ -23,11 +34,10 @@ def check_service(url: str) -> None:
     Raises:
         ServiceError: says which host; asking again does not help.
     """
-    host = _host(url)
-    if host is None or not (host == _DOMAIN or host.endswith(f".{_DOMAIN}")):
+    if not is_service(url):
         raise ServiceError(
-            f"nothing is sent to {_shown(url)}: must be https and {_DOMAIN} or a host below it; it comes from the "
-            "instance of the device's entry, or from the URL of the saved Qiskit account",
+            f"nothing is sent to {_shown(url)}: must be https and {DOMAIN} or a host below it; it comes from the "
+            "entry of the device, or from the URL of the saved Qiskit account",
             _REFUSED,
         )
 

@@ -10,8 +10,9 @@ import requests
 from loopback import API_KEY, INSTANCE, Server
 from qiskit_ibm_runtime.accounts import management
 
+from qkd_pl.devices.ibm.access import Access
+from qkd_pl.devices.ibm.addresses import check_iam, check_service
 from qkd_pl.devices.ibm.service import connection
-from qkd_pl.devices.ibm.service.addresses import check_iam, check_service
 from qkd_pl.devices.ibm.service.backends import connect
 from qkd_pl.devices.ibm.service.tokens import SafeTokens
 from qkd_pl.errors import BackendError, QKDError, ServiceError
@@ -109,7 +110,7 @@ def test_the_url_of_a_saved_account_leads_nowhere(
     monkeypatch.delenv("QISKIT_IBM_TOKEN")
     for instance in (None, INSTANCE):
         with pytest.raises(QKDError):
-            connect(None, instance)
+            connect(Access(instance=instance))
     assert set(asked) <= {"iam.cloud.ibm.com"}
     assert not [each for each in direct.requests if each != "POST /identity/token"]
 
@@ -119,8 +120,9 @@ def test_the_url_of_a_saved_account_leads_nowhere(
 )
 def test_the_region_of_an_instance_leads_nowhere(region: str, asked: list[str], direct: Server) -> None:
     """It becomes a part of the host's name, and stands in ``devices.yaml``."""
+    crn = f"crn:v1:bluemix:public:quantum-computing:{region}:a/account:instance::"
     with pytest.raises(BackendError):
-        connect("QISKIT_IBM_TOKEN", f"crn:v1:bluemix:public:quantum-computing:{region}:a/account:instance::")
+        connect(Access(token_env="QISKIT_IBM_TOKEN", instance=crn))
     assert not any("elsewhere" in host for host in asked)
 
 
