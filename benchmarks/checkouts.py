@@ -1,10 +1,11 @@
 """Outputs and gradient of one batch on ``qkd.lightning``: this checkout against another one, step by step in turn.
 
-    python -m benchmarks.checkouts OTHER_PYTHON [--seconds 10] [--sizes 7x2 10x4 15x3 15x10]
+    python -m benchmarks.checkouts OTHER_PYTHON [--seconds 10] [--sizes 7x2 10x4 15x3 15x10] [--busy]
 
 OTHER_PYTHON is the interpreter of an environment in which the other checkout is installed. Both processes stay alive
 and take turns at each step, so that whatever else the machine does disturbs both alike. A step is what a training asks
-of the device: build the tape, preprocess it, execute it, and pull back a cotangent, for a batch of 64.
+of the device: build the tape, preprocess it, execute it, and pull back a cotangent, for a batch of 64. With ``--busy``
+another process keeps one core busy meanwhile.
 """
 
 import argparse
@@ -134,7 +135,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each setting")
     parser.add_argument("--sizes", nargs="*", default=SIZES, metavar="QUBITSxLAYERS")
     parser.add_argument("--store", action="store_true", help=f"in {RESULTS}")
+    parser.add_argument("--busy", action="store_true", help="with another process that keeps one core busy")
     arguments = parser.parse_args()
+    company = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if arguments.busy else None
     checkouts = {"this": Checkout(sys.executable), "other": Checkout(arguments.other)}
     rows = []
     for size in arguments.sizes:
@@ -144,10 +147,15 @@ def main() -> None:
             rows.append(row)
             milliseconds = [f"{1e3 * row[name][key]:.2f}" for name in checkouts for key in ("fastest", "p90")]
             ratios = f"ratio {row['ratio_fastest']:.2f}, 90th percentile {row['ratio_p90']:.2f}, "
-            ratios += f"processor {row['ratio_processor']:.2f}"
+            ratios += f"processor {row['ratio_processor']:.2f}; "
+            spread = [row[name]["p90"] / row[name]["median"] for name in checkouts]
+            ratios += "90th percentile / median {:.2f} {:.2f}".format(*spread)
             print(f"{size:6}", *(f"{setting:10}" for setting in settings), *milliseconds, ratios, flush=True)
     for checkout in checkouts.values():
         checkout.close()
+    if company is not None:
+        company.kill()
+        company.wait()
     if arguments.store:
         RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 

@@ -6,6 +6,7 @@ rotations, ⟨Z_0⟩ and ⟨Z_1⟩ as logits, and T² KL(teacher ‖ student) as
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -225,6 +226,77 @@ def mindquantum_step(problem: Problem) -> Step:
     return step
 
 
+def _torch_loss(logits: Any, targets: np.ndarray) -> Any:
+    """T² KL(teacher ‖ student), averaged over the batch, of PyTorch's logits."""
+    import torch
+
+    teacher = torch.log_softmax(torch.as_tensor(targets, dtype=logits.dtype) / TEMPERATURE, dim=1)
+    student = torch.log_softmax(logits / TEMPERATURE, dim=1)
+    return TEMPERATURE**2 * (teacher.exp() * (teacher - student)).sum(dim=1).mean()
+
+
+def deepquantum_step(problem: Problem) -> Step:
+    """DeepQuantum on PyTorch: bits as encoded data of a batch, weights as the circuit's own parameters."""
+    import deepquantum as dq
+    import torch
+
+    circuit = dq.QubitCircuit(problem.n_qubits)
+    for wire in range(problem.n_qubits):
+        circuit.h(wire)
+        circuit.rz(wire, encode=True)
+    for block in range(problem.n_layers + 1):
+        for wire in range(problem.n_qubits):
+            for gate in (circuit.rx, circuit.ry, circuit.rz):
+                gate(wire)
+        for pair in problem.ring if block < problem.n_layers else ():
+            getattr(circuit, problem.entangler)(*pair)
+    for wire in range(2):
+        circuit.observable(wire)
+    dtype = torch.float64 if problem.precision == "complex128" else torch.float32
+    circuit.to(dtype)
+    parameters = list(circuit.parameters())
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        with torch.no_grad():
+            for parameter, angle in zip(parameters, weights.ravel(), strict=True):
+                parameter.fill_(angle)
+        circuit(torch.as_tensor(np.pi * bits, dtype=dtype))
+        loss = _torch_loss(circuit.expectation(), targets)
+        gradients = torch.autograd.grad(loss, parameters)
+        return loss.item(), np.array([each.item() for each in gradients]).reshape(weights.shape)
+
+    return step
+
+
+def torchquantum_step(problem: Problem) -> Step:
+    """TorchQuantum on PyTorch: a batch on one device, in complex64, which is all that it has."""
+    import torch
+    import torchquantum as tq
+
+    entangle = {"cnot": tq.functional.cnot, "cz": tq.functional.cz}[problem.entangler]
+    rotations = (tq.functional.rx, tq.functional.ry, tq.functional.rz)
+    observables = [tq.PauliZ(), tq.PauliZ()]
+
+    def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
+        angles = torch.tensor(weights, dtype=torch.float32, requires_grad=True)
+        phases = torch.as_tensor(np.pi * bits, dtype=torch.float32)
+        device = tq.QuantumDevice(problem.n_qubits, bsz=len(bits))
+        for wire in range(problem.n_qubits):
+            tq.functional.hadamard(device, wires=wire)
+            tq.functional.rz(device, wires=wire, params=phases[:, wire : wire + 1])
+        for block in range(problem.n_layers + 1):
+            for wire in range(problem.n_qubits):
+                for axis, gate in enumerate(rotations):
+                    gate(device, wires=wire, params=angles[block, wire, axis])
+            for pair in problem.ring if block < problem.n_layers else ():
+                entangle(device, wires=list(pair))
+        loss = _torch_loss(tq.measurement.expval(device, [0, 1], observables), targets)
+        (gradient,) = torch.autograd.grad(loss, angles)
+        return loss.item(), gradient.numpy().astype(float)
+
+    return step
+
+
 CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
     "qkd.lightning": lambda problem: pennylane_step(problem, "qkd.lightning"),
     "lightning.qubit": lambda problem: pennylane_step(problem, "lightning.qubit"),
@@ -233,4 +305,6 @@ CONTESTANTS: dict[str, Callable[[Problem], Step]] = {
     "Qulacs": qulacs_step,
     "TensorCircuit-NG": tensorcircuit_step,
     "MindQuantum": mindquantum_step,
+    "DeepQuantum": deepquantum_step,
+    "TorchQuantum-NG": torchquantum_step,
 }

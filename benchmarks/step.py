@@ -26,8 +26,18 @@ RESULTS = Path(__file__).parent.parent / "results" / "benchmarks"
 CONE = (15, 4)
 SIZES = [(7, 2), (10, 4), (15, 3), CONE, (15, 10)]
 # Beyond these sizes one step takes minutes, or more memory than most machines have.
-LARGEST = {"lightning.qubit": (10, 4), "lightning.kokkos": (10, 4), "Qulacs": (10, 4)}
-SINGLE_PRECISION = ["qkd.lightning", "default.qubit with jax.jit", "TensorCircuit-NG"]
+LARGEST = dict.fromkeys(
+    ["lightning.qubit", "lightning.kokkos", "Qulacs", "DeepQuantum", "TorchQuantum-NG"],
+    (10, 4),
+)
+SINGLE_PRECISION = [
+    "qkd.lightning",
+    "default.qubit with jax.jit",
+    "TensorCircuit-NG",
+    "DeepQuantum",
+    "TorchQuantum-NG",
+]
+ONLY_SINGLE_PRECISION = {"TorchQuantum-NG"}
 PACKAGES = [
     "pennylane",
     "pennylane-lightning",
@@ -37,6 +47,9 @@ PACKAGES = [
     "numpy",
     "qulacs",
     "pennylane-lightning-kokkos",
+    "deepquantum",
+    "torchquantum-ng",
+    "torch",
 ]
 
 
@@ -50,8 +63,8 @@ def _runs(n_qubits: int, n_layers: int) -> list[tuple[str, int, int, str, str, i
     if (n_qubits, n_layers) == CONE:
         return [("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1)]
     names = [name for name in CONTESTANTS if (n_qubits, n_layers) <= LARGEST.get(name, (n_qubits, n_layers))]
-    runs = [(name, n_qubits, n_layers, "cnot", "complex128", 1) for name in names]
-    runs += [(name, n_qubits, n_layers, "cnot", "complex64", 1) for name in SINGLE_PRECISION]
+    runs = [(name, n_qubits, n_layers, "cnot", "complex128", 1) for name in names if name not in ONLY_SINGLE_PRECISION]
+    runs += [(name, n_qubits, n_layers, "cnot", "complex64", 1) for name in names if name in SINGLE_PRECISION]
     runs.append(("qkd.lightning", n_qubits, n_layers, "cz", "complex128", 1))
     if n_qubits >= 12:
         runs.append(("qkd.lightning", n_qubits, n_layers, "cnot", "complex128", 2))

@@ -1,5 +1,6 @@
 """What QNN and QAE measure, and how outputs become logits."""
 
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -25,15 +26,21 @@ def class_observables(n_classes: int, n_qubits: int) -> list[Operator]:
         >>> [qml.matrix(each, wire_order=[0, 1]).diagonal().real.tolist() for each in class_observables(3, n_qubits=2)]
         [[1.0, -1.0, -1.0, -1.0], [-1.0, 1.0, -1.0, -1.0], [-1.0, -1.0, 1.0, -1.0]]
     """
+    return list(_class_observables(n_classes, n_qubits))
+
+
+@cache
+def _class_observables(n_classes: int, n_qubits: int) -> tuple[Operator, ...]:
+    """Made once: operators do not change, and a circuit of 7 qubits takes notice of how long they take to make."""
     if n_classes <= n_qubits:
-        return [qml.Z(wire) for wire in range(n_classes)]
+        return tuple(qml.Z(wire) for wire in range(n_classes))
     n_bits = max(1, (n_classes - 1).bit_length())
     if n_bits > n_qubits:
         raise InvalidInputError(f"n_qubits={n_qubits}: too few for {n_classes} classes, which need {n_bits}")
     if n_bits == 1:
-        return [qml.Z(0), -1.0 * qml.Z(0)]
+        return qml.Z(0), -1.0 * qml.Z(0)
     bits = [[k >> shift & 1 for shift in reversed(range(n_bits))] for k in range(n_classes)]
-    return [2.0 * qml.Projector(each, wires=range(n_bits)) - 1.0 * qml.Identity(0) for each in bits]
+    return tuple(2.0 * qml.Projector(each, wires=range(n_bits)) - 1.0 * qml.Identity(0) for each in bits)
 
 
 def logits_of(outputs: np.ndarray) -> np.ndarray:

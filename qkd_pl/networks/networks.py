@@ -8,6 +8,7 @@ function that any device can run::
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class _Layered:
     topology: Any
     closing_rotations: bool
 
-    @property
+    @cached_property
     def ansatz(self) -> Ansatz:
         """The trainable part of the circuit."""
         return Ansatz(

@@ -71,9 +71,9 @@ class Gate:
         return self.kernel == "CZ" if matrix is None else not (matrix - np.diag(np.diagonal(matrix))).any()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Form:
-    """What is known about all operations of one structure.
+    """What is known about all operations of one structure; those of equal structure have one form.
 
     Attributes:
         key: type, settings, wires and shapes; None if the operation cannot be told from others by these.
@@ -93,7 +93,7 @@ class Form:
         return [int(np.prod(shape)) for shape in self.shapes]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Leaf:
     """An operation of a tape, or what one without a form decomposes into.
 
@@ -134,9 +134,13 @@ def form_of(op: Operator) -> Form:
         key: Hashable = (op.name, op.wires.labels, tuple(getattr(data, "shape", ()) for data in op.data))
     else:
         key = _structure(op)
-    if key is None:
-        return _learn(op, None)
-    return remembered(_forms, key, _FORMS_KEPT, lambda: _learn(op, key))
+    try:
+        known = None if key is None else _forms.get(key)
+    except TypeError:  # a setting without a hash
+        key, known = None, None
+    if known is not None:
+        return known
+    return _learn(op, None) if key is None else remembered(_forms, key, _FORMS_KEPT, lambda: _learn(op, key))
 
 
 def constant_gates(op: Operator) -> list[Gate] | None:
@@ -176,13 +180,7 @@ def is_number(data: Any) -> bool:
 def _structure(op: Operator) -> Hashable | None:
     """Type, settings and shapes of an operation and those that it is made of."""
     key, data = _flattened(op)
-    if len(data) != len(op.data) or not all(map(is_, data, op.data)):
-        return None
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
+    return key if len(data) == len(op.data) and all(map(is_, data, op.data)) else None
 
 
 def _flattened(op: Operator) -> tuple[Any, list[Any]]:
@@ -296,7 +294,9 @@ def _append(op: Operator, leaves: list[Leaf], first: int | None, trainable: bool
         return form.gates is not None or not getattr(op, "is_sparse", False)
     if form.batch_size is None and (gates := constant_gates(op)) is not None:
         # Constants that are no angles are part of the structure.
-        leaves.append(Leaf(op, Form(("constant", *map(_constant_key, gates)), tuple(gates), None, ()), None))
+        key = ("constant", *map(_constant_key, gates))
+        constant = remembered(_forms, key, _FORMS_KEPT, lambda: Form(key, tuple(gates), None, ()))
+        leaves.append(Leaf(op, constant, None))
         return True
     parts = decomposed(op)
     return parts is not None and all(_append(part, leaves, None, False) for part in parts)

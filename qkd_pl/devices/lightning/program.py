@@ -122,23 +122,17 @@ class Program:
 
     def numbers(self, tapes: Sequence[Sequence[Leaf]]) -> Numbers:
         """Read the numbers of a tape, or of all that are stacked."""
-        if self.stacked:
-            flat = np.array([_concatenated(leaves, self.slots) for leaves in tapes])
-            cut = self.n_shared - 1
-            first, batched = flat[0, :cut], flat[:, cut:].T
-        else:
-            (leaves,) = tapes
-            first = _concatenated(leaves, [slot for slot in self.slots if not slot.batched])
-            varied = [
-                np.asarray(leaves[slot.leaf].op.data[slot.which], dtype=np.float64).reshape(
-                    self.n_samples, slot.stop - slot.start
-                )
-                for slot in self.slots
-                if slot.batched
-            ]
-            batched = np.concatenate(varied, axis=1).T if varied else np.empty((0, self.n_samples))
+        shared = np.zeros(self.n_shared)
+        batched = np.empty((sum(slot.stop - slot.start for slot in self.slots if slot.batched), self.n_samples))
+        for slot in self.slots:
+            if not slot.batched:
+                shared[slot.start : slot.stop] = np.ravel(tapes[0][slot.leaf].op.data[slot.which])
+                continue
+            of_samples = batched[slot.start - self.n_shared : slot.stop - self.n_shared].T
+            data = [leaves[slot.leaf].op.data[slot.which] for leaves in tapes]
+            of_samples[:] = np.reshape(data if self.stacked else data[0], of_samples.shape)
         states = [_states([leaves[i].op for leaves in tapes]) for i in self.state_leaves]
-        return Numbers(np.concatenate([[0.0], first]), batched, states)
+        return Numbers(shared, batched, states)
 
     def gradients(self, of_entries: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """Gradients of the trainable parameters, float64 of their shapes, for each tape.
@@ -193,9 +187,10 @@ def program_of(
 
 def structure_key(leaves: Sequence[Leaf], tape: QuantumScript) -> Hashable | None:
     """What is equal for tapes with the same operations and measurements, whatever their numbers."""
-    operations = tuple(leaf.form.key for leaf in leaves)
     measured = tuple(map(observable_key, tape.measurements))
-    return None if None in operations or None in measured or not measured else (operations, measured)
+    if None in measured or not measured or any(leaf.form.key is None for leaf in leaves):
+        return None
+    return tuple(leaf.form for leaf in leaves), measured
 
 
 def _broadcast(leaf: Leaf) -> list[bool]:
@@ -211,13 +206,6 @@ def _varying(stack: Sequence[Sequence[Leaf]]) -> list[list[bool]]:
         first, which = alike[0].op.data, range(len(alike[0].form.shapes))
         found.append([any(not np.array_equal(leaf.op.data[i], first[i]) for leaf in alike) for i in which])
     return found
-
-
-def _concatenated(leaves: Sequence[Leaf], slots: Sequence[Slot]) -> np.ndarray:
-    data = [leaves[slot.leaf].op.data[slot.which] for slot in slots]
-    if all(slot.shape == () for slot in slots):
-        return np.array(data, dtype=np.float64)
-    return np.concatenate([np.ravel(numbers) for numbers in data], dtype=np.float64)
 
 
 def _states(preparations: Sequence[Operator]) -> np.ndarray:

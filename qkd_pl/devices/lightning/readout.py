@@ -48,13 +48,12 @@ class Readout:
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
-        split = states.reshape(2**self._n_wires, -1, states.shape[1])
+        split = states.reshape(2**self._n_wires, -1, states.shape[1]).swapaxes(1, 2)
         values = np.zeros((self.n_observables, states.shape[1]))
         for mask, weights in self._diagonals.items():
-            if mask == 0:
-                overlaps = (np.square(split.real) + np.square(split.imag)).sum(axis=1)
-            else:
-                overlaps = (split.conj() * split[self._flipped[mask]]).sum(axis=1)
+            flipped = split if mask == 0 else split[self._flipped[mask]]
+            overlaps = np.vecdot(split, flipped)  # conjugates the first
+            overlaps = overlaps.real if mask == 0 else overlaps
             values += (weights @ overlaps).real
         return values
 

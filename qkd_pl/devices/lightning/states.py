@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -19,6 +18,7 @@ class Runs:
 
     Constant gates disappear into A of the rotation that follows them and, behind the last one, into P and A. Shorter
     runs are padded with identities. Entry 0 of what sets the angles is zero, so that constants are no special case.
+    The two axes of a matrix come first: NumPy's innermost loops then run over samples and runs rather than over pairs.
 
     Args:
         runs: the gates of each run, in the order in which they act.
@@ -27,60 +27,62 @@ class Runs:
     def __init__(self, runs: Sequence[Sequence[Gate]]):
         factors = [_absorbed(run) for run in runs]
         depth, n = max(map(len, factors), default=1), len(runs)
-        self.entries = np.zeros((depth, n), dtype=int)
-        self.are_trainable = np.zeros((depth, n), dtype=bool)
+        entries, are_trainable = np.zeros((depth, n), dtype=int), np.zeros((depth, n), dtype=bool)
         self._scales, self._offsets = np.zeros((depth, n, 1)), np.zeros((depth, n, 1))
-        self._paulis, self._constants = np.zeros((depth, n, 1, 2, 2), complex), np.zeros((depth, n, 1, 2, 2), complex)
-        self._constants[:] = _IDENTITY
+        self._paulis, self._constants = np.zeros((2, 2, depth, n, 1), complex), np.zeros((2, 2, depth, n, 1), complex)
+        self._constants[:] = _IDENTITY[:, :, None, None, None]
         for i, run in enumerate(factors):
             for step, (gate, pauli, constant) in enumerate(run):
-                self.entries[step, i], self.are_trainable[step, i] = gate.entry, gate.trainable
+                entries[step, i], are_trainable[step, i] = gate.entry, gate.trainable
                 self._scales[step, i], self._offsets[step, i] = gate.scale, gate.offset
-                self._paulis[step, i], self._constants[step, i] = pauli, constant
-        self._sines = -1j * self._paulis @ self._constants
+                self._paulis[:, :, step, i, 0], self._constants[:, :, step, i, 0] = pauli, constant
+        self._sines = -1j * _times(self._paulis, self._constants)
+        self._entries, self._trainable = entries, are_trainable.nonzero()
+        self.trainable_entries = entries[self._trainable]
 
     def __len__(self) -> int:
-        return self.entries.shape[1]
+        return self._entries.shape[1]
 
     def factors(self, entries: np.ndarray) -> np.ndarray:
-        """Matrices of all factors, shape ``(depth, n_runs, b, 2, 2)`` complex128.
+        """Matrices of all factors, shape ``(2, 2, depth, n_runs, b)`` complex128.
 
         Args:
             entries: what sets the angles, shape ``(n_entries, b)`` float64, b being 1 or the number of samples.
         """
-        half = (0.5 * (self._scales * entries[self.entries] + self._offsets))[..., None, None]
+        half = 0.5 * (self._scales * entries[self._entries] + self._offsets)
         return np.cos(half) * self._constants + np.sin(half) * self._sines
 
-    def gradient(self, factors: np.ndarray, runs: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to the entries of some runs.
+    def gradient(self, after: np.ndarray, crosses: np.ndarray) -> np.ndarray:
+        """Derivatives of ``2 Re ⟨cotangent|state⟩`` with respect to ``trainable_entries``, which may repeat.
 
         With C = Tr_others |state⟩⟨cotangent| after a run, and V what acts in it after a rotation exp(-iθP/2), the
-        derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(P V† C V).
+        derivative with respect to θ is 2 Re Tr(V (-iP/2) V† C) = Im Tr(V P V† C).
 
         Args:
-            factors: see :meth:`factors`.
-            runs: which ones.
-            crosses: C for each of them, shape ``(len(runs), b, 2, 2)``.
+            after: V of all factors, see :func:`merged`.
+            crosses: C, shape ``(2, 2, n_runs, b)``.
 
         Returns:
-            the entries of all their trainable factors, which may repeat, and the derivatives, float64 with axis b.
+            float64, shape ``(len(trainable_entries), b)``.
         """
-        found = np.empty((len(factors), *crosses.shape[:2]), complex)
-        for step in reversed(range(len(factors))):
-            np.einsum("rij,rbji->rb", self._paulis[step, runs, 0], crosses, out=found[step])
-            if step:
-                factor = factors[step, runs]
-                crosses = factor.conj().swapaxes(-2, -1) @ crosses @ factor
-        chosen = self.are_trainable[:, runs]
-        return self.entries[:, runs][chosen], (found.imag * self._scales[:, runs])[chosen]
+        generators = _times(_times(after, self._paulis), after.conj().swapaxes(0, 1))
+        found = (generators * crosses.swapaxes(0, 1)[:, :, None]).sum(axis=(0, 1)).imag
+        return (found * self._scales)[self._trainable]
 
 
-def merged(factors: np.ndarray) -> np.ndarray:
-    """The matrix of each run, shape ``(n_runs, b, 2, 2)``, from those of its factors."""
-    product = factors[0]
-    for factor in factors[1:]:
-        product = factor @ product
-    return product
+def merged(factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix of each run, shape ``(2, 2, n_runs, b)``, and the product of what acts in it after each factor."""
+    after = np.empty_like(factors)
+    after[:, :, -1], product = _IDENTITY[:, :, None, None], factors[:, :, -1]
+    for step in reversed(range(factors.shape[2] - 1)):
+        after[:, :, step] = product
+        product = _times(product, factors[:, :, step])
+    return product, after
+
+
+def _times(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Products of 2 × 2 matrices, which stand on the first two axes."""
+    return left[:, :1] * right[:1] + left[:, 1:] * right[1:]
 
 
 # Larger groups of wires need more arithmetic in their cross matrices, smaller ones more passes.
@@ -88,72 +90,91 @@ _MAX_GROUP = 4
 
 
 class Crosses:
-    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of all wires after each segment of a stage.
+    """Reduced cross matrices Tr_others |ψ⟩⟨λ| of the wires of all trainable runs of a stage, after them.
 
     Args:
         stage: the segments.
         n_samples: 0 for sums over all samples.
+
+    Attributes:
+        runs: numbers of the shared and of the batched trainable runs, and where their matrices stand.
     """
 
     def __init__(self, stage: Stage, n_samples: int):
-        self._stage, self._n = stage, stage.n_wires
-        n_segments = len(stage.segments)
-        self._per_sample = np.zeros((n_segments, self._n, n_samples, 2, 2), complex) if n_samples else None
-        wanted = [{run.wire for run in segment.runs if run.is_trainable} for segment in stage.segments]
-        self._groups = [[group for group in wire_groups(self._n) if not wires.isdisjoint(group)] for wires in wanted]
-        self._sums = {group: np.zeros((n_segments, 4 ** len(group)), complex) for group in wire_groups(self._n)}
+        n, found = stage.n_wires, [(i, run) for i, each in enumerate(stage.segments) for run in each.runs]
+        found = sorted((pair for pair in found if pair[1].is_trainable), key=lambda pair: pair[1].is_batched)
+        cut = sum(not run.is_batched for _, run in found)
+        numbers = np.array([run.number for _, run in found], int)
+        self.runs = (numbers[:cut], slice(0, cut)), (numbers[cut:], slice(cut, len(found)))
+        self._own = np.zeros((2, 2, len(found), n_samples), complex) if n_samples else None
+        self._of_segment: list[list[Any]] = [[] for _ in stage.segments]
+        groups = _wire_groups(n)
+        stops = np.cumsum([4 ** len(group) for group in groups])
+        # The last column stays zero: the wires of smaller groups have fewer terms, and share an array with the others.
+        self._sums = np.zeros((len(stage.segments), stops[-1] + 1), complex)
+        index = np.full((2, 2, len(found), 2 ** (max(map(len, groups)) - 1)), stops[-1])
+        for number, (segment, run) in enumerate(found):
+            if n_samples:
+                self._of_segment[segment].append((number, run.wire))
+                continue
+            which = next(k for k, group in enumerate(groups) if run.wire in group)
+            group, start = groups[which], stops[which] - 4 ** len(groups[which])
+            shape = (2**group.start, 2 ** len(group), 2 ** (n - group.stop))
+            if (into := (shape, slice(start, stops[which]))) not in self._of_segment[segment]:
+                self._of_segment[segment].append(into)
+            terms = start + _partial_trace(len(group), run.wire - group.start)
+            index[:, :, number, : terms.shape[2]] = terms
+            index[:, :, number] += segment * self._sums.shape[1]
+        self._index = index
+
+    def clear(self) -> None:
+        """Forget what was added."""
+        self._sums[:] = 0
 
     def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
         """Those of a block; the cotangents are overwritten."""
         bras = np.conjugate(cotangents, out=cotangents)
-        if self._per_sample is not None:
-            for run in self._stage.segments[segment].runs:
-                if run.is_trainable:
-                    self._add_per_sample(self._per_sample[segment, run.wire, samples], run.wire, kets, bras)
+        if self._own is not None:
+            for number, wire in self._of_segment[segment]:
+                _add_per_sample(self._own[:, :, number, samples], wire, kets, bras)
             return
-        for group in self._groups[segment]:
-            size = 2 ** len(group)
-            shape = (2**group.start, size, -1)
+        for (outer, size, inner), into in self._of_segment[segment]:
+            shape = (outer, size, inner * kets.shape[1])
             left, right = kets.reshape(shape), bras.reshape(shape)
-            if left.shape[2] == 1:
+            if shape[2] == 1:
                 found = left[:, :, 0].T @ right[:, :, 0]
-            elif len(left) == 1:
+            elif outer == 1:
                 found = left[0] @ right[0].T
             else:
                 found = (left @ right.transpose(0, 2, 1)).sum(axis=0)
-            self._sums[group][segment] += found.ravel()
+            self._sums[segment, into] += found.ravel()
 
     def matrices(self) -> np.ndarray:
-        """Shape ``(n_segments, n_wires, b, 2, 2)``, b being 1 for sums; only those of trainable runs are meaningful."""
-        if self._per_sample is not None:
-            return self._per_sample
-        found = [sums[:, _partial_traces(len(group))].sum(axis=-1) for group, sums in self._sums.items()]
-        return np.concatenate(found, axis=1)[:, :, None]
-
-    def _add_per_sample(self, out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
-        shape = (2**wire, 2, -1, kets.shape[1])
-        left, right = kets.reshape(shape)[..., : len(out)], bras.reshape(shape)[..., : len(out)]
-        for i in range(2):
-            for j in range(2):
-                out[:, i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+        """One for each run, shape ``(2, 2, n_runs, b)``, b being 1 for sums."""
+        if self._own is not None:
+            return self._own
+        return self._sums.take(self._index).sum(axis=-1)[..., None]
 
 
-@cache
-def wire_groups(n_wires: int) -> tuple[range, ...]:
+def _add_per_sample(out: np.ndarray, wire: int, kets: np.ndarray, bras: np.ndarray) -> None:
+    shape = (2**wire, 2, -1, kets.shape[1])
+    left, right = kets.reshape(shape)[..., : out.shape[2]], bras.reshape(shape)[..., : out.shape[2]]
+    for i in range(2):
+        for j in range(2):
+            out[i, j] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+
+
+def _wire_groups(n_wires: int) -> list[range]:
     """Neighbouring wires; the last group, whose amplitudes lie closest together, is the largest."""
     n_groups = -(-n_wires // _MAX_GROUP)
     bounds = [n_wires * i // n_groups for i in range(n_groups + 1)]
-    return tuple(range(first, stop) for first, stop in pairwise(bounds))
+    return [range(first, stop) for first, stop in pairwise(bounds)]
 
 
-@cache
-def _partial_traces(n_wires: int) -> np.ndarray:
-    """Where the terms of each wire's matrix stand in that of a group, shape ``(n_wires, 2, 2, 2**(n_wires-1))``."""
-    entries = []
-    for wire in range(n_wires):
-        rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
-        entries.append(2**n_wires * rows[:, None] + rows)
-    return np.array(entries)
+def _partial_trace(n_wires: int, wire: int) -> np.ndarray:
+    """Where the terms of a wire's matrix stand in that of its group, shape ``(2, 2, 2**(n_wires - 1))``."""
+    rows = np.arange(2**n_wires).reshape(2**wire, 2, -1).transpose(1, 0, 2).reshape(2, -1)
+    return 2**n_wires * rows[:, None] + rows
 
 
 @dataclass(frozen=True)
@@ -181,10 +202,10 @@ class Group:
         """
         if self.run is None:
             return np.eye(2 ** len(self.wires), 1, dtype=complex) if self.state is None else states[self.state].T
-        matrices = (batched if self.batched else shared)[self.run]  # type: ignore[index]
+        matrix = (batched if self.batched else shared)[:, :, self.run]  # type: ignore[index]
         if self.state is None:
-            return matrices[:, :, 0].T
-        return (matrices @ states[self.state][:, :, None])[:, :, 0].T
+            return matrix[:, 0]
+        return _times(matrix, states[self.state].T[:, None])[:, 0]
 
 
 def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:

@@ -59,17 +59,14 @@ class Filled:
 
     def __init__(self, program: Program, numbers: Numbers, samples: slice, c_dtype: np.dtype):
         self.program, self.n_samples = program, len(range(program.n_samples)[samples])
-        self.shared_factors = program.shared.factors(numbers.shared[:, None])
-        shared = merged(self.shared_factors)
-        self.shared = list(shared[:, 0].astype(c_dtype))
-        batched = None
-        self.batched_factors, self.batched = np.empty((0, 0, 0, 2, 2)), np.empty((0, 2, 2, 0))
+        shared, self.shared_after = merged(program.shared.factors(numbers.shared[:, None]))
+        self.shared = list(np.ascontiguousarray(shared[..., 0].transpose(2, 0, 1), dtype=c_dtype))
+        batched, self.batched_after, self.batched = None, np.empty(0), np.empty((0, 2, 2, 0))
         if len(program.batched):
             own = numbers.batched[:, samples]
             entries = np.concatenate([np.broadcast_to(numbers.shared[:, None], (program.n_shared, own.shape[1])), own])
-            self.batched_factors = program.batched.factors(entries)
-            batched = merged(self.batched_factors)
-            self.batched = np.ascontiguousarray(batched.transpose(0, 2, 3, 1), dtype=c_dtype)
+            batched, self.batched_after = merged(program.batched.factors(entries))
+            self.batched = batched.astype(c_dtype, copy=False).transpose(2, 0, 1, 3)
         states = [state if len(state) == 1 else state[samples] for state in numbers.states]
         self.groups = [group.amplitudes(states, shared, batched) for group in program.groups]
         self.entering: list[list[np.ndarray]] = []
@@ -163,6 +160,9 @@ class Sweeper:
         n_samples: how many are swept at once.
         c_dtype: complex64 or complex128.
         full: whether the states after all trainable segments are kept.
+
+    Attributes:
+        trace_bytes: what the kept states take.
     """
 
     def __init__(self, program: Program, n_samples: int, c_dtype: np.dtype, full: bool):
@@ -177,15 +177,13 @@ class Sweeper:
             }
             for stage, register in zip(program.stages, self.registers, strict=True)
         ]
+        self.trace_bytes = sum(states.nbytes for kept in self._trace for states in kept.values())
         self._ket_registers: dict[int, Register] = {}
-        self._trainable_runs = [
-            [(batched, index.T) for batched in (False, True) if len(index := _trainable_runs(stage, batched))]
-            for stage in program.stages
-        ]
         is_trainable = [any(segment.is_trainable for segment in stage.segments) for stage in program.stages]
         self._first_trainable = is_trainable.index(True) if any(is_trainable) else None
         self._n_entries = program.n_shared + sum(slot.stop - slot.start for slot in program.slots if slot.batched)
         self._padded = -(-n_samples // self.registers[0].n_samples) * self.registers[0].n_samples
+        self._crosses = [Crosses(stage, self._padded if program.per_sample else 0) for stage in program.stages]
 
     def forward(self, filled: Filled) -> np.ndarray:
         """Fill the trace; return expectation values ``(k, n_samples)``."""
@@ -212,14 +210,12 @@ class Sweeper:
         missing = self._padded - coefficients.shape[1]
         coefficients = np.pad(coefficients, [(0, 0), (0, missing)]) if missing else coefficients
         first = self._first_trainable
-        crosses: list[Crosses | None] = [None] * len(program.stages)
         if first is not None:
             entering = self._entering(filled)
             cotangents = np.empty(0)
             for i in reversed(range(first, len(program.stages))):
-                crosses[i] = found = Crosses(program.stages[i], self._padded if program.per_sample else 0)
-                cotangents = self._back_through(i, filled, cotangents, coefficients, entering[i], i > first, found)
-        return self._gradient(filled, crosses)
+                cotangents = self._back_through(i, filled, cotangents, coefficients, entering[i], i > first)
+        return self._gradient(filled)
 
     def _back_through(
         self,
@@ -229,10 +225,10 @@ class Sweeper:
         coefficients: np.ndarray,
         entering: Sequence[np.ndarray],
         hand_on: bool,
-        crosses: Crosses,
     ) -> np.ndarray:
         """One stage; returns what cotangents the stage before ends in, if they are needed."""
-        register, stage = self.registers[i], self.program.stages[i]
+        register, stage, crosses = self.registers[i], self.program.stages[i], self._crosses[i]
+        crosses.clear()
         before = np.zeros_like(self._final(i - 1)) if hand_on else np.empty(0)
         lowest = min(
             (s for s, segment in enumerate(stage.segments) if segment.is_trainable), default=len(stage.segments)
@@ -271,19 +267,21 @@ class Sweeper:
             yield register.read()
             register.undo(segment, filled, samples)
 
-    def _gradient(self, filled: Filled, crosses: Sequence[Crosses | None]) -> np.ndarray:
+    def _gradient(self, filled: Filled) -> np.ndarray:
         program = self.program
         n = filled.n_samples if program.per_sample else 1
         gradient = np.zeros((self._n_entries, n))
-        for trainable_runs, found in zip(self._trainable_runs, crosses, strict=True):
-            if found is None:
-                continue
-            matrices = found.matrices()
-            for batched, (numbers, segments, wires) in trainable_runs:
-                runs = program.batched if batched else program.shared
-                factors = filled.batched_factors if batched else filled.shared_factors
-                entries, of_entries = runs.gradient(factors, numbers, matrices[segments, wires, :n])
-                np.add.at(gradient, entries, of_entries)
+        found = [crosses.matrices()[..., :n] for crosses in self._crosses]
+        for runs, after, batched in (
+            (program.shared, filled.shared_after, False),
+            (program.batched, filled.batched_after, True),
+        ):
+            if len(runs.trainable_entries):
+                of_runs = np.zeros((2, 2, len(runs), n), complex)
+                for crosses, matrices in zip(self._crosses, found, strict=True):
+                    numbers, where = crosses.runs[batched]
+                    of_runs[:, :, numbers] = matrices[:, :, where]
+                np.add.at(gradient, runs.trainable_entries, runs.gradient(after, of_runs))
         return gradient
 
     def _final(self, i: int) -> np.ndarray:
@@ -338,14 +336,3 @@ class Sweeper:
             out[:] = (bras.T @ split[:, :, 0]).T
         else:
             np.einsum("eb,ewb->wb", bras, split, out=out, casting="same_kind")
-
-
-def _trainable_runs(stage: Stage, batched: bool) -> np.ndarray:
-    """Number, segment and wire of each trainable run."""
-    found = [
-        (run.number, i, run.wire)
-        for i, segment in enumerate(stage.segments)
-        for run in segment.runs
-        if run.is_trainable and run.is_batched == batched
-    ]
-    return np.array(found, dtype=int).reshape(-1, 3)

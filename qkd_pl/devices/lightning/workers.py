@@ -68,7 +68,7 @@ class Sweepers:
 
     def give(self, sweeper: Sweeper) -> None:
         """Take a sweeper back; those that have waited longest make room."""
-        size = trace_bytes(sweeper.program, sweeper.n_samples, self.c_dtype, sweeper.full)
+        size = sweeper.trace_bytes
         room, kept = self.kept_bytes - size, []
         for item in reversed(self._idle[1 - _MAX_SWEEPERS :]):
             room -= item[0]

@@ -208,7 +208,7 @@ def test_segments_do_what_the_operations_did(operations):
         ]
         if segment.runs:
             runs = Runs([run.gates for run in segment.runs])
-            matrices = merged(runs.factors(np.array(entries)[:, None]))[:, 0]
+            matrices = merged(runs.factors(np.array(entries)[:, None]))[0][..., 0].transpose(2, 0, 1)
             ordered += [
                 qml.QubitUnitary(matrix, wires=run.wire) for matrix, run in zip(matrices, segment.runs, strict=True)
             ]
