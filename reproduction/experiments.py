@@ -167,7 +167,7 @@ def stored_run(file: Path) -> StoredRun:
     try:
         settings = from_json(experiment.settings, run.settings)
     except InvalidInputError as error:
-        raise FileFormatError(f"{file}: {error}") from None
+        raise FileFormatError(f"{file}: {error!s:.1000}") from None
     options = f"{to_arguments(settings)} --seeds {run.seeds}".strip()
     summary = experiment.run(settings, run.seeds, results)
     return StoredRun(run.experiment, f"python -m reproduction {run.experiment} {options}", summary)

@@ -5,7 +5,8 @@ taken as it is. The schedules here are frozen and hashable, have a length of the
 long a training is: a longer run begins like a shorter one.
 """
 
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from math import cos, isfinite, pi
 from numbers import Real
@@ -112,13 +113,16 @@ def check_schedule(
         return
     if not callable(schedule) or isinstance(schedule, type):
         raise InvalidInputError(f"{name}={schedule!r}: must be a number, a schedule, or a function of the iteration")
+    places: Iterable[int] = range(iterations)
     if isinstance(schedule, Step | Linear | Cosine) and iterations > 1:
-        # They rise or fall all the way: if both ends are within the range, so is what lies between.
-        ends = [float(schedule(iteration)) for iteration in (0, iterations - 1)]
-        if all((low < end if above else low <= end) and end <= high for end in ends):
-            return
-    for iteration, value in enumerate(_values(name, schedule, iterations)):
-        check_number(f"{name} in iteration {iteration}", value, low, high, above=above)
+        # They rise or fall all the way: from within the range they leave it once, and halving finds where.
+        def leaves(iteration: int) -> bool:
+            value = float(schedule(iteration))
+            return not ((low < value if above else low <= value) and value <= high)
+
+        places = [0, min(bisect_left(range(iterations), True, key=leaves), iterations - 1)]
+    for iteration in places:
+        check_number(f"{name} in iteration {iteration}", _value(name, schedule, iteration), low, high, above=above)
 
 
 def describe_schedule(schedule: Schedule, iterations: int) -> Any:
@@ -132,16 +136,14 @@ def describe_schedule(schedule: Schedule, iterations: int) -> Any:
     if isinstance(schedule, Step | Linear | Cosine):
         settings = {name: value.item() if hasattr(value, "item") else value for name, value in asdict(schedule).items()}
         return {"type": type(schedule).__name__, **settings}
-    return {"type": "function", "values": list(_values("schedule", schedule, iterations))}
+    return {"type": "function", "values": [_value("schedule", schedule, each) for each in range(iterations)]}
 
 
-def _values(name: str, schedule: Callable[[int], float], iterations: int) -> Iterator[float]:
-    for iteration in range(iterations):
-        try:
-            value = float(schedule(iteration))
-        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
-            raise InvalidInputError(f"{name}: the schedule fails at iteration {iteration}: {error!r}") from error
-        yield value
+def _value(name: str, schedule: Callable[[int], float], iteration: int) -> float:
+    try:
+        return float(schedule(iteration))
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:
+        raise InvalidInputError(f"{name}: the schedule fails at iteration {iteration}: {error!r}") from error
 
 
 def _check_ends(start: float, stop: float, length: int) -> None:

@@ -4,6 +4,7 @@ import base64
 import io
 import zlib
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,18 @@ from loopback.faults import Action
 
 def _first_array(text: str, replace: Callable[[bytes], bytes]) -> str:
     """The text with the contents of its first packed array replaced, packed as before."""
+    return _first_packed(text, lambda packed: zlib.compress(replace(zlib.decompress(packed))))
+
+
+def _first_packed(text: str, replace: Callable[[bytes], bytes]) -> str:
     start = next(text.index(head) + 1 for head in ('"eJ', '"eN', '"eA') if head in text)
     end = text.index('"', start)
-    unpacked = zlib.decompress(base64.b64decode(text[start:end]))
-    return text[:start] + base64.b64encode(zlib.compress(replace(unpacked))).decode() + text[end:]
+    return text[:start] + base64.b64encode(replace(base64.b64decode(text[start:end]))).decode() + text[end:]
+
+
+@cache
+def _bomb() -> bytes:
+    return zlib.compress(bytes(1 << 28))
 
 
 def _array(array: np.ndarray) -> Callable[[bytes], bytes]:
@@ -56,12 +65,13 @@ DAMAGE: dict[str, Callable[[str], str]] = {
         "{", '{"x": {"__type__": "QuantumCircuit", "__value__": "eJwDAAAAAAE="}, ', 1
     ),
     "the same key twice": lambda text: text.replace("{", '{"__type__": "PrimitiveResult", ', 1),
-    "a bomb": lambda text: _first_array(text, lambda array: bytes(1 << 28)),
+    "a bomb": lambda text: _first_packed(text, lambda _: _bomb()),
 }
 
 
 def damaging(damage: str) -> Action:
     """Answer as asked, with this damage."""
+    _bomb()  # making it takes longer than an impatient client waits
 
     def action(exchange: Any, perform: Callable[[], Any]) -> None:
         reply = perform()

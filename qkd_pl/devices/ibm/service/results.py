@@ -102,17 +102,21 @@ def _read_estimates(part: Any, pub: EstimatorPub, index: int, bound: float) -> n
     evs = getattr(getattr(part, "data", None), "evs", None)
     if not isinstance(evs, np.ndarray) or evs.shape != pub.shape or evs.dtype.kind not in "fiu":
         found = f"{type(evs).__name__} of shape {getattr(evs, 'shape', None)}"
-        raise JobResultError(f"PUB {index}: expectation values are a {found}, expected a real array {pub.shape}")
+        raise JobResultError(
+            f"the result of PUB {index}: expectation values are a {found}, expected a real array {pub.shape}"
+        )
     estimates = evs.astype(np.float64)
     if not np.isfinite(estimates).all():
-        raise JobResultError(f"PUB {index}: {np.sum(~np.isfinite(estimates))} expectation values are not finite")
+        raise JobResultError(
+            f"the result of PUB {index}: {np.sum(~np.isfinite(estimates))} expectation values are not finite"
+        )
     largest = np.array([sum(map(abs, observable.values())) for observable in pub.observables.ravel().tolist()])
     limits = np.broadcast_to(bound * largest.reshape(pub.observables.shape), pub.shape)
     if (np.abs(estimates) > limits).any():
         worst = np.unravel_index(np.argmax(np.abs(estimates) - limits), pub.shape)
         raise JobResultError(
-            f"PUB {index}: an expectation value is {estimates[worst]:.3g}; that of this observable is at most "
-            f"{largest.max():.3g}, or {limits[worst]:.3g} after error mitigation"
+            f"the result of PUB {index}: an expectation value is {estimates[worst]:.3g}; that of this observable is at "
+            f"most {largest.max():.3g}, or {limits[worst]:.3g} after error mitigation"
         )
     return estimates
 
@@ -121,8 +125,10 @@ def _read_bits(part: Any, pub: SamplerPub, index: int) -> np.ndarray:
     measured = getattr(getattr(part, "data", None), REGISTER, None)
     expected = (*pub.shape, pub.shots, pub.circuit.num_clbits)
     if not isinstance(measured, BitArray):
-        raise JobResultError(f"PUB {index}: measurements are {kind_of(measured)}, expected a BitArray")
+        raise JobResultError(f"the result of PUB {index}: measurements are {kind_of(measured)}, expected a BitArray")
     if (found := (*measured.shape, measured.num_shots, measured.num_bits)) != expected:
-        raise JobResultError(f"PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}")
+        raise JobResultError(
+            f"the result of PUB {index}: measurements have (…, shots, bits) = {found}, expected {expected}"
+        )
     # Bytes are big-endian: clbit 0 is the last bit of the last byte.
     return np.unpackbits(measured.array, axis=-1)[..., ::-1][..., : measured.num_bits]
