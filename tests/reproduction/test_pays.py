@@ -42,6 +42,16 @@ def test_without_few_labels_there_is_no_section(summaries):
     assert page_lines(summaries)[0].startswith("## Where distillation pays")
 
 
+def test_the_page_opens_with_the_rows_of_its_figure_and_has_each_row_once(summaries):
+    rows = collected(summaries)
+    page = "\n".join(page_lines(summaries))
+    before, _, after = page.partition("<details>")
+    first, others = (text.count(" ± ") // 3 for text in (before, after.partition("</details>")[0]))
+    drawn = sum(len(axes.get_yticks()) for axes in plot_where_it_pays(rows).axes[::2])
+    assert first == drawn == sum(row.opens for row in rows)
+    assert 0 < others <= len(rows) - first < others + 4  # some values have no interval
+
+
 def test_intervals_of_accuracies_stay_within_one(summaries):
     values = [Estimate.from_json(paired_difference([0.99, 1.2], [0.0, 0.0]).to_json())._replace(mean=0.99)]
     _, high = clipped_errors(values)
