@@ -79,6 +79,11 @@ def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
         assert f"{row.control.mean:.3f}" in readme
         assert f"{row.distilled.mean:.3f}" in readme
         assert verdict(row.gain, adjusted(list(rows.values()))[list(rows).index(place)]) == PAYS
+    for place in (
+        ("MNIST, ten classes, 10 labels", WAYS["pool"], SCALED),
+        ("MNIST, ten classes, 1000 labels", WAYS["pool"], SCALED),
+    ):
+        assert f"{rows[place].control.mean:.3f} → {rows[place].distilled.mean:.3f}" in readme
     depth = summaries["devices/device-depth"]["backends"]["fake_nairobi"]["seconds_for"]["staircase"]["calibrated"]
     assert f"**{depth['2-kd']['mean']:.0f} QPU seconds**" in readme
     assert depth["teacher"] == {"mean": None, "low": None, "high": None}
