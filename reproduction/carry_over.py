@@ -8,12 +8,12 @@ from reproduction.pays import (
     PAYS,
     PROBLEM_TITLES,
     WAYS,
-    adjusted,
     collected,
     few_labels_of,
     few_rows,
     function_rows,
     verdict,
+    with_q,
 )
 from reproduction.rows import Row
 
@@ -30,7 +30,7 @@ def carry_over_lines(summaries: Mapping[str, Mapping[str, Any]]) -> list[str]:
     first = _fewest(summaries)
     if not first:
         return []
-    every = {**_with_q(collected(summaries)), **_with_q(function_rows(summaries))}
+    every = dict([*with_q(collected(summaries)), *with_q(function_rows(summaries))])
     cells = {problem: list(_cells(problem, item, summaries, every)) for problem, item in first.items()}
     holds = [PROBLEM_TITLES[problem] for problem, found in cells.items() if found[0].endswith(f"**{PAYS}**")]
     fails = [PROBLEM_TITLES[problem] for problem in cells if PROBLEM_TITLES[problem] not in holds]
@@ -60,10 +60,6 @@ def _fewest(summaries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, 
         if "problem" in item[1]["settings"]:
             found.setdefault(item[1]["settings"]["problem"], item)
     return found
-
-
-def _with_q(rows: list[Row]) -> dict[Row, float | None]:
-    return dict(zip(rows, adjusted(rows), strict=True))
 
 
 def _cells(

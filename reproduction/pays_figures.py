@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from qkd_pl.statistics import Estimate
 from reproduction.few_labels import ARM_TITLES
 from reproduction.function import FUNCTION_ARMS, place_titles
-from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, adjusted, verdict
+from reproduction.pays import COSTS, EQUAL, OPEN, PAYS, verdict, with_q
 from reproduction.regression import REGRESSION_ARMS
 from reproduction.rows import Row
 from reproduction.which_loss import LOSS_ARMS
@@ -131,7 +131,7 @@ def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
     Args:
         rows: what :func:`reproduction.pays.collected` returned.
     """
-    shown = [(row, q) for row, q in zip(rows, adjusted(rows), strict=True) if row.measure == "accuracy" if row.is_drawn]
+    shown = [(row, q) for row, q in with_q(rows) if row.opens]
     blocks = {
         "exact simulation, against scaled cross-entropy": [each for each in shown if not _is_on_device(each[0])],
         "on noisy devices, 4,096 shots for a state": [each for each in shown if _is_on_device(each[0])],

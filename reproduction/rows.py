@@ -21,7 +21,7 @@ class Row:
         control, distilled: means over data sets, seeds or images.
         gain: paired difference, above zero where distillation is better.
         against: what the control is.
-        is_drawn: whether the figure that opens the page has it; the table has all.
+        is_drawn: whether it is among the main comparisons, if it is one of accuracies.
     """
 
     source: str
@@ -33,6 +33,11 @@ class Row:
     gain: Estimate
     against: str = SCALED
     is_drawn: bool = True
+
+    @property
+    def opens(self) -> bool:
+        """Whether the figure and the table that open the page have it; another table has the rest."""
+        return self.is_drawn and self.measure == "accuracy"
 
 
 def accuracy_row(

@@ -42,6 +42,16 @@ def test_without_few_labels_there_is_no_section(summaries):
     assert page_lines(summaries)[0].startswith("## Where distillation pays")
 
 
+def test_the_page_opens_with_the_rows_of_its_figure_and_has_each_row_once(summaries):
+    rows = collected(summaries)
+    page = "\n".join(page_lines(summaries))
+    before, _, after = page.partition("<details>")
+    first, others = (text.count(" ± ") // 3 for text in (before, after.partition("</details>")[0]))
+    drawn = sum(len(axes.get_yticks()) for axes in plot_where_it_pays(rows).axes[::2])
+    assert first == drawn == sum(row.opens for row in rows)
+    assert 0 < others <= len(rows) - first < others + 4  # some values have no interval
+
+
 def test_intervals_of_accuracies_stay_within_one(summaries):
     values = [Estimate.from_json(paired_difference([0.99, 1.2], [0.0, 0.0]).to_json())._replace(mean=0.99)]
     _, high = clipped_errors(values)
@@ -69,6 +79,11 @@ def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
         assert f"{row.control.mean:.3f}" in readme
         assert f"{row.distilled.mean:.3f}" in readme
         assert verdict(row.gain, adjusted(list(rows.values()))[list(rows).index(place)]) == PAYS
+    for place in (
+        ("MNIST, ten classes, 10 labels", WAYS["pool"], SCALED),
+        ("MNIST, ten classes, 1000 labels", WAYS["pool"], SCALED),
+    ):
+        assert f"{rows[place].control.mean:.3f} → {rows[place].distilled.mean:.3f}" in readme
     depth = summaries["devices/device-depth"]["backends"]["fake_nairobi"]["seconds_for"]["staircase"]["calibrated"]
     assert f"**{depth['2-kd']['mean']:.0f} QPU seconds**" in readme
     assert depth["teacher"] == {"mean": None, "low": None, "high": None}
