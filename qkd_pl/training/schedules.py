@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from math import cos, isfinite, pi
 from numbers import Real
+from sys import maxsize
 from typing import Any
 
 from qkd_pl.checks import check_count, check_number
@@ -120,7 +121,8 @@ def check_schedule(
             value = float(schedule(iteration))
             return not ((low < value if above else low <= value) and value <= high)
 
-        places = [0, min(bisect_left(range(iterations), True, key=leaves), iterations - 1)]
+        reach = min(iterations, maxsize)  # no sequence is longer
+        places = [0, min(bisect_left(range(reach), True, key=leaves), reach - 1)]
     for iteration in places:
         check_number(f"{name} in iteration {iteration}", _value(name, schedule, iteration), low, high, above=above)
 
