@@ -143,9 +143,10 @@ def _unknown(name: str, registry: DeviceRegistry) -> DeviceSpec:
         raise DeviceConfigError(f"device {name!r} {UNFIT_PLUGINS[name]}")
     if name.lower().startswith("ibm_") or name == "least_busy":
         name = name.lower()
+        copied = "./devices.yaml, a copy of " if registry.path == _shipped() else ""
         raise DeviceConfigError(
             f"device {cut(name)} is hardware, which is used only through an entry with a limit of QPU time; write in "
-            f"{registry.path}, under devices:\n"
+            f"{copied}{registry.path}, under devices:\n"
             f"  {name.removeprefix('ibm_')}:\n    plugin: qkd.ibm\n    backend: {name}\n    shots: {_SHOTS}\n"
             "    token_env: QISKIT_IBM_TOKEN\n    max_qpu_seconds: 60"
         )
@@ -167,6 +168,10 @@ def _locate(path: str | os.PathLike | None) -> Path:
         return Path(chosen).expanduser()
     if (local := Path(_FILE_NAME)).is_file():
         return local.absolute()
+    return _shipped()
+
+
+def _shipped() -> Path:
     shipped = Path(str(files("qkd_pl") / _FILE_NAME))
     # In a source checkout the registry stands at the top level, beside the package.
     return shipped if shipped.is_file() else shipped.parent.parent / _FILE_NAME

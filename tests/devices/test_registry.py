@@ -191,9 +191,12 @@ def test_an_entry_comes_before_a_plugin_of_the_same_name(write, monkeypatch):
 
 @pytest.mark.parametrize("name", ["ibm_torino", "least_busy"])
 def test_a_bare_name_of_hardware_is_refused_with_the_entry_to_write(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("QKD_PL_DEVICES", raising=False)
     with pytest.raises(DeviceConfigError, match=f"{name}' is hardware.*entry") as refused:
         resolve_device(name)
-    text = str(refused.value).partition("under devices:\n")[2]
+    before, _, text = str(refused.value).partition("under devices:\n")
+    assert "write in ./devices.yaml, a copy of" in before  # what is installed is nobody's to write in
     path = tmp_path / "devices.yaml"
     path.write_text(f"default: {name.removeprefix('ibm_')}\ndevices:\n{text}\n")
     spec = load_devices(path)[name.removeprefix("ibm_")]
