@@ -12,12 +12,15 @@ def read_within(response: requests.Response, most: int) -> None:
         requests.ConnectionError: it is longer; the rest is not read.
     """
     chunks, size = [], 0
-    for chunk in response.iter_content(1 << 16):
-        size += len(chunk)
-        if size > most:
-            response.close()
-            raise requests.ConnectionError(f"the answer is longer than {most:,} bytes; it was not read to its end")
-        chunks.append(chunk)
+    try:
+        for chunk in response.iter_content(1 << 16):
+            size += len(chunk)
+            if size > most:
+                raise requests.ConnectionError(f"the answer is longer than {most:,} bytes; it was not read to its end")
+            chunks.append(chunk)
+    except BaseException:
+        response.close()  # a connection with an unread rest serves no further request
+        raise
     response._content = b"".join(chunks)  # where ``Response.content`` looks for a body that has been read
 
 

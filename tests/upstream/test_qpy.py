@@ -23,7 +23,7 @@ from qkd_pl.errors import FileFormatError
 from qkd_pl.upstream.qpy import bounded_circuits
 
 HUGE = 2**32 - 1
-_CIRCUIT = formats.FILE_HEADER_V10_SIZE + formats.TYPE_KEY_SIZE
+_TABLED = 16  # from this version on, the places of the circuits stand in front of them
 
 
 def packed(circuit: QuantumCircuit) -> bytes:
@@ -64,6 +64,13 @@ def changed(content: bytes, start: int, form: str, **fields: Any) -> bytes:
     return content[:start] + struct.pack(pack, *found) + content[start + size :]
 
 
+def of_circuit(content: bytes, **fields: Any) -> bytes:
+    """With other values in the header of the one circuit."""
+    start = formats.FILE_HEADER_V10_SIZE + formats.TYPE_KEY_SIZE
+    version = formats.FILE_HEADER_V10._make(struct.unpack_from(formats.FILE_HEADER_V10_PACK, content)).qpy_version
+    return changed(content, start + formats.CIRCUIT_TABLE_ENTRY_SIZE * (version >= _TABLED), "circuit", **fields)
+
+
 def gate(content: bytes, name: bytes) -> int:
     """Where the instruction of this name starts."""
     return content.index(name) - formats.CIRCUIT_INSTRUCTION_V2_SIZE
@@ -76,8 +83,8 @@ def longer_vector(content: bytes) -> bytes:
 
 
 LIES: dict[str, Callable[[bytes], bytes]] = {
-    "qubits": lambda it: changed(it, _CIRCUIT, "circuit", num_qubits=HUGE),
-    "classical bits": lambda it: changed(it, _CIRCUIT, "circuit", num_clbits=HUGE),
+    "qubits": lambda it: of_circuit(it, num_qubits=HUGE),
+    "classical bits": lambda it: of_circuit(it, num_clbits=HUGE),
     "a vector": longer_vector,
     "controls": lambda it: changed(it, gate(it, b"MCXGate"), "gate", num_ctrl_qubits=HUGE),
     "another class": lambda it: it.replace(b"Measure", b"QFTGate"),
