@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from math import ceil, log2
 from numbers import Integral
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,6 +18,7 @@ from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
 from qkd_pl.networks.protocol import Network
 from qkd_pl.teachers import teacher_hints
+from qkd_pl.training.losses.base import Task
 from qkd_pl.training.schedules import DEFAULT_RATE, Schedule
 from qkd_pl.training.trainer import KDTrainer
 
@@ -30,6 +31,8 @@ NetworkOrFunction = Network | Callable[[int, int], Network]
 
 class QNNEstimator(BaseEstimator):
     """What classifier and regressor share: their parameters, and the network and trainer that follow from them."""
+
+    _task: ClassVar[Task] = "classification"
 
     def __init__(
         self,
@@ -95,12 +98,23 @@ class QNNEstimator(BaseEstimator):
 
     def _train(self, features: np.ndarray, targets: np.ndarray, n_outputs: int, **given: Any) -> None:
         given = {"loss": self.loss} | given
+        self._check_task(given["loss"])
         if self.teacher is not None and (observables := getattr(given["loss"], "observables", ())):
             given["hints"] = self._teacher_hints(features, observables)
         network = self._make_network(n_outputs)
         settings = {each.name: getattr(self, each.name) for each in fields(KDTrainer) if hasattr(self, each.name)}
         trainer = KDTrainer(**settings, seed=self._seed())
         self.model_: Any = trainer.fit(network, (self._padded(features, network), targets), **given)
+
+    def _check_task(self, loss: Any) -> None:
+        task = getattr(loss, "task", "classification")
+        if loss is None or isinstance(loss, type) or not callable(loss) or task == self._task:
+            return  # what is no loss is refused when it is trained
+        example = "SquaredError()" if self._task == "regression" else "CrossEntropy()"
+        raise InvalidInputError(
+            f"loss={loss!r} is one of {task}; {type(self).__name__} needs one of {self._task}, for example {example}, "
+            f"or one of your own with the attribute task = {self._task!r}"
+        )
 
     def _teacher_hints(self, features: np.ndarray, observables: tuple) -> np.ndarray:
         """The values of a loss's extra observables in the teacher's circuit, which the trainer never sees."""

@@ -224,6 +224,8 @@ class QNNRegressor(RegressorMixin, QNNEstimator):
         True
     """
 
+    _task = "regression"
+
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "QNNRegressor":  # noqa: N803
         """Train on features ``(n, n_features)`` and targets ``(n,)`` or ``(n, K)``, with weights ``(n,)``.
 

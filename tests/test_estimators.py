@@ -395,3 +395,16 @@ def test_a_regressor_in_a_grid_and_a_pickle(curve):
 def test_a_classifiers_loss_is_no_regression(curve):
     with pytest.raises(InvalidInputError, match="labels"):
         regressor(loss=CrossEntropy()).fit(*curve)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "loss", "message"),
+    [
+        (QNNRegressor, CrossEntropy(), r"is one of classification; QNNRegressor needs one of regression.*SquaredError"),
+        (QNNRegressor, lambda outputs, targets: (0.0, outputs), r"one of your own with the attribute task = 'regression'"),
+        (QNNClassifier, Huber(), r"is one of regression; QNNClassifier needs one of classification.*CrossEntropy"),
+    ],
+)
+def test_a_loss_of_another_task_is_told_as_that(blobs, estimator, loss, message):
+    with pytest.raises(InvalidInputError, match=message):
+        estimator(loss=loss, iterations=1).fit(*blobs)

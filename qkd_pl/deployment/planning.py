@@ -8,7 +8,7 @@ import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import check_count, checked_labels, kind_of
+from qkd_pl.checks import any_array, check_count, checked_labels, cut, kind_of
 from qkd_pl.circuits.rows import RowsDifferError
 from qkd_pl.devices.calibration import spread_out
 from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
@@ -175,7 +175,11 @@ def _reference(
         exact = model.outputs(inputs, EXACT)
         sample = spread_out(exact, count)
         return None, Reference(sample, exact[sample])
-    extra = np.asarray(calibrate)
+    extra = any_array("calibrate", calibrate)
+    if extra.ndim == 0:
+        raise InvalidInputError(
+            f"calibrate={cut(calibrate)}: must be True, False, a number of the inputs, or further inputs (m, …)"
+        )
     exact = model.outputs(extra, EXACT)
     return extra, Reference(np.arange(len(exact)) + len(inputs), exact, len(exact))
 

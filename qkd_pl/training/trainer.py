@@ -20,7 +20,8 @@ from qkd_pl.storage import checksum
 from qkd_pl.training.callbacks.base import Callback, check_callbacks, watching
 from qkd_pl.training.checkpoint import checkpoint_path, restore_checkpoint, save_checkpoint
 from qkd_pl.training.initial import default_initial, describe_initial, initial_weights
-from qkd_pl.training.losses.base import describe_loss, probability_scale
+from qkd_pl.training.losses.base import probability_scale
+from qkd_pl.training.losses.description import describe_loss
 from qkd_pl.training.losses.targets import Targets
 from qkd_pl.training.optimizers import make_optimizer
 from qkd_pl.training.problem import Problem, pose
@@ -165,11 +166,13 @@ class KDTrainer:
         loss = describe_loss(problem.loss, self.iterations)
         # A longer run begins like a shorter one.
         determining = {name: value for name, value in settings.items() if name != "iterations"}
-        data = {"initial_weights": weights, **_arrays(problem, "")}
+        data = _arrays(problem, "")
         if validation is not None:
             data |= _arrays(validation.data, "validation_")
         network = fingerprint(problem.network)
-        determined = {"settings": determining, "loss": loss, "network": network, "data": checksum(data)}
+        checksums = {name: checksum({name: array}) for name, array in data.items()}
+        determined = {"settings": determining, "loss": loss, "network": network, "data": checksums}
+        determined["initial weights"] = checksum({"weights": weights})
         told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
         if problem.task == "classification":
             told["logit_scale"] = probability_scale(problem.loss, self.iterations - 1)

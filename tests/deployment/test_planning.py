@@ -149,6 +149,12 @@ def test_no_inputs_or_other_labels_are_refused(inputs: np.ndarray, labels: np.nd
         plan(make_model(2), inputs, EXACT, labels)
 
 
+@pytest.mark.parametrize("calibrate", ["yes", None, 2.5])
+def test_what_says_nothing_of_a_calibration_is_refused(calibrate: object) -> None:
+    with pytest.raises(InvalidInputError, match=f"calibrate={calibrate!r}: must be True, False, a number"):
+        plan(make_model(2), states(4, 2), "fake_manila", calibrate=calibrate)
+
+
 def test_only_classifiers_are_planned() -> None:
     qae = QAE(2, 1, 1)
     with pytest.raises(InvalidInputError, match="model is a TrainedQAE"):

@@ -136,13 +136,13 @@ def test_a_finished_run_is_returned_without_training(tmp_path):
     ("changes", "named"),
     [
         ({"learning_rate": 0.1}, r"settings \(learning_rate\)"),
-        ({"learning_rate": Step(0.3, every=3), "seed": 2}, r"settings \(learning_rate, seed\)"),
+        ({"learning_rate": Step(0.3, every=3), "seed": 2}, r"settings \(learning_rate, seed\) and initial weights\."),
         ({"optimizer": "momentum"}, r"settings \(optimizer\)"),
         ({"loss": Distillation(temperature=0.6, alpha=0.5, logit_scale=1.0)}, r"loss \(temperature\)"),
         ({"loss": Distillation(Linear(0.5, 0.4, 6), 0.5, 2.0)}, r"loss \(logit_scale, temperature\)"),
         ({"loss": Distillation() + 0.1 * LOSS}, "differs in loss"),
         ({"validate": True}, "differs in data"),
-        ({"data_seed": 1}, r"differs in loss \(statistics\) and data\."),
+        ({"data_seed": 1}, r"differs in loss \(statistics\) and data \(labels, rows, teacher\)\."),
         ({"network": QNN(2, 1, embedding="angle", entangler="cnot")}, r"network \(entangler\)"),
         ({"network": QNN(2, 2, embedding="angle")}, r"network \(n_layers\)"),
         ({"device": "sampled"}, r"settings \(device\)"),
@@ -177,7 +177,7 @@ def test_the_teacher_is_part_of_the_run(tmp_path):
     data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
     trainer = KDTrainer(iterations=1, device="default")
     trainer.fit(ARCHITECTURE, data, teacher=np.zeros((4, 2)), checkpoint=tmp_path / "run")
-    for teacher, changes in ((None, r"loss and data"), (np.ones((4, 2)), "data")):
+    for teacher, changes in ((None, r"loss and data \(teacher\)"), (np.ones((4, 2)), r"data \(teacher\)\.")):
         with pytest.raises(FileFormatError, match=f"differs in {changes}"):
             trainer.fit(ARCHITECTURE, data, teacher=teacher, checkpoint=tmp_path / "run")
 
@@ -186,8 +186,25 @@ def test_initial_weights_are_part_of_the_run(tmp_path):
     data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
     trainer = KDTrainer(iterations=1, device="default")
     trainer.fit(ARCHITECTURE, data, checkpoint=tmp_path / "run")
-    with pytest.raises(FileFormatError, match="differs in data"):
+    with pytest.raises(FileFormatError, match="differs in initial weights"):
         trainer.fit(ARCHITECTURE, data, initial=np.zeros((2, 2, 3)), checkpoint=tmp_path / "run")
+
+
+def test_an_edited_loss_is_another_run(tmp_path):
+    def with_margin(margin):
+        def mine(outputs, targets):
+            difference = outputs[:, 1] - outputs[:, 0] - margin * (2 * targets.labels - 1)
+            return (difference**2).mean(), np.stack([-2 * difference, 2 * difference], axis=1) / len(outputs)
+
+        return mine
+
+    data = (np.zeros((4, 2)), np.zeros(4, dtype=int))
+    trainer = KDTrainer(iterations=1, device="default")
+    first = trainer.fit(ARCHITECTURE, data, loss=with_margin(0.3), checkpoint=tmp_path / "run")
+    again = trainer.fit(ARCHITECTURE, data, loss=with_margin(0.3), checkpoint=tmp_path / "run")
+    assert again.weights.tobytes() == first.weights.tobytes()
+    with pytest.raises(FileFormatError, match=r"differs in loss \(code\)\."):
+        trainer.fit(ARCHITECTURE, data, loss=with_margin(0.9), checkpoint=tmp_path / "run")
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b[:20], lambda b: b"", lambda b: b[:-1] + b"\x7f"])

@@ -1,7 +1,7 @@
-"""What all losses share: how they are called, described, and added up."""
+"""What all losses share: how they are called, and added up."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from numbers import Real
 from typing import Any, ClassVar, Literal
 
@@ -9,9 +9,8 @@ import numpy as np
 
 from qkd_pl.checks import check_number
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.storage import checksum
 from qkd_pl.training.losses.targets import Targets
-from qkd_pl.training.schedules import check_schedule, describe_schedule
+from qkd_pl.training.schedules import check_schedule
 
 Task = Literal["classification", "regression", "autoencoder"]
 ValueAndCotangent = tuple[float, np.ndarray]
@@ -196,50 +195,3 @@ def check_loss(loss: Any, iterations: int) -> None:
         for name, (low, high, above) in getattr(term, "scheduled", {}).items():
             if (value := getattr(term, name)) is not None:
                 check_schedule(name, value, low, high, above=above, iterations=iterations)
-
-
-def describe_loss(loss: Any, iterations: int) -> dict[str, Any]:
-    """What determines a loss in a run of ``iterations``, JSON-able: its type and settings, schedules by their values.
-
-    A function is described by its name, an object that is not a dataclass by its attributes.
-
-    Example:
-        >>> from qkd_pl import CrossEntropy
-        >>> describe_loss(CrossEntropy(logit_scale=10), 50)
-        {'type': 'CrossEntropy', 'logit_scale': 10}
-    """
-    if isinstance(loss, Sum):
-        terms = [{"weight": weight, **describe_loss(term, iterations)} for weight, term in loss.terms]
-        return {"type": "Sum", "terms": terms}
-    if hasattr(loss, "__qualname__"):
-        return {"type": "function", "name": f"{loss.__module__}.{loss.__qualname__}"}
-    if is_dataclass(loss):
-        settings = {each.name: getattr(loss, each.name) for each in fields(loss)}
-    else:
-        settings = dict(getattr(loss, "__dict__", {}))
-    scheduled = getattr(loss, "scheduled", {})
-    described = {
-        name: describe_schedule(value, iterations) if name in scheduled and value is not None else _describe(value)
-        for name, value in settings.items()
-    }
-    return {"type": type(loss).__name__, **described}
-
-
-def _describe(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if isinstance(value, np.ndarray):
-        return {"sha256": checksum({"array": value}) if value.dtype != object else repr(value)}
-    if isinstance(value, Mapping):
-        return {str(name): _describe(each) for name, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_describe(each) for each in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return {"type": type(value).__name__} | {
-            each.name: _describe(getattr(value, each.name)) for each in fields(value)
-        }
-    if isinstance(value, Callable):  # type: ignore[arg-type]
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return str(value)

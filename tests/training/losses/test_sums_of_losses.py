@@ -8,7 +8,8 @@ from loss_references import LABELS, STUDENT, TEACHER, assert_gradient
 from qkd_pl import QNN, CrossEntropy, DecoupledDistillation, Distillation, Huber, KDTrainer, Relational, SquaredError
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.training.losses import Loss, Targets
-from qkd_pl.training.losses.base import check_loss, describe_loss
+from qkd_pl.training.losses.base import check_loss
+from qkd_pl.training.losses.description import describe_loss
 from qkd_pl.training.schedules import Step
 
 TARGETS = Targets(labels=LABELS, teacher=TEACHER)
