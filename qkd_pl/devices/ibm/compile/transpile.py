@@ -59,7 +59,7 @@ class Transpiler:
         count: structures transpiled so far.
 
     Raises:
-        InvalidInputError: a qubit of the layout does not exist, is there twice, or is excluded.
+        InvalidInputError: the layout names a qubit twice, or one that does not exist or is excluded.
     """
 
     def __init__(
@@ -203,7 +203,7 @@ def _check_qubits(n_qubits: int, initial_layout: Sequence[int] | None, excluded:
         if any(not isinstance(qubit, Integral) or not 0 <= qubit < n_qubits for qubit in qubits):
             raise InvalidInputError(f"{name}={list(qubits)}: the backend's qubits are 0 to {n_qubits - 1}")
         if len(set(qubits)) != len(qubits):
-            raise InvalidInputError(f"{name}={list(qubits)}: a qubit is there twice")
+            raise InvalidInputError(f"{name}={list(qubits)}: names a qubit twice")
     if both := sorted(set(initial_layout or ()) & set(excluded)):
         raise InvalidInputError(f"initial_layout={initial_layout}: {both} are excluded_qubits")
 

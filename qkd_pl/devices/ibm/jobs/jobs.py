@@ -283,9 +283,7 @@ def jobs(ledger: Ledger | None = None) -> list[Job]:
     found = []
     for receipt in ledger.receipts():
         if isinstance(receipt, Damaged):
-            warn(
-                f"left out: {receipt.reason}",
-            )
+            warn(f"left out: {receipt.reason}")
         else:
             found.append(Job(receipt.id, ledger))
     return found

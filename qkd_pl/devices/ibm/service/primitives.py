@@ -115,9 +115,7 @@ def _simulate(payload: Payload, backend: AerSimulator) -> Any:
     """Run in this process, on ``backend`` itself: the client's local mode copies the noise model for every job."""
     ignored = sorted(set(payload.options) - OUR_OPTIONS - {"environment"})
     if ignored:
-        warn(
-            f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it",
-        )
+        warn(f"{backend.name} is a simulator: {', '.join(ignored)} have no effect on it")
     seed = payload.options.get("seed")
     pubs = list(payload.pubs)
     if payload.primitive == "sampler":

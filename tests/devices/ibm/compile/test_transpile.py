@@ -181,7 +181,7 @@ def test_the_layout_can_be_given_and_qubits_excluded():
     ("settings", "message"),
     [
         ({"initial_layout": [0, 5]}, r"initial_layout=\[0, 5\]: the backend's qubits are 0 to 4"),
-        ({"initial_layout": [0, 0]}, "twice"),
+        ({"initial_layout": [0, 0]}, "names a qubit twice"),
         ({"initial_layout": [0, 1], "excluded_qubits": [1]}, r"\[1\] are excluded_qubits"),
         ({"excluded_qubits": ["0"]}, "excluded_qubits"),
     ],
