@@ -57,6 +57,7 @@ def distil_own(settings: OwnDistillation, out: Path) -> dict[str, Any]:
         InvalidInputError: data, teacher and settings do not fit together; the message names what does not.
     """
     check_number("test_fraction", settings.test_fraction, 0, 1)
+    check_number("learning_rate", settings.learning_rate, 0, above=True)
     resolve_device(settings.device)  # an unknown name is refused before anything is computed
     network, preprocessing, samples = _prepare(settings)
     train, test = _split(samples, settings)

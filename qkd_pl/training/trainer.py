@@ -171,7 +171,7 @@ class KDTrainer:
             data |= _arrays(validation.data, "validation_")
         network = fingerprint(problem.network)
         checksums = {name: checksum({name: array}) for name, array in data.items()}
-        determined = {"settings": determining, "loss": loss, "network": network, "data": checksums}
+        determined: dict[str, Any] = {"settings": determining, "loss": loss, "network": network, "data": checksums}
         determined["initial weights"] = checksum({"weights": weights})
         told = {**settings, "loss": loss, "task": problem.task, "initial": describe_initial(initial)}
         if problem.task == "classification":

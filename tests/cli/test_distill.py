@@ -242,6 +242,12 @@ def test_repeating_resumes_and_other_settings_are_refused(run, own, monkeypatch)
     assert f"Another folder than --out {own / 'out'} starts afresh." in changed.stderr
 
 
+def test_a_learning_rate_out_of_range_is_told_by_its_own_name(run, own):
+    refused = run(*arguments(own), "--embedding", "basis", "--learning-rate", -1)
+    assert refused.exit_code == 1
+    assert "learning_rate=-1.0: must be a finite number above 0" in refused.stderr
+
+
 def save(path, **arrays):
     np.savez(path, **arrays)
 
