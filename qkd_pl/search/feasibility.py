@@ -58,7 +58,8 @@ def first_feasible(question: Question, space: SearchSpace, distributions: Mappin
             continue
         if (reason := costs.exceeds(question.limits)) is None:
             return drawn
-        over = max(getattr(costs, name) - limit for name, limit in question.limits.items())
+        # Gates, depth and seconds compare by how many times their limits they are; a limit may be 0.
+        over = max((getattr(costs, name) + 1) / (limit + 1) for name, limit in question.limits.items())
         reasons.append((over, reason))
     raise InvalidInputError(f"no student of the space is feasible; the closest one: {min(reasons)[1]}")
 

@@ -61,10 +61,10 @@ def enter_former(database: sqlite3.Connection) -> None:
         receipt = _former(database, number)
         if receipt is None or not receipt.target["remote"]:
             continue
-        share = receipt.cost.get("qpu_seconds", 0.0) / len(receipt.parts)
-        sent = [part.tag for part in receipt.parts if part.stage not in (Stage.PREPARED, Stage.CANCELLED)]
-        entries = [(tag, receipt.target.get("instance") or "", receipt.created, share) for tag in sent]
-        database.executemany(_ENTER, entries)
+        instance = receipt.target.get("instance") or ""
+        for part, share in zip(receipt.parts, shares(receipt.cost, len(receipt.parts)), strict=True):
+            if part.stage not in (Stage.PREPARED, Stage.CANCELLED):
+                database.execute(_ENTER, (part.tag, instance, receipt.created, share))
 
 
 def _former(database: sqlite3.Connection, number: int) -> Receipt | None:
