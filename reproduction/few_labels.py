@@ -13,12 +13,13 @@ import numpy as np
 from qkd_pl.checks import check_count
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
-from qkd_pl.statistics import Estimate, estimate, paired_difference
+from qkd_pl.statistics import Estimate, estimate
 from qkd_pl.training.losses import CrossEntropy, Distillation
 from reproduction.arms import FIRST_STUDENT_SEED, trainer_and_losses
 from reproduction.measures import measured
-from reproduction.problems import PROBLEMS, ProblemName, Split
+from reproduction.problems import PROBLEMS, Problem, ProblemName, Split
 from reproduction.results import Results
+from reproduction.rows import against_control
 from reproduction.sweep import Unit, run_units
 
 #: arm → what it is.
@@ -91,18 +92,8 @@ def _summarise(rows: Sequence[Mapping[str, Any]], settings: FewLabelsSettings) -
     controls = {scale: f"ce-{scale:g}" for scale in settings.scales}
     best = max(controls, key=lambda scale: float(np.mean([row[controls[scale]]["accuracy"] for row in rows])))
     arms = {arm: [row[controls[best] if arm == "ce" else arm] for row in rows] for arm in ARM_TITLES}
-    return {
-        "best_scale": best,
-        "arms": {arm: _estimates(values) for arm, values in arms.items()},
-        "differences": {
-            arm: {
-                name: paired_difference([v[name] for v in values], [v[name] for v in arms["ce"]]).to_json()
-                for name in values[0]
-            }
-            for arm, values in arms.items()
-            if arm != "ce"
-        },
-    }
+    values = {arm: {name: [row[name] for row in found] for name in found[0]} for arm, found in arms.items()}
+    return {"best_scale": best, **against_control(values, "ce")}
 
 
 def run_data_set(
@@ -119,10 +110,7 @@ def run_data_set(
     """Train the teacher and all students of one data set."""
     recipe = PROBLEMS[problem]
     split = recipe.load(seed, recipe.n_pool, recipe.n_test, data)
-    training = {**recipe.trainer, "device": device}
-    runs = Runs(split, training, seed, recipe.network(split, recipe.student_layers))
-    teacher_training = {**training, "iterations": recipe.teacher_iterations}
-    teachers = Runs(split, teacher_training, seed, recipe.network(split, recipe.teacher_layers))
+    runs, teachers = students_and_teachers(recipe, split, device, seed)
     teacher = teachers.best_teacher(len(split.pool.labels), candidates, recipe.logit_scale)
     logits = teacher.logits(split.test.inputs)
     pool, found = runs.distilled(teacher, None), {}
@@ -133,6 +121,16 @@ def run_data_set(
         students |= {"both": runs.both(teacher, m, recipe.logit_scale), "weak": runs.distilled(weak, None)}
         found[str(m)] = {name: measured(student, logits, split) for name, student in students.items()}
     return {"teacher": measured(teacher, logits, split), "labels": found}
+
+
+def students_and_teachers(recipe: Problem, split: Split, device: str, seed: int) -> tuple["Runs", "Runs"]:
+    """Trainings of the shallow network and of the deep one on the same data."""
+    training = {**recipe.trainer, "device": device}
+    deep = {**training, "iterations": recipe.teacher_iterations}
+    return (
+        Runs(split, training, seed, recipe.network(split, recipe.student_layers)),
+        Runs(split, deep, seed, recipe.network(split, recipe.teacher_layers)),
+    )
 
 
 @dataclass(frozen=True)

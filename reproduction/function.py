@@ -16,7 +16,7 @@ from qkd_pl.devices.calibration import spread_out
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.models import TrainedQNN
 from qkd_pl.statistics import Estimate, estimate, paired_difference
-from reproduction.few_labels import Runs
+from reproduction.few_labels import students_and_teachers
 from reproduction.measures import COVERAGES, coverage_curve, measures_of, risk_over_coverages
 from reproduction.noisy_outputs import corrected, noisy_device
 from reproduction.problems import PROBLEMS, ProblemName, Split
@@ -112,12 +112,8 @@ def run_functions(
     """Train the teacher and both students of one data set, and measure them at every place."""
     recipe = PROBLEMS[problem]
     split = recipe.load(seed, recipe.n_pool, recipe.n_test, data)
-    training = {**recipe.trainer, "device": device}
     count = len(split.pool.labels)
-    runs = Runs(split, training, seed, recipe.network(split, recipe.student_layers))
-    teachers = Runs(
-        split, {**training, "iterations": recipe.teacher_iterations}, seed, recipe.network(split, recipe.teacher_layers)
-    )
+    runs, teachers = students_and_teachers(recipe, split, device, seed)
     teacher = teachers.best_teacher(count, candidates, recipe.logit_scale)
     models = {"teacher": teacher, "ce": runs.labelled(count, recipe.logit_scale), "pool": runs.distilled(teacher, None)}
     logits = {arm: {EXACT: model.logits(split.test.inputs)} for arm, model in models.items()}

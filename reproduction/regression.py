@@ -11,11 +11,12 @@ from qkd_pl.checks import check_count
 from qkd_pl.datasets import topological_phases
 from qkd_pl.errors import InvalidInputError
 from qkd_pl.networks.networks import QNN
-from qkd_pl.statistics import Estimate, estimate, paired_difference
+from qkd_pl.statistics import Estimate, estimate
 from qkd_pl.training.losses import SquaredError
 from reproduction.arms import FIRST_STUDENT_SEED, trainer_and_losses
 from reproduction.chains import string_order
 from reproduction.results import Results
+from reproduction.rows import against_control
 from reproduction.sweep import Unit, run_units
 
 #: arm → what it is; the first is the control.
@@ -75,14 +76,7 @@ def run_regression(settings: RegressionSettings, seeds: int, results: Results, *
             arm: {name: [row["states"][str(m)][arm][name] for row in rows] for name in measures}
             for arm in REGRESSION_ARMS
         }
-        summary["labels"][str(m)] = {
-            "arms": {arm: {name: estimate(each[name]).to_json() for name in measures} for arm, each in values.items()},
-            "differences": {
-                arm: {name: paired_difference(each[name], values["targets"][name]).to_json() for name in measures}
-                for arm, each in values.items()
-                if arm != "targets"
-            },
-        }
+        summary["labels"][str(m)] = against_control(values, "targets")
     return summary
 
 

@@ -1,6 +1,6 @@
 """A row of the table "Where distillation pays, and where it does not"."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,25 @@ def accuracy_row(
     """The row that compares two arms of what :func:`compared` returned."""
     before, after, gain = (Estimate.from_json(arms[key]) for key in (control, distilled, f"{distilled} - {control}"))
     return Row(source, where, way, "accuracy", before, after, gain, **more)
+
+
+def against_control(values: Mapping[str, Mapping[str, Sequence[float]]], control: str) -> dict[str, Any]:
+    """Arms by their measures: ``arms`` → arm → measure → estimate, ``differences`` → arm → measure → from the control.
+
+    Args:
+        values: arm → measure → one number for each data set.
+        control: the arm that the others are compared with.
+    """
+    return {
+        "arms": {
+            arm: {name: estimate(each).to_json() for name, each in found.items()} for arm, found in values.items()
+        },
+        "differences": {
+            arm: {name: paired_difference(each, values[control][name]).to_json() for name, each in found.items()}
+            for arm, found in values.items()
+            if arm != control
+        },
+    }
 
 
 def compared(values: Mapping[str, list[float]], pairs: list[tuple[str, str]]) -> dict[str, Any]:

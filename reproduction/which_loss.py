@@ -12,12 +12,13 @@ import pennylane as qml
 
 from qkd_pl.checks import check_count
 from qkd_pl.errors import InvalidInputError
-from qkd_pl.statistics import Estimate, estimate, paired_difference
+from qkd_pl.statistics import Estimate, estimate
 from qkd_pl.training.losses import DecoupledDistillation, Distillation, Hints, Relational
-from reproduction.few_labels import Runs
+from reproduction.few_labels import students_and_teachers
 from reproduction.measures import measured
 from reproduction.problems import PROBLEMS
 from reproduction.results import Results
+from reproduction.rows import against_control
 from reproduction.sweep import Unit, run_units
 
 #: arm → what it is; the first is the control.
@@ -85,14 +86,7 @@ def run_which_loss(settings: WhichLossSettings, seeds: int, results: Results, *,
         values = {
             arm: {name: [row["inputs"][str(m)][arm][name] for row in rows] for name in measures} for arm in LOSS_ARMS
         }
-        summary["inputs"][str(m)] = {
-            "arms": {arm: {name: estimate(each[name]).to_json() for name in measures} for arm, each in values.items()},
-            "differences": {
-                arm: {name: paired_difference(each[name], values["kl"][name]).to_json() for name in measures}
-                for arm, each in values.items()
-                if arm != "kl"
-            },
-        }
+        summary["inputs"][str(m)] = against_control(values, "kl")
     return summary
 
 
@@ -102,18 +96,13 @@ def run_losses(
     """Train the teacher and all students of one data set."""
     recipe = PROBLEMS[problem]
     split = recipe.load(seed, recipe.n_pool, recipe.n_test, None)
-    training = {**recipe.trainer, "device": device}
-    network = recipe.network(split, recipe.student_layers)
-    runs = Runs(split, training, seed, network)
-    teachers = Runs(
-        split, {**training, "iterations": recipe.teacher_iterations}, seed, recipe.network(split, recipe.teacher_layers)
-    )
+    runs, teachers = students_and_teachers(recipe, split, device, seed)
     teacher = teachers.best_teacher(len(split.pool.labels), candidates, recipe.logit_scale)
     logits = teacher.logits(split.test.inputs)
     found = {
         str(m): {
             arm: measured(runs.distilled(teacher, m, loss), logits, split)
-            for arm, loss in losses(training["temperature"], network.n_qubits).items()
+            for arm, loss in losses(recipe.trainer["temperature"], runs.network.n_qubits).items()
         }
         for m in inputs
     }
