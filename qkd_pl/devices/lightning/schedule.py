@@ -93,7 +93,7 @@ class Price:
     """
 
     gates: float = 6.0
-    share: float = 0.3
+    share: float = 0.5
     updates: float = 2e6
 
 
