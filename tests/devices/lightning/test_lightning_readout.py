@@ -1,13 +1,13 @@
-"""Expectation values of sums and products of observables, against their matrices."""
+"""Expectation values of sums and products of observables, and their gradients, against ``default.qubit``."""
 
 import numpy as np
 import pennylane as qml
 import pytest
-from batched_circuits import random_states
+from batched_circuits import outputs_and_gradient, random_states
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qkd_pl.devices.lightning.readout import observable_key, readout_of
+from qkd_pl.devices.lightning import BatchedLightning
 
 observables = st.recursive(
     st.builds(lambda kind, wire: kind(wire), st.sampled_from([qml.X, qml.Y, qml.Z, qml.Hadamard]), st.integers(0, 3))
@@ -27,20 +27,24 @@ products = st.builds(
 hermitian = qml.Hermitian(np.array([[1, 0, 0, 2j], [0, 3, 1, 0], [0, 1, -1, 0], [-2j, 0, 0, 0.5]]), wires=[3, 1])
 
 
+def circuit(inputs, weights, wires):
+    qml.StatePrep(inputs, wires=wires)
+    for weight, wire in zip(weights, wires, strict=True):
+        qml.RX(weight, wire)
+
+
 def assert_reads(measured, seed):
-    states = random_states(np.random.default_rng(seed), 3, 4)
-    readout = readout_of([qml.expval(observable) for observable in measured], {wire: wire for wire in range(4)})
-    matrices = [qml.matrix(operator, wire_order=range(4)) for operator in measured]
-    exact = [np.einsum("bi,ij,bj->b", states.conj(), matrix, states).real for matrix in matrices]
-    np.testing.assert_allclose(readout.expectations(states.T.copy()), exact, atol=1e-10)
-    coefficients = np.random.default_rng(1).normal(size=(len(measured), 3))
-    applied = np.einsum("kb,kij,bj->bi", coefficients, matrices, states)
-    found = readout.applied(states.T.copy(), coefficients, np.empty((16, 3), complex))
-    np.testing.assert_allclose(found.T, applied, atol=1e-10)
+    rng = np.random.default_rng(seed)
+    inputs, weights = random_states(rng, 3, 4), rng.uniform(0, 2 * np.pi, 4)
+    arguments = (circuit, lambda wires: measured, inputs, weights, range(4))
+    ours = outputs_and_gradient(BatchedLightning(wires=4), "adjoint", *arguments, device_vjp=True)
+    exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
+    for here, there in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
 
 
 @given(observables | products, st.integers(0, 2**16))
-def test_readout_agrees_with_the_matrix_of_an_observable(observable, seed):
+def test_sums_and_products_agree_with_default_qubit(observable, seed):
     assert_reads([observable, qml.Y(2) @ qml.Z(0), hermitian], seed)
 
 
@@ -59,5 +63,6 @@ def test_factors_on_the_same_wire_multiply():
         qml.expval(qml.exp(qml.Z(0), 0.1)),
     ],
 )
-def test_other_measurements_are_not_read(measurement):
-    assert observable_key(measurement) is None
+def test_other_measurements_are_not_native(measurement):
+    tape = qml.tape.QuantumScript([qml.RX(np.array([0.1, 0.2]), wires=0)], [measurement])
+    assert not BatchedLightning(wires=7).runs_natively(tape)

@@ -8,7 +8,6 @@ import pennylane as qml
 import pytest
 
 from qkd_pl.devices.lightning import BatchedLightning
-from qkd_pl.devices.lightning.gates import remembered
 
 ANGLES = np.array([0.3, 0.7])
 BROADCAST_MATRICES = np.stack([np.eye(4), np.diag([1, -1, 1j, 1])])
@@ -110,10 +109,14 @@ def test_jax_with_and_without_jit():
 
 
 def test_threads_never_miss_what_others_forget():
-    known: dict = {}
+    """More structures than are remembered, each asked for by several threads at once."""
+    device = BatchedLightning(wires=2)
 
-    def look_up(i):
-        return remembered(known, i % 3, 1, lambda: i % 3)
+    def outputs(n_gates):
+        gates = [qml.RX(ANGLES, 0), *[qml.RX(0.1, 0)] * n_gates]
+        return device.execute(qml.tape.QuantumScript(gates, [qml.expval(qml.Z(0))]))
 
     with ThreadPoolExecutor(4) as threads:
-        assert list(threads.map(look_up, range(3000))) == [i % 3 for i in range(3000)]
+        found = list(threads.map(outputs, [*range(100)] * 3))
+    expected = [np.cos(ANGLES + 0.1 * n_gates) for n_gates in [*range(100)] * 3]
+    np.testing.assert_allclose(found, expected, atol=1e-12)

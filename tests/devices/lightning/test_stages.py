@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qkd_pl.devices.lightning import BatchedLightning
-from qkd_pl.devices.lightning.schedule import Price, entries
 from qkd_pl.errors import DeviceConfigError
 
 N_WIRES = 5
@@ -64,22 +63,6 @@ def test_every_form_of_circuit_can_run_in_stages(circuit, observables):
         assert_agrees(circuit, observables, batch_size, None, 0, stages="always")
 
 
-def ring(n_qubits, n_layers, diagonal):
-    """Wires of the gates of layers of rotations and rings of entanglers, and whether they are diagonal."""
-    gates = []
-    for _ in range(n_layers):
-        gates += [((wire,), False) for wire in range(n_qubits)]
-        gates += [((wire, (wire + 1) % n_qubits), diagonal) for wire in range(n_qubits)]
-    return gates + [((wire,), False) for wire in range(n_qubits)]
-
-
-@pytest.mark.parametrize(("diagonal", "share"), [(True, 0.7), (False, 0.8)])
-def test_many_gates_of_a_ring_act_on_few_wires(diagonal, share):
-    gates = ring(15, 3, diagonal)
-    found = entries(gates, [(wire,) for wire in range(15)], 64, Price())
-    assert sum(len(entry.gates) * 2**entry.n_wires for entry in found) < share * len(gates) * 2**15
-
-
 def test_results_do_not_depend_on_when_wires_enter():
     """A circuit that is large enough for wires to enter late by themselves."""
     rng = np.random.default_rng(0)
@@ -102,18 +85,3 @@ def test_results_do_not_depend_on_when_wires_enter():
 def test_other_words_for_stages_are_refused():
     with pytest.raises(DeviceConfigError, match="stages='late': must be one of"):
         BatchedLightning(wires=2, stages="late")
-
-
-@given(
-    st.lists(st.tuples(st.sets(st.integers(0, 4), min_size=1, max_size=2), st.booleans()), max_size=15),
-    st.sampled_from([[(0,), (1,), (2,), (3,), (4,)], [(0, 3), (1,), (2, 4)], [(0, 1, 2, 3, 4)]]),
-)
-def test_each_gate_acts_once_on_wires_that_are_there(acting, groups):
-    found = entries(acting, groups, 8, Price(0.0, 0.0, 0.0))
-    assert sorted(gate for entry in found for gate in entry.gates) == list(range(len(acting)))
-    assert sorted(group for entry in found for group in entry.groups) == list(range(len(groups)))
-    there: set[int] = set()
-    for entry in found:
-        there |= {wire for group in entry.groups for wire in groups[group]}
-        assert entry.n_wires == len(there)
-        assert all(acting[gate][0] <= there for gate in entry.gates)
