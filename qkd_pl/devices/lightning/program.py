@@ -17,9 +17,10 @@ from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.causal_cone import measured_reach, needed_gates
 from qkd_pl.devices.lightning.gates import Gate, Leaf, remembered
-from qkd_pl.devices.lightning.readout import Readout, observable_key, readout_of
+from qkd_pl.devices.lightning.readout import Readout, readout_of
 from qkd_pl.devices.lightning.schedule import Entry, Price, Run, Stage, Wires, entries, segments
 from qkd_pl.devices.lightning.states import Group, Runs
+from qkd_pl.devices.measurements import measurement_key
 
 _programs: dict[Hashable, "Program | None"] = {}
 _PROGRAMS_KEPT = 64
@@ -187,7 +188,7 @@ def program_of(
 
 def structure_key(leaves: Sequence[Leaf], tape: QuantumScript) -> Hashable | None:
     """What is equal for tapes with the same operations and measurements, whatever their numbers."""
-    measured = tuple(map(observable_key, tape.measurements))
+    measured = tuple(map(measurement_key, tape.measurements))
     if None in measured or not measured or any(leaf.form.key is None for leaf in leaves):
         return None
     return tuple(leaf.form for leaf in leaves), measured

@@ -12,16 +12,12 @@ import numpy as np
 import pennylane as qml
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
-from pennylane.ops import Prod, SProd, Sum
-
-from qkd_pl.devices.lightning.gates import is_number
+from pennylane.ops import Sum
 
 # Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
 Terms: TypeAlias = dict[int, np.ndarray]
 _MAX_DENSE_WIRES = 6
 _MAX_BYTES = 2**28
-_PAULIS = frozenset({qml.X, qml.Y, qml.Z})
-_SIMPLE = (qml.Identity, qml.X, qml.Y, qml.Z, qml.Hadamard, qml.Hermitian, qml.Projector)
 
 
 class Readout:
@@ -85,62 +81,36 @@ def readout_of(measurements: Sequence[MeasurementProcess], positions: dict[Any, 
     """
     used = [positions[wire] for measurement in measurements for wire in measurement.wires]
     n_wires = max(used, default=-1) + 1
-    observables = [_terms(measurement.obs, positions, n_wires) for measurement in measurements]
+    observables = []
+    for measurement in measurements:
+        is_expectation = type(measurement) is ExpectationMP and measurement.obs is not None
+        terms = _terms(measurement.obs, positions, n_wires) if is_expectation else None
+        if terms is None:
+            return None
+        observables.append(terms)
     masks = {mask for terms in observables for mask in terms}
     if len(masks) * (len(observables) + 1) * 2**n_wires * 16 > _MAX_BYTES:
         return None
     return Readout(observables, n_wires)
 
 
-def observable_key(measurement: MeasurementProcess) -> Any:
-    """A hashable description of an observable; None if it is not supported."""
-    if type(measurement) is not ExpectationMP or measurement.obs is None:
-        return None
-    return _key(measurement.obs)
-
-
-def _key(observable: Operator) -> Any:
-    if type(observable) in _PAULIS:
-        return type(observable), observable.wires.labels
-    if isinstance(observable, Prod | Sum):
-        parts = [_key(operand) for operand in observable.operands]
-        return None if None in parts else (type(observable).__name__, *parts)
-    if isinstance(observable, SProd):
-        base = _key(observable.base)
-        if base is None or not is_number(observable.scalar) or np.ndim(observable.scalar):
-            return None
-        return ("SProd", float(np.real(observable.scalar)), base) if np.imag(observable.scalar) == 0 else None
-    if not isinstance(observable, _SIMPLE) or not all(map(is_number, observable.data)):
-        return None
-    if isinstance(observable, qml.Hermitian) and len(observable.wires) > _MAX_DENSE_WIRES:
-        return None
-    if any(np.ndim(values) > (2 if observable.name == "Hermitian" else 1) for values in observable.data):
-        return None
-    if observable.name == "StateVectorProjector" and len(observable.wires) > _MAX_DENSE_WIRES:
-        return None
-    data = tuple((np.shape(values), np.asarray(values).tobytes()) for values in observable.data)
-    return (observable.name, observable.wires.labels, data)
-
-
-def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Terms:
+def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Terms | None:
+    """None if an observable is not supported."""
+    if observable.pauli_rep is not None:
+        words = observable.pauli_rep.items()
+        return _sum([_word(word, factor, positions, n_wires) for word, factor in words])
     if isinstance(observable, Sum):
-        return _sum(_terms(operand, positions, n_wires) for operand in observable.operands)
-    if isinstance(observable, SProd):
-        base = _terms(observable.base, positions, n_wires)
-        return {mask: float(np.real(observable.scalar)) * diagonal for mask, diagonal in base.items()}
-    if isinstance(observable, Prod):
-        product: Terms = {0: np.ones((1,) * n_wires)}
-        for operand in observable.operands:
-            product = _product(product, _terms(operand, positions, n_wires))
-        return product
-    if observable.name == "Identity":
-        return {0: np.ones((1,) * n_wires)}
+        return _sum([_terms(operand, positions, n_wires) for operand in observable.operands])
     on = [positions[wire] for wire in observable.wires]
-    if observable.name == "BasisStateProjector":
+    if isinstance(observable, qml.Projector) and observable.name == "BasisStateProjector":
         diagonal = np.zeros(2 ** len(on))
         diagonal[int("".join(str(int(bit)) for bit in observable.data[0]), 2)] = 1
         return {0: _placed(diagonal, on, n_wires)}
+    if len(on) > _MAX_DENSE_WIRES or not observable.has_matrix:
+        return None
     matrix = np.asarray(observable.matrix(), dtype=np.complex128)
+    if matrix.ndim > 2 or not np.allclose(matrix, matrix.conj().T):  # an observable for each sample, or none at all
+        return None
     indices = np.arange(len(matrix))
     found = {}
     for mask in range(len(matrix)):
@@ -151,30 +121,31 @@ def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Ter
     return found
 
 
+def _word(word: Any, factor: Any, positions: dict[Any, int], n_wires: int) -> Terms | None:
+    """A Pauli word: X flips a bit, Z gives it a sign, Y = -iZX does both."""
+    if np.ndim(factor) or np.imag(factor):
+        return None
+    mask, diagonal = 0, np.full((1,) * n_wires, np.real(factor), dtype=np.complex128)
+    for wire, letter in word.items():
+        if letter in "XY":
+            mask |= 1 << (n_wires - 1 - positions[wire])
+        if letter in "YZ":
+            signs = np.array([1, -1]) * (-1j if letter == "Y" else 1)
+            diagonal = diagonal * _placed(signs, [positions[wire]], n_wires)
+    return {mask: diagonal}
+
+
 def _placed(diagonal: np.ndarray, on: Sequence[int], n_wires: int) -> np.ndarray:
     """A diagonal on some positions, with axes of length 1 for the others."""
     tensor = diagonal.reshape((2,) * len(on)).transpose(np.argsort(on))
     return tensor.reshape([2 if position in on else 1 for position in range(n_wires)])
 
 
-def _sum(summands: Any) -> Terms:
+def _sum(summands: Sequence[Terms | None]) -> Terms | None:
     total: Terms = {}
     for terms in summands:
+        if terms is None:
+            return None
         for mask, diagonal in terms.items():
             total[mask] = total[mask] + diagonal if mask in total else diagonal
     return total
-
-
-def _product(left: Terms, right: Terms) -> Terms:
-    """D X^m · D' X^m' = D(i) D'(i ⊕ m) X^(m ⊕ m')."""
-    return _sum(
-        {mask ^ other: diagonal * _moved(of_other, mask)}
-        for mask, diagonal in left.items()
-        for other, of_other in right.items()
-    )
-
-
-def _moved(diagonal: np.ndarray, mask: int) -> np.ndarray:
-    n = diagonal.ndim
-    axes = tuple(axis for axis in range(n) if mask >> (n - 1 - axis) & 1 and diagonal.shape[axis] == 2)
-    return np.flip(diagonal, axes)

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pennylane as qml
-from pennylane.measurements import MeasurementProcess
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.ibm.compile.tapes import amplitudes
+from qkd_pl.devices.measurements import measurement_key
 from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.devices.noisy.templates import gates_of, is_literal, shapes_of, structure_of
-from qkd_pl.upstream.pennylane import flattened
 
 
 @dataclass(eq=False)
@@ -157,16 +156,6 @@ def read(tape: QuantumScript, state_gates: StateGates | None) -> Reading | None:
     return Reading((tuple(keys), measured, tape.batch_size is None), tape, states, first, parts, index)
 
 
-def measurement_key(measurement: MeasurementProcess) -> Hashable | None:
-    """Equal for measurements that are the same; None if that cannot be known."""
-    key = (type(measurement), measurement.wires.labels, _observable_key(measurement.obs))
-    try:
-        hash(key)
-    except TypeError:
-        return None
-    return key
-
-
 def _parts_of(operations: Sequence[Operator], first: int) -> Iterator[_Part | None]:
     none = np.zeros(0, dtype=np.intp)
     for op in operations:
@@ -184,28 +173,6 @@ def _key(op: Operator) -> Hashable | None:
     if structure is None or not is_literal(op):
         return structure
     return structure, *(np.ascontiguousarray(value).tobytes() for value in op.data)
-
-
-def _observable_key(observable: Operator | None) -> Hashable:
-    if observable is None:
-        return None
-    leaves, metadata = flattened(observable)
-    return type(observable), metadata, tuple(map(_leaf_key, _flat(leaves)))
-
-
-def _leaf_key(leaf: Any) -> Hashable:
-    if isinstance(leaf, Operator):
-        return _observable_key(leaf)
-    array = np.ascontiguousarray(leaf)
-    return array.shape, array.tobytes()
-
-
-def _flat(leaves: Any) -> Iterator[Any]:
-    for leaf in leaves:
-        if isinstance(leaf, list | tuple):
-            yield from _flat(leaf)
-        else:
-            yield leaf
 
 
 def _rows(value: Any, shape: Sequence[int]) -> np.ndarray:

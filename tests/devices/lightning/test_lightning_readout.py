@@ -33,12 +33,16 @@ def circuit(inputs, weights, wires):
         qml.RX(weight, wire)
 
 
-def assert_reads(measured, seed):
+def assert_reads(measured, seed, same=None):
+    """Against default.qubit, there with the ``same`` observables in another form where it cannot differentiate."""
     rng = np.random.default_rng(seed)
     inputs, weights = random_states(rng, 3, 4), rng.uniform(0, 2 * np.pi, 4)
-    arguments = (circuit, lambda wires: measured, inputs, weights, range(4))
-    ours = outputs_and_gradient(BatchedLightning(wires=4), "adjoint", *arguments, device_vjp=True)
-    exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
+    arguments = (inputs, weights, range(4))
+    device = BatchedLightning(wires=4)
+    ours = outputs_and_gradient(device, "adjoint", circuit, lambda _: measured, *arguments, device_vjp=True)
+    exact = outputs_and_gradient(
+        qml.device("default.qubit"), "backprop", circuit, lambda _: same or measured, *arguments
+    )
     for here, there in zip(ours, exact, strict=True):
         np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
 
@@ -53,14 +57,19 @@ def test_factors_on_the_same_wire_multiply():
     assert_reads([qml.prod(qml.X(1), qml.Y(1), qml.X(1)), qml.prod(qml.Z(0), qml.Z(0))], 0)
 
 
+def test_observables_that_are_no_sums_of_words_are_read_by_their_matrices():
+    sparse = qml.SparseHamiltonian((qml.Z(0) @ qml.X(1)).sparse_matrix(), wires=[2, 0])
+    assert_reads([sparse], 1, same=[qml.Z(2) @ qml.X(0)])
+    assert_reads([qml.exp(qml.Z(0), 0.1), qml.prod(qml.Projector([1, 0], [2, 0]), qml.X(1)), -2 * qml.Hadamard(3)], 0)
+
+
 @pytest.mark.parametrize(
     "measurement",
     [
         qml.probs(wires=[0]),
         qml.var(qml.Z(0)),
-        qml.expval(qml.SparseHamiltonian(qml.Z(0).sparse_matrix(), wires=[0])),
         qml.expval(qml.Hermitian(np.eye(128), wires=range(7))),
-        qml.expval(qml.exp(qml.Z(0), 0.1)),
+        qml.expval(qml.s_prod(np.array([0.1, 0.2]), qml.X(0))),
     ],
 )
 def test_other_measurements_are_not_native(measurement):

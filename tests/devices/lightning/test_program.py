@@ -135,7 +135,7 @@ def broadcast_tape(*operations, observable=None, **keywords):
         broadcast_tape(qml.RX(np.array([0.1, 0.2]), wires=0), shots=10),
         broadcast_tape(qml.QubitUnitary(np.stack([np.eye(4), np.eye(4)]), wires=[0, 1])),
         broadcast_tape(qml.CNOT([0, 1]), qml.StatePrep(np.array([1, 0]), wires=1)),
-        broadcast_tape(observable=qml.SparseHamiltonian(qml.Z(0).sparse_matrix(), wires=[0])),
+        broadcast_tape(observable=qml.Hermitian(np.eye(128), wires=range(7))),
         broadcast_tape(qml.Snapshot()),
         broadcast_tape(qml.RY(0.1, "elsewhere")),
     ],
