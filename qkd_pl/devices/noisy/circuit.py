@@ -1,6 +1,6 @@
 """A tape's structure, compiled for a backend and made ready for simulation."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +115,12 @@ class NoisyCircuit:
         half = self._setup.lowering.detectors.letter(letter, qubit) / 2
         identity = np.array([0.5, 0.0, 0.0, 0.0])
         return np.stack([identity + half, identity - half])
+
+    def parity(self, places: Container[int], letters: str, qubits: tuple[int, ...]) -> np.ndarray:
+        """Observable ``(4^m,)`` on ``qubits``, read in ``letters``: the parity of the bits of ``places``."""
+        word = [(letter, qubit) for letter, qubit in zip(letters, qubits, strict=True) if qubit in places]
+        read = "".join(letter for letter, _ in word), tuple(qubit for _, qubit in word), 1.0
+        return self._setup.lowering.detectors.observable([read], qubits)
 
     def _evaluation(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool) -> Evaluation:
         program, geometry = self._cone(qubits)

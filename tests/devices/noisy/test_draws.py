@@ -103,6 +103,65 @@ def test_another_number_of_shots_draws_from_the_same_outcomes(sweeps):
         np.testing.assert_allclose(drawn, expected(joint, shots, generator), rtol=0, atol=1e-12)
 
 
+def wide_circuit(inputs):
+    for wire in range(7):
+        qml.RY(inputs[:, wire], wires=wire)
+    for wire in range(0, 6, 2):
+        qml.CZ([wire, wire + 1])
+    for wire in range(7):
+        qml.RX(0.2 * wire, wires=wire)
+
+
+WORDS = (list(range(7)), [3, 4, 5, 6], [0, 1, 2])  # the last is the product of the others
+
+
+def wide_device(seed=5):
+    return NoisyDevice(7, seed=seed, backend="fake_nairobi", transpile_attempts=1, initial_layout=list(range(7)))
+
+
+@pytest.mark.parametrize(("batch", "count", "swept"), [(9, 1, 1), (9, 2, 3), (9, 3, 3), (2, 2, 2)])
+def test_wide_bases_are_drawn_by_the_parities_of_their_words(batch, count, swept, sweeps):
+    """As from all 128 bit strings, of which only these parities are told."""
+    inputs = np.random.default_rng(1).uniform(0, 3, (batch, 7))
+    words = WORDS[:count]
+
+    def parities(inputs):
+        wide_circuit(inputs)
+        return [qml.expval(qml.prod(*map(qml.Z, word))) for word in words]
+
+    def strings(inputs):
+        wide_circuit(inputs)
+        return qml.probs(wires=range(7))
+
+    drawn = np.array(qml.set_shots(qml.QNode(parities, wide_device()), shots=SHOTS)(inputs))
+    assert sweeps == [swept]
+    joint = np.array(qml.QNode(strings, wide_device())(inputs))
+    bits = (np.arange(128)[:, None] >> np.arange(7)[::-1]) & 1
+    signs = np.array([1 - 2 * (bits[:, word].sum(axis=1) % 2) for word in words])
+    patterns = (1 - signs.T) // 2 @ 2 ** np.arange(count)[::-1]
+    told = np.stack([joint[:, patterns == pattern].sum(axis=1) for pattern in range(2**count)], axis=1)
+    frequencies = np.random.default_rng(5).multinomial(SHOTS, told) / SHOTS
+    of_pattern = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1)
+    np.testing.assert_allclose(drawn, (frequencies @ of_pattern).T, rtol=0, atol=1e-12)
+
+
+def test_wide_words_in_other_bases_scatter_about_their_values():
+    inputs = np.random.default_rng(1).uniform(0, 3, (9, 7))
+
+    def words(inputs):
+        wide_circuit(inputs)
+        return [
+            qml.expval(qml.prod(*[letter(wire) for wire, letter in enumerate(letters)]))
+            for letters in ([qml.X] * 7, [qml.Y, qml.Z] * 3, [qml.X, qml.X])
+        ]
+
+    exact_values = np.array(qml.QNode(words, wide_device())(inputs))
+    node = qml.set_shots(qml.QNode(words, wide_device()), shots=SHOTS)
+    draws = np.array([node(inputs) for _ in range(DRAWS)])
+    error = np.sqrt((1 - exact_values**2) / SHOTS / DRAWS)
+    assert np.abs((draws.mean(axis=0) - exact_values) / error).max() < 5
+
+
 def test_other_states_have_other_outcomes():
     """States that enter from outside are no angles."""
 
