@@ -145,6 +145,24 @@ def test_wide_bases_are_drawn_by_the_parities_of_their_words(batch, count, swept
     np.testing.assert_allclose(drawn, (frequencies @ of_pattern).T, rtol=0, atol=1e-12)
 
 
+def test_observables_are_swept_in_as_many_parts_as_memory_asks_for(sweeps):
+    """A limit that holds two vectors on the six qubits of the light cone, and not three."""
+    inputs = np.random.default_rng(1).uniform(0, 3, (9, 7))
+
+    def outputs(inputs):
+        wide_circuit(inputs)
+        return [qml.expval(qml.Z(wire)) for wire in (0, 2, 4)]
+
+    found = []
+    for limit in (None, 2.5 * 4 * 8 * 4**6 / 2**30):
+        device = NoisyDevice(7, seed=5, backend="aer", memory_limit=limit)
+        node = qml.QNode(outputs, device, diff_method=None)
+        found.append(np.array([node(inputs), qml.set_shots(node, shots=SHOTS)(inputs)]))
+    assert sweeps == [3, 7, 2, 1, 2, 2, 2, 1]
+    np.testing.assert_array_equal(found[0][1], found[1][1])
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=0, atol=1e-12)
+
+
 def test_wide_words_in_other_bases_scatter_about_their_values():
     inputs = np.random.default_rng(1).uniform(0, 3, (9, 7))
 
