@@ -174,7 +174,7 @@ def test_evaluating_needs_no_memory_for_gradients() -> None:
 def test_states_cannot_enter_aer_from_outside() -> None:
     network = kd.QNN(2, 1)
     tight = noisy_spec(MANILA, True)
-    tight = tight.changed(options={**tight.options, "memory_limit": 1e-6})
+    tight = tight.changed(options={**tight.options, "memory_limit": 1e-7})
     evaluator = Evaluator(network, tight, MANILA, 64, 0, False)
     with pytest.raises(InvalidInputError, match="preparation='device'"):
         evaluator.outputs(np.zeros(network.weights_shape), network.encode(np.eye(4)))
