@@ -42,7 +42,7 @@ _SHARED = [
 ]
 # Inputs by which a circuit is compiled and priced: its structure does not depend on them.
 _PRICED_BY = 16
-# GiB that qkd.noisy may take: about twelve qubits; beyond them Aer is faster, too.
+# GiB that qkd.noisy may take: about twelve qubits, a Pauli vector of which takes half a GiB with its working copies.
 _MEMORY = 2.0
 
 
