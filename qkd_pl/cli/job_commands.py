@@ -74,8 +74,8 @@ def submit_command(
         loaded = load_model(model, None if network is None else named_object(network, "--network"))
         if isinstance(loaded, TrainedQAE):
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
+        spec = resolve_device(device)  # an unknown name is refused before data are read or made
         inputs, labels = _inputs(loaded, samples, data, autoencoder, seed)
-        spec = resolve_device(device)
         if shots is not None and isinstance(spec, DeviceSpec):
             spec = spec.changed(shots=shots)
         labels = labels if isinstance(loaded, TrainedQNN) else None

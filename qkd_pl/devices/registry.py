@@ -1,7 +1,7 @@
 """``devices.yaml`` → :class:`~qkd_pl.devices.spec.DeviceSpec`, and what people call a device → the same."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -134,7 +134,7 @@ def _by_plugin(name: str) -> DeviceSpec | None:
 
 
 def _by_backend(name: str) -> DeviceSpec | None:
-    if not is_simulated(name):
+    if not is_simulated(name) or (name != "aer" and name not in _fake_backends()):
         return None
     return DeviceSpec(name=name, plugin="qkd.ibm", shots=_SHOTS, options={"backend": name})
 
@@ -153,13 +153,17 @@ def _unknown(name: str, registry: DeviceRegistry) -> DeviceSpec:
         )
     known = [*registry, *installed_plugins(), "aer"]
     if name.lower().startswith("fake"):
-        from qkd_pl.devices.ibm.service.backends import fake_backends  # imports Qiskit, which takes seconds
-
-        known += fake_backends()
+        known += _fake_backends()
     raise DeviceConfigError(
         f"{registry.path}: no device {cut(name)}{nearest(name, known)}; there are: {', '.join(registry)}; the plugins "
         f"{', '.join(installed_plugins())}; and the simulated backends aer and fake_…"
     )
+
+
+def _fake_backends() -> Iterable[str]:
+    from qkd_pl.devices.ibm.service.backends import fake_backends  # imports Qiskit, which takes seconds
+
+    return fake_backends()
 
 
 def _locate(path: str | os.PathLike | None) -> Path:

@@ -215,6 +215,7 @@ def test_a_bare_name_of_hardware_is_refused_with_the_entry_to_write(name, tmp_pa
         ("Default.Qubit", "default.qubit"),
         ("FAKE_MANILA", "fake_manila"),
         ("fake-torino", "fake_torino"),
+        ("fake_torin", "fake_torino"),
         ("moon", "there are: lightning"),
     ],
 )
