@@ -134,7 +134,7 @@ def plot_where_it_pays(rows: Sequence[Row]) -> Figure:
     shown = [(row, q) for row, q in with_q(rows) if row.opens]
     blocks = {
         "exact simulation, against scaled cross-entropy": [each for each in shown if not _is_on_device(each[0])],
-        "on noisy devices, 4,096 shots for a state": [each for each in shown if _is_on_device(each[0])],
+        "on noisy devices, 4,096 shots unless said": [each for each in shown if _is_on_device(each[0])],
     }
     blocks = {title: lines for title, lines in blocks.items() if lines}
     heights = [len(lines) + 1 for lines in blocks.values()]
