@@ -63,7 +63,7 @@ class DeviceRegistry(Mapping[str, DeviceSpec]):
         return len(self._specs)
 
     def values(self) -> Any:
-        """The entries; no plugin is imported to check its options, as it is where its source does not tell them."""
+        """The entries; unlike a look-up by name, this imports no plugin."""
         return self._specs.values()
 
     def items(self) -> Any:
