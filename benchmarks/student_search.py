@@ -25,7 +25,7 @@ from qkd_pl.devices.calibration import fit_calibration, spread_out
 from qkd_pl.devices.ibm.jobs.ledger import Ledger
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import CalibrationError
-from qkd_pl.search.evaluation import Evaluator, noisy_spec, price
+from qkd_pl.search.evaluation import Evaluator, logits_of, noisy_spec, price
 from qkd_pl.search.found import Found, Row
 from qkd_pl.search.student_search import StudentSearch
 from qkd_pl.storage import write_json
@@ -140,40 +140,49 @@ def _written(row: Row) -> dict[str, Any]:
 def _on_fresh(teacher: Any, found: Found, fresh: Any, device: DeviceSpec, ideal: bool) -> dict[str, Any]:
     """Accuracies of student and teacher on fresh inputs, and of the student by a job, predicted and done."""
     best, row = found.best, found.best_row
-    student = _accuracy(best, row.entrance(fresh.inputs), fresh.labels, device, ideal, row.absorb)
+    student, _ = _accuracies(best, row.entrance(fresh.inputs), fresh.labels, device, ideal, row.absorb)
+    calibrated, raw = _accuracies(teacher, fresh.inputs, fresh.labels, device, ideal, False)
     few, labels = row.entrance(fresh.inputs[:_IN_JOB]), fresh.labels[:_IN_JOB]
-    predicted = _accuracy(best, few, labels, device, False, row.absorb)
+    predicted, _ = _accuracies(best, few, labels, device, False, row.absorb)
     with TemporaryDirectory() as folder:
-        logits = kd.submit(found.plan(fresh.inputs[:_IN_JOB]), Ledger(Path(folder) / "jobs.sqlite")).result()
-    logits = np.concatenate([logits, -logits], axis=1) if logits.shape[1] == 1 else logits
+        outputs = kd.submit(found.plan(fresh.inputs[:_IN_JOB]), Ledger(Path(folder) / "jobs.sqlite")).result()
     return {
         "fresh_exact_student": float(best.score(row.entrance(fresh.inputs), fresh.labels)),
         "fresh_exact_teacher": float(teacher.score(*fresh)),
         "fresh_student": student,
-        "fresh_teacher": _accuracy(teacher, fresh.inputs, fresh.labels, device, ideal, False),
-        "fresh_teacher_not_calibrated": _accuracy(teacher, fresh.inputs, fresh.labels, device, ideal, False, raw=True),
+        "fresh_teacher": calibrated,
+        "fresh_teacher_not_calibrated": raw,
         "predicted_by_noisy_with_preparation": predicted,
-        "job_on_aer": float(np.mean(logits.argmax(axis=1) == labels)),
+        "job_on_aer": _accuracy(outputs, labels),
         "job_inputs": len(labels),
     }
 
 
-def _accuracy(
-    model: Any, inputs: np.ndarray, labels: np.ndarray, device: DeviceSpec, ideal: bool, absorb: bool, raw: bool = False
-) -> list[float]:
-    """Mean and standard deviation over draws of the shots, calibrated by 50 of the inputs, as jobs do."""
+def _accuracies(
+    model: Any, inputs: np.ndarray, labels: np.ndarray, device: DeviceSpec, ideal: bool, absorb: bool
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation over draws of the shots, calibrated by 50 of the inputs, as jobs do, and raw."""
     costs = price(model, inputs, len(inputs), device, absorb=absorb, ideal_preparation=ideal)
     evaluator = Evaluator(model.network, noisy_spec(device, ideal), device, costs.shots, 123, absorb)
     exact, batch = model.outputs(inputs), model.encode(inputs)
-    sample, found = spread_out(exact, 50), []
+    sample = spread_out(exact, 50)
+    calibrated, raw = [], []
     for _ in range(_DRAWS):
         outputs = evaluator.outputs(model.weights, batch)
+        raw.append(_accuracy(outputs, labels))
         with suppress(CalibrationError):  # with too little signal a job leaves its result raw, too
             line = fit_calibration(exact[sample], outputs[sample], costs.place, shots=costs.shots, created="")
-            outputs = outputs if raw else line.apply(outputs)
-        logits = np.concatenate([outputs, -outputs], axis=1) if outputs.shape[1] == 1 else outputs
-        found.append(np.mean(logits.argmax(axis=1) == labels))
-    return [float(np.mean(found)), float(np.std(found))]
+            outputs = line.apply(outputs)
+        calibrated.append(_accuracy(outputs, labels))
+    return _spread(calibrated), _spread(raw)
+
+
+def _accuracy(outputs: np.ndarray, labels: np.ndarray) -> float:
+    return float(np.mean(logits_of(outputs).argmax(axis=1) == labels))
+
+
+def _spread(values: list[float]) -> list[float]:
+    return [float(np.mean(values)), float(np.std(values))]
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Every public name stands here and is imported when it is first used, so that ``import qkd_pl`` costs nothing by itself.
 """
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -88,7 +87,10 @@ __version__ = version("qkd-pl")
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__])
+        from qkd_pl.checks import nearest
+
+        # With a name and no object Python's traceback adds no suggestion of its own, which notebooks do not show.
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}{nearest(name, _HOMES)}", name=name)
     home = _HOMES[name]
     if name in _MODULES:
         value = import_module(".".join(filter(None, (__name__, home, name))))

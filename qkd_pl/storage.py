@@ -24,6 +24,8 @@ _MANIFEST_KEY = "qkd_pl"
 _CHECKSUM_KEY = "sha256"
 #: Bytes of a file, of its header with the manifest, and letters of a tensor's name.
 MOST_BYTES, _MOST_HEADER, _LONGEST_NAME = 1 << 30, 1 << 24, 1000
+#: How files begin that are easily given in the place of ours.
+_OTHERS = {b"PK\x03\x04": "an .npz file or another zip archive", b"\x93NUMPY": "an .npy file"}
 _DTYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _DAY_SECONDS = 86400.0
@@ -121,14 +123,16 @@ def read_tensors(path: Path, kind: str, most: int = MOST_BYTES) -> tuple[dict[st
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {kind} file")
     try:
-        _check_size(path, most)
+        _check_start(path, kind, most)
         with safe_open(path, framework="numpy") as stored:
             metadata = stored.metadata() or {}
             tensors = {name: _tensor(stored, name) for name in stored.keys()}  # noqa: SIM118 - not a mapping
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from None
     except (SafetensorError, ValueError, TypeError, OverflowError, OSError) as error:
-        raise FileFormatError(f"{path}: not a readable safetensors file ({error!s:.200})") from error
+        raise FileFormatError(
+            f"{path}: not a {kind} of qkd_pl: no readable safetensors file ({error!s:.200})"
+        ) from error
     if _MANIFEST_KEY not in metadata:
         raise FileFormatError(f"{path}: a safetensors file, but not one written by qkd_pl")
     if metadata.get(_CHECKSUM_KEY) != checksum(tensors, metadata[_MANIFEST_KEY]):
@@ -166,14 +170,19 @@ def plain_json(value: Any) -> Any:
     return json.loads(json.dumps(value, default=_plain))
 
 
-def _check_size(path: Path, most: int) -> None:
-    """Refuse large files, and headers that say they are, before either is read."""
+def _check_start(path: Path, kind: str, most: int) -> None:
+    """Refuse large files, headers that say they are, and well-known files of others, before any is read."""
     with path.open("rb") as file:
         size, start = os.fstat(file.fileno()).st_size, file.read(8)
     if size > most:
         raise FileFormatError(f"{size:,} bytes, allowed are {most:,}")
+    for magic, other in _OTHERS.items():
+        if start.startswith(magic):
+            raise FileFormatError(f"not a {kind} of qkd_pl, but {other}")
     if len(start) == 8 and int.from_bytes(start, "little") > _MOST_HEADER:
-        raise FileFormatError(f"not a readable safetensors file (a header of more than {_MOST_HEADER:,} bytes)")
+        raise FileFormatError(
+            f"not a {kind} of qkd_pl: no readable safetensors file (a header of more than {_MOST_HEADER:,} bytes)"
+        )
 
 
 def _tensor(stored: Any, name: str) -> np.ndarray:

@@ -81,8 +81,17 @@ def test_a_foreign_safetensors_file_is_recognised(tmp_path):
 def test_other_files_are_refused(tmp_path, content):
     path = tmp_path / "other"
     path.write_bytes(content)
-    with pytest.raises(FileFormatError, match="not a readable safetensors file"):
+    with pytest.raises(FileFormatError, match="other: not a model of qkd_pl: no readable safetensors file"):
         read_tensors(path, "model")
+
+
+def test_arrays_in_the_place_of_a_model_are_recognised(tmp_path):
+    np.savez(tmp_path / "data.npz", inputs=np.eye(4))
+    np.save(tmp_path / "data.npy", np.eye(4))
+    with pytest.raises(FileFormatError, match=r"data\.npz: not a model of qkd_pl, but an \.npz file or another zip"):
+        read_tensors(tmp_path / "data.npz", "model")
+    with pytest.raises(FileFormatError, match=r"data\.npy: not a checkpoint of qkd_pl, but an \.npy file"):
+        read_tensors(tmp_path / "data.npy", "checkpoint")
 
 
 def test_a_missing_file_is_named(tmp_path):

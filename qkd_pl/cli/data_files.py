@@ -23,7 +23,7 @@ def read_samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such data file")
     try:
-        with opened_npz(path, "not an .npz file with inputs and labels") as archive:
+        with opened_npz(path, "not an .npz file with inputs and, optionally, labels") as archive:
             headers = {name: archive.header(name) for name in ("inputs", *_optional(archive))}
             _check_headers(headers, max(MOST_BYTES, MOST_RATIO * path.stat().st_size))
             arrays = {name: archive.read(name) for name in headers}
@@ -41,7 +41,7 @@ def _check_headers(headers: Mapping[str, Header], most: int) -> None:
     labels = headers["labels"].shape if "labels" in headers else None
     if len(inputs) < 2 or labels not in (None, inputs[:1]):
         shapes = f"inputs of shape {inputs!s:.100}" + ("" if labels is None else f" and labels {labels!s:.100}")
-        raise FileFormatError(f"has {shapes}; expected inputs (n, …) and labels (n,)")
+        raise FileFormatError(f"has {shapes}; expected inputs (n, …) and, optionally, labels (n,)")
     if (size := sum(each.size for each in headers.values())) > most:
         raise FileFormatError(f"unpacks to {size:,} bytes; for a file of this size {most:,} are allowed")
 

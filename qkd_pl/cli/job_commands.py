@@ -50,7 +50,8 @@ def submit_command(
     shots: Annotated[int | None, typer.Option(min=1, help="Shots per circuit; by default those of the device.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the ground states, if no data are given.")] = 999,
     calibrate: Annotated[
-        int, typer.Option(min=0, help="Inputs by which the job calibrates itself, at no cost; 0 for no calibration.")
+        int,
+        typer.Option(min=0, help="How many of the inputs calibrate the job, 5 or more, at no cost; 0 for none."),
     ] = 0,
     dry_run: Annotated[
         bool,
@@ -73,8 +74,8 @@ def submit_command(
         loaded = load_model(model, None if network is None else named_object(network, "--network"))
         if isinstance(loaded, TrainedQAE):
             raise InvalidInputError(f"{model} is an autoencoder, not a classifier; did you mean --autoencoder?")
+        spec = resolve_device(device)  # an unknown name is refused before data are read or made
         inputs, labels = _inputs(loaded, samples, data, autoencoder, seed)
-        spec = resolve_device(device)
         if shots is not None and isinstance(spec, DeviceSpec):
             spec = spec.changed(shots=shots)
         labels = labels if isinstance(loaded, TrainedQNN) else None

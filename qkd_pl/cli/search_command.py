@@ -1,6 +1,7 @@
 """The command ``qkd-pl search``: the student of a teacher that runs best on one device."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -56,6 +57,18 @@ def search_command(
         found = search.run(out)
     if as_json:
         rows = [{**asdict(row), "network": None} for row in found.table]
-        print(json.dumps({"table": rows, "front": [row.name for row in found.front]}, indent=1, default=str))
+        told = {"table": rows, "front": [row.name for row in found.front], "left_out": dict(found.left_out)}
+        print(json.dumps(told, indent=1, default=str))
         return
     print(f"{found.table}\n\nfront: {', '.join(row.name for row in found.front)}\nbest: {found.best_row.path}")
+    if found.left_out:
+        print(f"left out: {_counted(found.left_out)}")
+
+
+def _counted(left_out: Mapping[str, str]) -> str:
+    """How many trials of each kind are not in the table, with the first as an example."""
+    kinds: dict[str, list[str]] = {}
+    for number, why in left_out.items():
+        kind, _, reason = why.partition(": ")
+        kinds.setdefault(kind, []).append(f"trial {number}: {reason}")
+    return ", ".join(f"{len(trials)} {kind} ({trials[0]})" for kind, trials in kinds.items())

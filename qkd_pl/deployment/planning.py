@@ -8,9 +8,9 @@ import numpy as np
 import pennylane as qml
 from pennylane.tape import QuantumScript
 
-from qkd_pl.checks import any_array, check_count, checked_labels, cut, kind_of
+from qkd_pl.checks import any_array, checked_labels, cut, kind_of
 from qkd_pl.circuits.rows import RowsDifferError
-from qkd_pl.devices.calibration import spread_out
+from qkd_pl.devices.calibration import FEWEST_INPUTS, spread_out
 from qkd_pl.devices.ibm.compile.absorption import Absorption, absorbed, predicted_error
 from qkd_pl.devices.ibm.compile.batching import GroupedTapes
 from qkd_pl.devices.ibm.compile.plan import Plan
@@ -22,7 +22,7 @@ from qkd_pl.devices.ibm.compile.tapes import prepared
 from qkd_pl.devices.ibm.device import IBMDevice
 from qkd_pl.devices.registry import AnyDevice, resolve_device
 from qkd_pl.devices.spec import EXACT, DeviceSpec
-from qkd_pl.errors import DeviceConfigError, InvalidInputError
+from qkd_pl.errors import CalibrationError, DeviceConfigError, InvalidInputError
 from qkd_pl.networks.checking import quantum_function
 from qkd_pl.networks.models import TrainedNetwork, TrainedQNN, TrainedRegressor
 
@@ -52,15 +52,16 @@ def plan(
         labels: int (n,), of a classifier; kept with the job, so that its accuracy can be told later.
         calibrate: correct the result for the noise of the device, by inputs whose exact outputs are computed here
             (:mod:`qkd_pl.devices.calibration`). True for 50 of ``inputs``, or all if there are fewer, at no cost; a
-            number for that many; or an array of other inputs, run in the same job besides. ``job.calibration`` has
-            what was found, ``job.result(calibrated=False)`` the raw outputs.
+            number for that many of them; or an array of other inputs, run in the same job besides.
+            ``job.calibration`` has what was found, ``job.result(calibrated=False)`` the raw outputs.
         absorb: whether to move the last entanglers of the circuit into the observables, at equal QPU time
             (:mod:`qkd_pl.devices.ibm.compile.absorption`); exact. None for whatever is predicted to have the smaller
             error; the plan tells.
 
     Raises:
-        InvalidInputError: the inputs do not fit the embedding, there are none, or the labels are not one class index
-            for each.
+        InvalidInputError: the inputs do not fit the embedding, there are none, or fewer than ``calibrate`` says, or the
+            labels are not one class index for each.
+        CalibrationError: fewer than 5 inputs would serve calibration.
         DeviceConfigError: there is no such device, or it has another plugin, or an option that cannot be written down.
         BackendError, CredentialsError: the backend cannot be opened.
 
@@ -170,8 +171,10 @@ def _reference(
     if calibrate is False:
         return None, None
     if isinstance(calibrate, bool | Integral):
-        count = _CALIBRATION_INPUTS if calibrate is True else int(calibrate)
-        check_count("calibrate", count)
+        count = min(_CALIBRATION_INPUTS, len(inputs)) if calibrate is True else int(calibrate)
+        _check_enough(calibrate, count)
+        if count > len(inputs):
+            raise InvalidInputError(f"calibrate={count}: must be at most {len(inputs)}, the number of inputs")
         exact = model.outputs(inputs, EXACT)
         sample = spread_out(exact, count)
         return None, Reference(sample, exact[sample])
@@ -180,8 +183,18 @@ def _reference(
         raise InvalidInputError(
             f"calibrate={cut(calibrate)}: must be True, False, a number of the inputs, or further inputs (m, …)"
         )
+    _check_enough(calibrate, len(extra))
     exact = model.outputs(extra, EXACT)
     return extra, Reference(np.arange(len(exact)) + len(inputs), exact, len(exact))
+
+
+def _check_enough(calibrate: Any, count: int) -> None:
+    """Refuse what would be found useless when the job has run and was paid for."""
+    if count < FEWEST_INPUTS:
+        given = cut(calibrate) if isinstance(calibrate, bool | Integral) else "…"
+        raise CalibrationError(
+            f"calibrate={given}: {count} inputs are too few for a calibration; it needs at least {FEWEST_INPUTS}"
+        )
 
 
 def _tapes(

@@ -18,7 +18,8 @@ from qkd_pl.warning import warn
 
 #: A slope whose 95 % interval reaches this is refused: turned round, it would multiply errors twentyfold.
 SMALLEST_SLOPE = 0.05
-_FEWEST_INPUTS = 5
+#: A line through fewer inputs has no error worth the name.
+FEWEST_INPUTS = 5
 # Of the spread of the exact outputs; beyond it the outputs do not lie on a line, whatever the number of shots.
 _LARGEST_MISFIT = 0.3
 
@@ -132,8 +133,8 @@ def fit_calibration(
         MisfitWarning: an output is far from a line, so that the correction is a rough one.
     """
     n_inputs = len(exact)
-    if n_inputs < _FEWEST_INPUTS:
-        raise CalibrationError(f"{n_inputs} calibration inputs: a line with its error needs at least {_FEWEST_INPUTS}")
+    if n_inputs < FEWEST_INPUTS:
+        raise CalibrationError(f"{n_inputs} calibration inputs: a line with its error needs at least {FEWEST_INPUTS}")
     spread = exact.std(axis=0)
     if (flat := np.flatnonzero(spread < 1e-6)).size:
         raise CalibrationError(f"output {flat[0]}: the calibration inputs all have the same exact value; take others")

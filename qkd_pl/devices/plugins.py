@@ -4,10 +4,12 @@
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
+
+from qkd_pl.devices.constructors import read_keywords
 
 _GROUP = "pennylane.plugins"
 #: Devices that estimate from samples whatever they are asked for.
@@ -77,6 +79,24 @@ def is_simulated(backend: str) -> bool:
     return backend == "aer" or backend.startswith("fake_")
 
 
+#: Arguments of every device's constructor, which are no options.
+_NO_OPTIONS = {"self", "wires", "shots"}
+
+
+def may_take(plugin: str, keywords: Iterable[str]) -> bool:
+    """Whether a device takes these keyword arguments, by the source of its constructor; True where that does not tell.
+
+    Nothing is imported, unlike by :func:`device_keywords`, which knows for certain.
+
+    Example:
+        >>> may_take("default.qubit", ["max_workers"]), may_take("default.qubit", ["max_worker"])
+        (True, False)
+    """
+    point = installed_plugins()[plugin]
+    read = read_keywords(point.module, point.attr)
+    return read is None or set(keywords) <= read - _NO_OPTIONS
+
+
 @cache
 def device_keywords(plugin: str) -> set[str]:
     """Keyword arguments of a device's constructor and, where it passes them on, of its parents'."""
@@ -88,7 +108,7 @@ def device_keywords(plugin: str) -> set[str]:
         keywords |= {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)}
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
-    return keywords - {"self", "wires", "shots"}
+    return keywords - _NO_OPTIONS
 
 
 @cache

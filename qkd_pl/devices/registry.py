@@ -1,7 +1,7 @@
 """``devices.yaml`` → :class:`~qkd_pl.devices.spec.DeviceSpec`, and what people call a device → the same."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -63,7 +63,7 @@ class DeviceRegistry(Mapping[str, DeviceSpec]):
         return len(self._specs)
 
     def values(self) -> Any:
-        """The entries as they stand in the file; whether the devices take their options is not checked here."""
+        """The entries; unlike a look-up by name, this imports no plugin."""
         return self._specs.values()
 
     def items(self) -> Any:
@@ -75,8 +75,9 @@ def load_devices(path: str | os.PathLike | None = None) -> DeviceRegistry:
     """Read the device registry.
 
     Looked up in this order: ``path``, ``$QKD_PL_DEVICES``, ``./devices.yaml``, the copy shipped with the package. The
-    file is data: nothing in it is ever executed. Which further keys an entry's device takes is checked when the entry
-    is looked up. A file that has not changed is read once.
+    file is data: nothing in it is ever executed. Which further keys an entry's device takes is read from the source of
+    its plugin; where that does not tell, it is checked when the entry is looked up, as ``gradient_options`` always are.
+    A file that has not changed is read once.
 
     Raises:
         DeviceConfigError: the file is missing or has an error; the message names file, entry, key and what is allowed.
@@ -133,7 +134,7 @@ def _by_plugin(name: str) -> DeviceSpec | None:
 
 
 def _by_backend(name: str) -> DeviceSpec | None:
-    if not is_simulated(name):
+    if not is_simulated(name) or (name != "aer" and name not in _fake_backends()):
         return None
     return DeviceSpec(name=name, plugin="qkd.ibm", shots=_SHOTS, options={"backend": name})
 
@@ -152,13 +153,17 @@ def _unknown(name: str, registry: DeviceRegistry) -> DeviceSpec:
         )
     known = [*registry, *installed_plugins(), "aer"]
     if name.lower().startswith("fake"):
-        from qkd_pl.devices.ibm.service.backends import fake_backends  # imports Qiskit, which takes seconds
-
-        known += fake_backends()
+        known += _fake_backends()
     raise DeviceConfigError(
         f"{registry.path}: no device {cut(name)}{nearest(name, known)}; there are: {', '.join(registry)}; the plugins "
         f"{', '.join(installed_plugins())}; and the simulated backends aer and fake_…"
     )
+
+
+def _fake_backends() -> Iterable[str]:
+    from qkd_pl.devices.ibm.service.backends import fake_backends  # imports Qiskit, which takes seconds
+
+    return fake_backends()
 
 
 def _locate(path: str | os.PathLike | None) -> Path:
@@ -205,6 +210,4 @@ def _parse_entry(source: Path, name: str, entry: Any) -> DeviceSpec:
     try:
         return DeviceSpec(**{**common, "name": name, "options": options})
     except DeviceConfigError as error:
-        raise DeviceConfigError(
-            f"{source}: {error} (allowed keys: {', '.join(ENTRY_KEYS)}, and what the device takes)"
-        ) from None
+        raise DeviceConfigError(f"{source}: {error}") from None

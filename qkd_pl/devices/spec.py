@@ -17,6 +17,7 @@ from qkd_pl.devices.plugins import (
     gradient_keywords,
     installed_plugins,
     is_simulated,
+    may_take,
     needed_keywords,
     supports_backprop,
     unfit,
@@ -99,6 +100,7 @@ class DeviceSpec(BaseModel):
                 f"plugin: {cut(self.plugin)} is not installed{nearest(self.plugin, installed_plugins())}; "
                 f"allowed: {', '.join(installed_plugins())}"
             )
+        self._check_options()
         self._check_differentiation()
         if self.runs_on_hardware and self.plugin not in ("qkd.ibm",):
             raise ValueError(f"plugin: {self.plugin!r} knows no limit of QPU time; on hardware use plugin qkd.ibm")
@@ -108,6 +110,12 @@ class DeviceSpec(BaseModel):
                 "for example max_qpu_seconds: 60"
             )
         return self
+
+    def _check_options(self) -> None:
+        given = [key for key in ("seed", "max_qpu_seconds") if getattr(self, key) is not None]
+        # The plugin is imported, which takes seconds, only where it seems not to take them, to say what it takes.
+        if not may_take(self.plugin, [*self.options, *given]) and (problem := self._problem()) is not None:
+            raise ValueError(problem)
 
     def _check_differentiation(self) -> None:
         if self.diff_method in _EXACT_METHODS and self.shots is not None:
@@ -152,7 +160,7 @@ class DeviceSpec(BaseModel):
         return DeviceSpec(**{**dict(self), **settings})
 
     def check_keywords(self, where: str = "") -> None:
-        """Refuse options that the device does not take.
+        """Refuse settings and options that the device does not take, whatever its source tells, and what it lacks.
 
         This imports the device's package, which takes seconds for Qiskit, so that it is done when a spec is used and
         not when it is read.
@@ -163,31 +171,40 @@ class DeviceSpec(BaseModel):
         Raises:
             DeviceConfigError: names the key and what is allowed.
         """
+        if (problem := self._problem()) is not None:
+            raise DeviceConfigError(f"{where}device {self.name!r}: {problem}")
+
+    def _problem(self) -> str | None:
+        return self._unknown_options() or self._unfit_settings()
+
+    def _unknown_options(self) -> str | None:
+        """What is wrong with the names of the options; imports the device's package."""
         of_device = device_keywords(self.plugin)
-        of_gradient = gradient_keywords(self.diff_method) if self.gradient_options else set()
         if misplaced := sorted(set(self.options) & set(ENTRY_KEYS) - of_device):
             key = misplaced[0]
-            problem = f"{key}: is a setting of its own, not an option; write {key}={cut(self.options[key])}"
-        elif unknown := set(self.options) - of_device:
+            return f"{key}: is a setting of its own, not an option; write {key}={cut(self.options[key])}"
+        if unknown := sorted(set(self.options) - of_device):
             allowed = [*ENTRY_KEYS, *sorted(of_device - set(ENTRY_KEYS))]
-            close = nearest(min(unknown), allowed)
-            problem = f"{', '.join(sorted(unknown))}: unknown key{close}; allowed: {', '.join(allowed)}"
-        elif missing := needed_keywords(self.plugin) - set(self.options):
+            return f"{', '.join(unknown)}: unknown key{nearest(unknown[0], allowed)}; allowed: {', '.join(allowed)}"
+        return None
+
+    def _unfit_settings(self) -> str | None:
+        """What the device needs, or cannot use."""
+        of_device = device_keywords(self.plugin)
+        of_gradient = gradient_keywords(self.diff_method) if self.gradient_options else set()
+        if missing := needed_keywords(self.plugin) - set(self.options):
             example = {key: "fake_manila" if key == "backend" else "…" for key in sorted(missing)}
-            problem = f"{', '.join(sorted(missing))}: is missing; {self.plugin} needs it, for example options={example}"
-        elif unknown := set(self.gradient_options) - of_gradient:
-            allowed_options = ", ".join(sorted(of_gradient)) or "none"
-            problem = (
+            return f"{', '.join(sorted(missing))}: is missing; {self.plugin} needs it, for example options={example}"
+        if unknown := set(self.gradient_options) - of_gradient:
+            return (
                 f"gradient_options: {self.diff_method} takes no {', '.join(sorted(unknown))}"
-                f"{nearest(min(unknown), of_gradient)}; allowed: {allowed_options}"
+                f"{nearest(min(unknown), of_gradient)}; allowed: {', '.join(sorted(of_gradient)) or 'none'}"
             )
-        elif self.seed is not None and "seed" not in of_device:
-            problem = f"seed: {self.plugin} takes none; allowed: null"
-        elif self.max_qpu_seconds is not None and "max_qpu_seconds" not in of_device:
-            problem = f"max_qpu_seconds: {self.plugin} knows no such limit; allowed: null, or plugin qkd.ibm"
-        else:
-            return
-        raise DeviceConfigError(f"{where}device {self.name!r}: {problem}")
+        if self.seed is not None and "seed" not in of_device:
+            return f"seed: {self.plugin} takes none; allowed: null"
+        if self.max_qpu_seconds is not None and "max_qpu_seconds" not in of_device:
+            return f"max_qpu_seconds: {self.plugin} knows no such limit; allowed: null, or plugin qkd.ibm"
+        return None
 
     def create(self, wires: int | Sequence[Any], rng: "np.random.Generator | None" = None) -> "qml.devices.Device":
         """The PennyLane device on ``wires``.

@@ -79,6 +79,11 @@ class TrainedQNN(TrainedNetwork):
         """
         if len(inputs) == 0:
             raise InvalidInputError("there are no inputs to score; give at least one")
+        if labels is None:
+            raise InvalidInputError(
+                "labels are None; score needs a class index for each input. Without labels there are predict(inputs) "
+                "and, for the agreement with a teacher, score(inputs, teacher.predict(inputs))"
+            )
         labels = checked_labels(labels, len(inputs), self.n_classes)
         return float(np.mean(self.predict(inputs, device) == labels))
 

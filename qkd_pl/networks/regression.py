@@ -59,6 +59,11 @@ class TrainedRegressor(TrainedNetwork):
         Raises:
             InvalidInputError: there are fewer than two inputs, or the targets are not of the predictions' shape.
         """
+        if targets is None:
+            raise InvalidInputError(
+                "targets are None; score needs a number for each prediction. Without targets there are predict(inputs) "
+                "and, for the agreement with a teacher, score(inputs, teacher.predict(inputs))"
+            )
         predicted, targets = self.predict(inputs, device), any_array("targets", targets)
         if len(predicted) < 2:
             raise InvalidInputError(f"inputs: R² needs at least 2, found {len(predicted)}")

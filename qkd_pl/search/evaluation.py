@@ -42,7 +42,7 @@ _SHARED = [
 ]
 # Inputs by which a circuit is compiled and priced: its structure does not depend on them.
 _PRICED_BY = 16
-# GiB that qkd.noisy may take: about twelve qubits; beyond them Aer is faster, too.
+# GiB that qkd.noisy may take: about twelve qubits, a Pauli vector of which takes half a GiB with its working copies.
 _MEMORY = 2.0
 
 
@@ -203,10 +203,10 @@ class Evaluator:
 
     def _node(self, features: int, exact: bool) -> qml.QNode:
         if not self._nodes:
-            shared = self._noise.qnode(self._circuit(features), self._network.wires, self._random)
-            # One device, so that the circuit is transpiled once.
-            drawn = qml.QNode(shared.func, shared.device, interface="autograd", diff_method=None)
-            self._nodes = {True: shared, False: qml.set_shots(drawn, shots=self._shots)}
+            device = self._noise.create(self._network.wires, self._random)
+            # One device, so that the circuit is transpiled once; without gradients, for which it would keep its sweep.
+            node = qml.QNode(self._circuit(features), device, interface="autograd", diff_method=None)
+            self._nodes = {True: node, False: qml.set_shots(node, shots=self._shots)}
         return self._nodes[exact]
 
     def _on_aer(self, features: int) -> qml.QNode:

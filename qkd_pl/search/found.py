@@ -1,6 +1,7 @@
 """What a search found: the table of its students, their Pareto front, and the best."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,11 +90,14 @@ class Found:
         table: all students that were trained to the end, and the teacher, by agreement.
         front: those that no other beats in agreement, two-qubit gates and QPU seconds at once.
         spec: the device.
+        left_out: the trials that are not in the table, by number: ``"infeasible: two_qubit_gates 5 is above 0"``,
+            ``"pruned: …"`` (stopped early) or ``"failed: …"``.
     """
 
     table: Table
     front: Table
     spec: DeviceSpec
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def best(self) -> Any:
@@ -135,11 +139,11 @@ class Found:
         return figure
 
 
-def found_of(rows: list[Row], spec: DeviceSpec) -> Found:
-    """Rows in order, and their front."""
+def found_of(rows: list[Row], spec: DeviceSpec, left_out: Mapping[str, str]) -> Found:
+    """Rows in order, their front, and what is in neither."""
     ordered = sorted(rows, key=lambda row: (-row.agreement, row.two_qubit_gates, row.name))
     front = [row for row in ordered if not any(_beats(other, row) for other in ordered)]
-    return Found(Table(ordered), Table(front), spec)
+    return Found(Table(ordered), Table(front), spec, left_out)
 
 
 def _beats(first: Row, second: Row) -> bool:

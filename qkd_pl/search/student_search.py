@@ -94,7 +94,8 @@ class StudentSearch:
         rows = [self._row(each, Path(folder)) for each in results if each["state"] == "complete"]
         if not rows:
             raise InvalidInputError(f"no trial came to its end; the last one: {results[-1]['reason']}")
-        return found_of([*rows, *_teacher_row(self.teacher, question, self.seed)], question.spec)
+        left_out = {str(each["number"]): _why(each) for each in results if each["state"] != "complete"}
+        return found_of([*rows, *_teacher_row(self.teacher, question, self.seed)], question.spec, left_out)
 
     def _question(self) -> Question:
         for name in ("trials", "iterations", "workers"):
@@ -145,6 +146,10 @@ class StudentSearch:
             absorb=bool(drawn["absorb"]),
             network=network,
         )
+
+
+def _why(result: dict[str, Any]) -> str:
+    return f"{result['state']}: {result['reason']}"
 
 
 def _told(drawn: dict[str, Any]) -> str:

@@ -115,6 +115,7 @@ class KDTrainer:
         Raises:
             InvalidInputError: a setting, the data, the loss, the teacher, a callback or the checkpoint's path does not
                 fit.
+            DeviceConfigError: the device cannot be used.
             TrainingDivergedError: the loss or its gradient is no longer finite.
             FileFormatError: the checkpoint is damaged or belongs to another run.
         """
@@ -217,6 +218,7 @@ class KDTrainer:
 
         Raises:
             InvalidInputError: names the setting and what is allowed.
+            DeviceConfigError: there is no such device, or it is hardware that the registry has no entry for.
         """
         check_count("iterations", self.iterations)
         check_count("batch_size", self.batch_size)
@@ -224,6 +226,7 @@ class KDTrainer:
         make_optimizer(self.optimizer)
         check_schedule("learning_rate", self.learning_rate, 0, above=True, iterations=self.iterations)
         check_number("weight_decay", self.weight_decay, 0)
+        resolve_device(self.device)
 
 
 def _check_train(train: Any, positional: tuple) -> None:

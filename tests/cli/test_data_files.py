@@ -18,9 +18,15 @@ def test_samples_come_back_with_and_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"labels": np.zeros(3)}, "not an .npz file with inputs and labels"),
+        (
+            {"labels": np.zeros(3)},
+            "not an .npz file with inputs and, optionally, labels: no array 'inputs'; there are: labels",
+        ),
         ({"inputs": np.zeros(3)}, r"inputs of shape \(3,\); expected inputs"),
-        ({"inputs": np.zeros((3, 2)), "labels": np.zeros(2)}, r"inputs of shape \(3, 2\) and labels \(2,\)"),
+        (
+            {"inputs": np.zeros((3, 2)), "labels": np.zeros(2)},
+            r"inputs of shape \(3, 2\) and labels \(2,\); expected inputs \(n, …\) and, optionally, labels \(n,\)",
+        ),
         ({"inputs": np.array([[None]])}, "not an .npz file"),
     ],
 )

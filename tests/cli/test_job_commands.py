@@ -174,6 +174,8 @@ def test_own_data_and_autoencoder(model: Path, tmp_path: Path) -> None:
         (("submit", "{model}", "--data", "{folder}"), "not an .npz file"),
         (("submit", "{model}", "--data", "missing.npz"), "missing.npz: no such data file"),
         (("submit", "{model}", "--autoencoder", "{model}"), "not an autoencoder"),
+        (("submit", "{model}", "--device", "fake_torin", "--data", "missing.npz"), "did you mean fake_torino"),
+        (("submit", "{model}", "--samples", "20", "--calibrate", "500"), "calibrate=500: must be at most 20"),
     ],
 )
 def test_errors_are_one_line(arguments: tuple[str, ...], message: str, model: Path) -> None:

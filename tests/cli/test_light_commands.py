@@ -34,6 +34,17 @@ def test_imports_nothing_heavy(arguments, tmp_path):
     assert done.stdout
 
 
+def test_options_of_a_plugin_are_checked_without_importing_it(tmp_path):
+    (tmp_path / "devices.yaml").write_text(
+        "default: exact\ndevices:\n  exact: {plugin: qkd.lightning, workers: 2, mcmc: true}\n"
+        "  noisy: {plugin: qkd.noisy, backend: fake_manila, memory_limit: 2}\n"
+        "  aer: {plugin: qiskit.aer, shots: 10, method: automatic}\n"
+        "  torino: {plugin: qkd.ibm, backend: ibm_torino, shots: 10, optimization_level: 1, max_qpu_seconds: 60}\n"
+    )
+    code = RUN.format(arguments=["devices"], heavy=HEAVY)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
 def test_importing_the_package_imports_nothing_heavy():
     code = f"import sys, qkd_pl; assert not [name for name in {HEAVY!r} if name in sys.modules]"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -47,6 +47,22 @@ def test_without_calibration_results_are_raw():
     np.testing.assert_array_equal(job.result(), job.result(calibrated=False))
 
 
+@pytest.mark.parametrize(
+    ("chosen", "n_inputs", "kind", "told"),
+    [
+        (500, 20, InvalidInputError, "calibrate=500: must be at most 20, the number of inputs"),
+        (21, 20, InvalidInputError, "calibrate=21: must be at most 20"),
+        (4, 20, CalibrationError, "calibrate=4: 4 inputs are too few for a calibration; it needs at least 5"),
+        (0, 20, CalibrationError, "calibrate=0: 0 inputs are too few"),
+        (True, 3, CalibrationError, "calibrate=True: 3 inputs are too few"),
+        (OTHERS[:2], 20, CalibrationError, "calibrate=…: 2 inputs are too few"),
+    ],
+)
+def test_a_job_that_could_not_calibrate_itself_is_refused_before_it_is_paid_for(chosen, n_inputs, kind, told):
+    with pytest.raises(kind, match=told):
+        plan(MODEL, INPUTS[:n_inputs], MANILA, calibrate=chosen)
+
+
 def test_an_ideal_device_needs_no_correction():
     aer = DeviceSpec(name="a", plugin="qkd.ibm", options={"backend": "aer"})
     found = calibrate(MODEL, INPUTS, aer)

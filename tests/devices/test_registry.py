@@ -215,6 +215,7 @@ def test_a_bare_name_of_hardware_is_refused_with_the_entry_to_write(name, tmp_pa
         ("Default.Qubit", "default.qubit"),
         ("FAKE_MANILA", "fake_manila"),
         ("fake-torino", "fake_torino"),
+        ("fake_torin", "fake_torino"),
         ("moon", "there are: lightning"),
     ],
 )
@@ -301,14 +302,21 @@ def test_a_changed_spec_is_checked():
         spec.changed(shots=-1)
 
 
-def test_unknown_options_are_refused_when_the_device_is_made():
+def test_unknown_options_are_refused():
     with pytest.raises(DeviceConfigError, match=r"max_worker: unknown key \(did you mean max_workers"):
-        DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1}).create(1)
+        DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1})
+
+
+def test_options_that_the_source_does_not_tell_are_refused_when_the_device_is_made(monkeypatch):
+    monkeypatch.setattr("qkd_pl.devices.plugins.read_keywords", lambda module, name: None)
+    spec = DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1})
+    with pytest.raises(DeviceConfigError, match=r"max_worker: unknown key \(did you mean max_workers"):
+        spec.create(1)
 
 
 def test_a_setting_among_the_options_is_sent_to_its_place():
     with pytest.raises(DeviceConfigError, match="shots: is a setting of its own, not an option; write shots=10"):
-        DeviceSpec(name="a", plugin="default.qubit", options={"shots": 10}).create(1)
+        DeviceSpec(name="a", plugin="default.qubit", options={"shots": 10})
 
 
 def test_an_option_that_a_device_needs_is_named():
@@ -408,6 +416,27 @@ def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowe
         load_devices(path)["bad"]
     for part in [r"mine\.yaml", "device 'bad'", *named]:
         error.match(part)
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"plugin": "qkd.ibm", "shots": 5, "token": "kRm3"}, r"token: unknown key \(did you mean token_env\?\)"),
+        ({"plugin": "qkd.ibm", "optimisation_level": 1}, r"unknown key \(did you mean optimization_level\?\)"),
+        # before the shots that are then missing
+        ({"plugin": "qkd.ibm", "backend": "fake_manila", "shot": 5}, r"shot: unknown key \(did you mean shots\?\)"),
+        ({"plugin": "qkd.noisy", "memory": 5}, r"memory: unknown key \(did you mean memory_limit\?\)"),
+        ({"plugin": "qkd.lightning", "worker": 2}, r"worker: unknown key \(did you mean workers\?\)"),
+        ({"plugin": "qiskit.aer", "shots": 5, "metod": "mps"}, r"metod: unknown key \(did you mean method"),
+        ({"plugin": "qiskit.aer", "shots": 5, "seed": 5}, "seed: qiskit.aer takes none"),
+    ],
+    ids=str,
+)
+def test_what_a_device_does_not_take_is_refused_when_the_file_is_read(write, keys, named):
+    path = write(entry(**keys))
+    with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'bad': .*{named}") as error:
+        load_devices(path)
+    assert "kRm3" not in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,17 @@ def test_a_model_that_measures_something_else_is_refused(classifier, tmp_path, m
         load_model(tmp_path / "model.safetensors")
 
 
+def test_without_labels_a_score_tells_what_there_is(rng):
+    for network, task, named in (
+        (QNN(2, 1), "classification", "labels"),
+        (QNN(2, 1, observables=[qml.Z(0)]), "regression", "targets"),
+    ):
+        model = trained(network, rng.uniform(0, 6, network.weights_shape), task)
+        with pytest.raises(InvalidInputError, match=rf"{named} are None; score needs .*predict\(inputs\)"):
+            model.score(np.eye(4), None)
+        assert model.score(np.eye(4), model.predict(np.eye(4))) == 1.0  # what the message says of a teacher
+
+
 def test_a_score_needs_one_label_per_input():
     model = trained(QNN(2, 1), np.zeros(QNN(2, 1).weights_shape))
     with pytest.raises(InvalidInputError, match=r"labels have shape \(1,\); expected one per sample, \(4,\)"):

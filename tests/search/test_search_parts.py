@@ -13,6 +13,7 @@ import qkd_pl as kd
 from qkd_pl.datasets import ground_states
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.errors import InvalidInputError, TooLargeError
+from qkd_pl.gradients import vjp
 from qkd_pl.search.entrance import Entrance
 from qkd_pl.search.evaluation import Evaluator, noisy_spec
 from qkd_pl.search.found import Found
@@ -153,10 +154,27 @@ def test_wide_circuits_are_measured_on_aer() -> None:
         kd.KDTrainer(iterations=1, device=tight).fit(network, (np.ones((2, 3)), [0, 1]))
 
 
+def test_evaluating_needs_no_memory_for_gradients() -> None:
+    """A sweep that is kept whole would be refused, and its student sent to Aer."""
+    network = kd.QNN(4, 6, topology="line", embedding="angle")
+    weights = np.random.default_rng(0).uniform(0, 6, network.weights_shape)
+    batch = network.encode(np.random.default_rng(1).uniform(0, 3, (8, 4)))
+    noise = noisy_spec(MANILA, False)
+    tight = noise.changed(options={**noise.options, "memory_limit": 50_000 / 2**30})
+    with pytest.raises(TooLargeError):
+        vjp(tight.qnode(network.circuit, network.wires), weights, batch)
+    evaluator = Evaluator(network, tight, MANILA, 256, 0, False)
+    exact = evaluator.exact(weights, batch)
+    assert exact is not None
+    draws = np.array([evaluator.outputs(weights, batch) for _ in range(64)])
+    assert evaluator.simulator == "qkd.noisy"
+    np.testing.assert_allclose(draws.mean(axis=0), exact, atol=5 / np.sqrt(256 * 64))
+
+
 def test_states_cannot_enter_aer_from_outside() -> None:
     network = kd.QNN(2, 1)
     tight = noisy_spec(MANILA, True)
-    tight = tight.changed(options={**tight.options, "memory_limit": 1e-6})
+    tight = tight.changed(options={**tight.options, "memory_limit": 1e-7})
     evaluator = Evaluator(network, tight, MANILA, 64, 0, False)
     with pytest.raises(InvalidInputError, match="preparation='device'"):
         evaluator.outputs(np.zeros(network.weights_shape), network.encode(np.eye(4)))

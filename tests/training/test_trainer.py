@@ -326,6 +326,15 @@ def test_an_unknown_device_is_named():
         KDTrainer(device="moon").fit(ARCHITECTURE, DATA)
 
 
+def test_a_bare_name_of_hardware_is_refused_before_the_teacher_is_asked():
+    asked = []
+    with pytest.raises(DeviceConfigError, match="'ibm_torino' is hardware"):
+        KDTrainer(device="ibm_torino").check_settings()
+    with pytest.raises(DeviceConfigError, match="'ibm_torino' is hardware"):
+        KDTrainer(device="ibm_torino").fit(ARCHITECTURE, DATA, teacher=lambda inputs: asked.append(inputs))
+    assert not asked
+
+
 def test_without_a_device_the_registrys_default_is_used(tmp_path, monkeypatch):
     entry = "  mine: {plugin: default.qubit, diff_method: backprop}\n"
     (tmp_path / "devices.yaml").write_text("default: mine\ndevices:\n" + entry)

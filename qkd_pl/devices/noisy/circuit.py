@@ -1,6 +1,6 @@
 """A tape's structure, compiled for a backend and made ready for simulation."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,7 +91,6 @@ class NoisyCircuit:
         """Of all operators that are measured; None if all are constant."""
         if not self.words:
             return None
-        self._check_memory(len(self.words), reading.batch or 1, self._qubits, keep)
         if self._observables is None:
             detectors = self._setup.lowering.detectors
             self._observables = np.stack([detectors.observable(words, self._qubits) for words in self.words])
@@ -99,14 +98,13 @@ class NoisyCircuit:
 
     def expectations(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...]) -> np.ndarray:
         """Of other observables ``(K, 4^m)`` on physical ``qubits``, detectors included: ``(b, K)``."""
-        self._check_memory(len(observables), reading.batch or 1, qubits, False)
         return self._evaluation(reading, observables, qubits, False).outputs
 
     def final_states(self, reading: Reading, qubits: tuple[int, ...]) -> np.ndarray:
         """Pauli vectors ``(b, 4^m)`` of the states before the detectors of physical ``qubits``."""
         program, geometry = self._cone(qubits)
         batch = reading.batch or 1
-        self._check_memory(batch, batch, qubits, False)
+        self._check_memory(batch, batch, batch, qubits, False)
         matrices = program.numbers(reading.shared_angles()).blocks
         return geometry.forwards(self.states(reading).vectors(geometry.entered), matrices)[0]
 
@@ -116,9 +114,21 @@ class NoisyCircuit:
         identity = np.array([0.5, 0.0, 0.0, 0.0])
         return np.stack([identity + half, identity - half])
 
+    def parity(self, places: Container[int], letters: str, qubits: tuple[int, ...]) -> np.ndarray:
+        """Observable ``(4^m,)`` on ``qubits``, read in ``letters``: the parity of the bits of ``places``."""
+        word = [(letter, qubit) for letter, qubit in zip(letters, qubits, strict=True) if qubit in places]
+        read = "".join(letter for letter, _ in word), tuple(qubit for _, qubit in word), 1.0
+        return self._setup.lowering.detectors.observable([read], qubits)
+
     def _evaluation(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool) -> Evaluation:
         program, geometry = self._cone(qubits)
-        return Evaluation(program, geometry, reading.shared_angles(), observables, self.states(reading), keep)
+        count, batch = len(observables), reading.batch or 1
+        at_once = min(count, batch)
+        if not keep:  # then vectors can be swept one after the other
+            free = self._free_bytes() - observables.nbytes
+            at_once = max(1, min(at_once, free // memory.estimate(1, geometry.sizes, False)))
+        self._check_memory(at_once, count, batch, qubits, keep)
+        return Evaluation(program, geometry, reading.shared_angles(), observables, self.states(reading), keep, at_once)
 
     def _cone(self, qubits: tuple[int, ...]) -> tuple[Program, Geometry]:
         """The blocks that physical ``qubits`` depend on at the end."""
@@ -136,14 +146,19 @@ class NoisyCircuit:
         prepared = self._preparation.states(reading.table()) if self._prepared_qubits else ProductStates([], batch)
         return ProductStates([*prepared.groups, *((qubits, transfer.of_states(psi)) for qubits, psi in outside)], batch)
 
-    def _check_memory(self, n_observables: int, batch: int, qubits: tuple[int, ...], keep: bool) -> None:
+    def _check_memory(self, count: int, n_observables: int, batch: int, qubits: tuple[int, ...], keep: bool) -> None:
+        """For ``count`` vectors at once."""
         _, geometry = self._cone(qubits)
-        count, limit = min(n_observables, batch), self._setup.memory_limit
+        limit = self._setup.memory_limit
         what = f"{count} Pauli vectors and those kept for the gradient" if keep else f"{count} Pauli vectors"
         observables = 8 * n_observables * 4 ** len(qubits)
         memory.check(memory.estimate(count, geometry.sizes, keep) + observables, len(geometry.entered), what, limit)
         largest = self._preparation.largest
         memory.check(memory.estimate(batch, [4**largest], False), largest, f"{batch} noisily prepared states", limit)
+
+    def _free_bytes(self) -> int:
+        limit = self._setup.memory_limit
+        return memory.free_bytes() if limit is None else limit
 
     def _wires(self, state: Any) -> tuple[int, ...]:
         return tuple(self.lowered.initial[wire] for wire in state.wires)

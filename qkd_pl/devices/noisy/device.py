@@ -27,7 +27,7 @@ from qkd_pl.devices.noisy.lowering import BackendLowering, Lowering
 from qkd_pl.devices.noisy.noise import noise_of_backend, simulator_of
 from qkd_pl.devices.noisy.pennylane_noise import PennyLaneLowering
 from qkd_pl.devices.noisy.reading import Reading, read
-from qkd_pl.devices.noisy.sampling import sampled
+from qkd_pl.devices.noisy.sampling import Outcomes
 from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
@@ -48,7 +48,7 @@ class NoisyDevice(Device):
     The observables are carried backwards through circuit and noise, so that the cost of a step hardly depends on the
     number of inputs; it grows as 4^n with the qubits in their light cone. Gradients need ``device_vjp=True`` in the
     QNode, as ``devices.yaml`` sets it. With shots, outcomes are drawn from the exact joint distribution of each
-    measurement basis.
+    measurement basis; the same circuit run again, with the same numbers, draws anew without another sweep.
 
     Args:
         wires: number of wires, or their labels.
@@ -123,6 +123,7 @@ class NoisyDevice(Device):
         self._generator = np.random.default_rng(seed)
         self._circuits: OrderedDict[Hashable, NoisyCircuit] = OrderedDict()
         self._executed: list[Execution] = []
+        self._outcomes: Outcomes | None = None
         self._readings: deque[tuple[QuantumScript, Reading | None]] = deque(maxlen=4)
 
     @property
@@ -231,11 +232,18 @@ class NoisyDevice(Device):
     def _run(self, tape: QuantumScript, keep: bool) -> Any:
         if tape.shots or not measures_values(tape):
             reading = self._checked(tape)
-            return sampled(self._circuit(reading), reading, self._generator)
+            return self._outcomes_of(reading).results(tape, self._generator)
         execution = self._new(tape, keep)
         if keep:
             self._executed.append(execution)
         return execution.results()
+
+    def _outcomes_of(self, reading: Reading) -> Outcomes:
+        """Those of the tape before, if it is the same: drawing again costs no sweep."""
+        circuit = self._circuit(reading)
+        if self._outcomes is None or not self._outcomes.are_of(circuit, reading):
+            self._outcomes = Outcomes(circuit, reading)
+        return self._outcomes
 
     def _execution(self, tape: QuantumScript) -> Execution:
         """The run that :meth:`execute` left for the gradient, or a new one."""

@@ -20,6 +20,7 @@ class Evaluation:
         observables: ``(K, 4^m)`` on ``geometry.measured``.
         states: the inputs.
         keep: whether :meth:`pullback` will be asked for.
+        at_once: vectors that may be swept together, if nothing is kept.
 
     Attributes:
         outputs: ``(b, K)`` float64.
@@ -32,19 +33,25 @@ class Evaluation:
         parameters: np.ndarray,
         observables: np.ndarray,
         states: States,
-        keep: bool = True,
+        keep: bool,
+        at_once: int,
     ) -> None:
         self._program, self._geometry = program, geometry
         self._observables, self._states = observables, states
         self._numbers = program.numbers(parameters)
-        self._is_forwards = states.batch < len(observables)
-        matrices = self._numbers.blocks
+        self._is_forwards = states.batch < len(observables) and states.batch <= at_once
         if self._is_forwards:
-            ends, self._kept = geometry.forwards(states.vectors(geometry.entered), matrices, keep)
+            ends, self._kept = geometry.forwards(states.vectors(geometry.entered), self._numbers.blocks, keep)
             self.outputs = ends @ observables.T
         else:
-            starts, self._kept = geometry.backwards(observables, matrices, keep)
-            self.outputs = states.expectations(starts, geometry.entered)
+            step = len(observables) if keep else at_once
+            parts = [self._swept(observables[i : i + step], keep) for i in range(0, len(observables), step)]
+            self.outputs = np.concatenate(parts, axis=1)
+
+    def _swept(self, observables: np.ndarray, keep: bool) -> np.ndarray:
+        """Expectation values ``(b, k)`` of some of the observables."""
+        starts, self._kept = self._geometry.backwards(observables, self._numbers.blocks, keep)
+        return self._states.expectations(starts, self._geometry.entered)
 
     def pullback(self, cotangent: np.ndarray) -> np.ndarray:
         """Gradient of the parameters ``(n_columns,)`` from a cotangent ``(b, K)`` on the outputs."""

@@ -1,5 +1,6 @@
 """A tape as its structure and its numbers: a table of angles, and states that enter from outside."""
 
+import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -102,6 +103,14 @@ class Reading:
         """Amplitudes ``(b, 2^k)`` of ``states[index]``."""
         vectors = np.atleast_2d(amplitudes(self.states[index]))
         return np.broadcast_to(vectors, (self.batch or 1, vectors.shape[1]))
+
+    def fingerprint(self) -> bytes:
+        """Equal for tapes of one structure with equal angles and states; a user may change arrays in place."""
+        digest = hashlib.blake2b()
+        for numbers in (self.table(), *(self.amplitudes(index) for index in range(len(self.states)))):
+            digest.update(repr((numbers.shape, numbers.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(numbers).data)
+        return digest.digest()
 
     def columns_of_parameter(self, parameter: int) -> list[tuple[int, int]] | None:
         """(column, entry) of the tape's parameter of this number; None if it is not a shared angle."""
