@@ -99,9 +99,13 @@ def may_take(plugin: str, keywords: Iterable[str]) -> bool:
 
 @cache
 def device_keywords(plugin: str) -> set[str]:
-    """Keyword arguments of a device's constructor and, where it passes them on, of its parents'."""
+    """Keyword arguments of a device's constructor and, where it passes them on, of its parents'.
+
+    Raises:
+        ImportError: whatever the import of the device's package raises.
+    """
     keywords: set[str] = set()
-    for parent in inspect.getmro(installed_plugins()[plugin].load()):
+    for parent in inspect.getmro(_device_class(plugin)):
         if "__init__" not in vars(parent):
             continue
         parameters = inspect.signature(vars(parent)["__init__"]).parameters.values()
@@ -111,10 +115,17 @@ def device_keywords(plugin: str) -> set[str]:
     return keywords - _NO_OPTIONS
 
 
+def _device_class(plugin: str) -> type:
+    try:
+        return installed_plugins()[plugin].load()
+    except Exception as error:  # others' code may raise anything
+        raise ImportError(f"{type(error).__name__}: {error}") from error
+
+
 @cache
 def needed_keywords(plugin: str) -> set[str]:
     """Keyword arguments of a device's constructor that have no default."""
-    parameters = inspect.signature(installed_plugins()[plugin].load()).parameters.values()
+    parameters = inspect.signature(_device_class(plugin)).parameters.values()
     named = {p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty}
     return named - {"wires", "shots"}
 

@@ -76,8 +76,9 @@ def load_devices(path: str | os.PathLike | None = None) -> DeviceRegistry:
 
     Looked up in this order: ``path``, ``$QKD_PL_DEVICES``, ``./devices.yaml``, the copy shipped with the package. The
     file is data: nothing in it is ever executed. Which further keys an entry's device takes is read from the source of
-    its plugin; where that does not tell, it is checked when the entry is looked up, as ``gradient_options`` always are.
-    A file that has not changed is read once.
+    its plugin; where that does not tell, it is checked when the entry is looked up. So is what only an import of the
+    plugin can tell: whether ``gradient_options`` fit, and whether a key is missing. A file that has not changed is read
+    once.
 
     Raises:
         DeviceConfigError: the file is missing or has an error; the message names file, entry, key and what is allowed.

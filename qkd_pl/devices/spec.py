@@ -1,6 +1,7 @@
 """A device as data, :class:`DeviceSpec`, and the PennyLane device and QNode that it stands for."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -113,9 +114,12 @@ class DeviceSpec(BaseModel):
 
     def _check_options(self) -> None:
         given = [key for key in ("seed", "max_qpu_seconds") if getattr(self, key) is not None]
+        if may_take(self.plugin, [*self.options, *given]):
+            return
         # The plugin is imported, which takes seconds, only where it seems not to take them, to say what it takes.
-        if not may_take(self.plugin, [*self.options, *given]) and (problem := self._problem()) is not None:
-            raise ValueError(problem)
+        with suppress(ImportError):  # told when it is used: an entry that nobody uses must not disable the others
+            if (problem := self._problem()) is not None:
+                raise ValueError(problem)
 
     def _check_differentiation(self) -> None:
         if self.diff_method in _EXACT_METHODS and self.shots is not None:
@@ -169,9 +173,14 @@ class DeviceSpec(BaseModel):
             where: the file that the spec was read from, for the message.
 
         Raises:
-            DeviceConfigError: names the key and what is allowed.
+            DeviceConfigError: names the key and what is allowed, or says why the package cannot be imported.
         """
-        if (problem := self._problem()) is not None:
+        try:
+            problem = self._problem()
+        except ImportError as error:
+            reason = f"plugin: {self.plugin} cannot be imported: {_one_line(error)}"
+            raise DeviceConfigError(f"{where}device {self.name!r}: {reason}") from error
+        if problem is not None:
             raise DeviceConfigError(f"{where}device {self.name!r}: {problem}")
 
     def _problem(self) -> str | None:

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from qkd_pl import QNN, DeviceSpec, load_devices
+from qkd_pl.devices.constructors import read_keywords
+from qkd_pl.devices.plugins import installed_plugins
 from qkd_pl.devices.registry import resolve_device
 from qkd_pl.errors import DeviceConfigError
 from qkd_pl.networks.models import trained
@@ -427,8 +429,8 @@ def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowe
         ({"plugin": "qkd.ibm", "backend": "fake_manila", "shot": 5}, r"shot: unknown key \(did you mean shots\?\)"),
         ({"plugin": "qkd.noisy", "memory": 5}, r"memory: unknown key \(did you mean memory_limit\?\)"),
         ({"plugin": "qkd.lightning", "worker": 2}, r"worker: unknown key \(did you mean workers\?\)"),
-        ({"plugin": "qiskit.aer", "shots": 5, "metod": "mps"}, r"metod: unknown key \(did you mean method"),
-        ({"plugin": "qiskit.aer", "shots": 5, "seed": 5}, "seed: qiskit.aer takes none"),
+        ({"plugin": "lightning.qubit", "batch_ops": True}, r"batch_ops: unknown key \(did you mean batch_obs\?\)"),
+        ({"plugin": "lightning.qubit", "max_qpu_seconds": 5}, "max_qpu_seconds: lightning.qubit knows no such limit"),
     ],
     ids=str,
 )
@@ -437,6 +439,64 @@ def test_what_a_device_does_not_take_is_refused_when_the_file_is_read(write, key
     with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'bad': .*{named}") as error:
         load_devices(path)
     assert "kRm3" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"plugin": "qiskit.aer", "metod": "mps"}, r"metod: unknown key \(did you mean method"),
+        ({"plugin": "qiskit.aer", "max_parallel_threads": 1}, "max_parallel_threads: unknown key"),
+        (
+            {"plugin": "qiskit.remote", "backend": "fake_manila", "optimization_level": 1},
+            "optimization_level: unknown key",
+        ),
+    ],
+    ids=str,
+)
+def test_what_a_device_keeps_for_a_simulator_is_checked_when_it_is_looked_up(write, options, named):
+    registry = load_devices(write(entry(shots=5, **options)))
+    with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'bad': {named}"):
+        registry["bad"]
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Makes the device ``foreign`` of a package of this source known."""
+
+    def installed(source: str) -> None:
+        (tmp_path / "foreign_device.py").write_text(source)
+        (tmp_path / "foreign_device-1.dist-info").mkdir()
+        for name, text in {
+            "METADATA": "Metadata-Version: 2.1\nName: foreign-device\nVersion: 1\n",
+            "entry_points.txt": "[pennylane.plugins]\nforeign = foreign_device:Mine\n",
+        }.items():
+            (tmp_path / "foreign_device-1.dist-info" / name).write_text(text)
+        monkeypatch.syspath_prepend(tmp_path)
+        installed_plugins.cache_clear()
+        read_keywords.cache_clear()
+
+    yield installed
+    installed_plugins.cache_clear()
+    read_keywords.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("class Mine(: ...", "SyntaxError"),
+        ("from foreign_device import Mine", "ImportError"),
+        ("import no_such_module\nclass Mine:\n    def __init__(self, wires): ...", "No module named 'no_such_module'"),
+        ("raise SystemError('no GPU')\nclass Mine:\n    def __init__(self, wires): ...", "SystemError: no GPU"),
+    ],
+)
+def test_a_broken_package_disables_its_own_entries_alone(write, install, source, why):
+    install(source)
+    registry = load_devices(write(GOOD + "  theirs: {plugin: foreign, level: 1}\n"))
+    assert registry["a"].create(1).name == "default.qubit"
+    with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'theirs': plugin: foreign .* imported: .*{why}"):
+        registry["theirs"]
+    with pytest.raises(DeviceConfigError, match=f"device 'foreign': plugin: foreign cannot be imported: .*{why}"):
+        resolve_device("foreign").create(1)
 
 
 @pytest.mark.parametrize(
