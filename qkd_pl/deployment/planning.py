@@ -193,7 +193,8 @@ def _check_enough(calibrate: Any, count: int) -> None:
     if count < FEWEST_INPUTS:
         given = cut(calibrate) if isinstance(calibrate, bool | Integral) else "…"
         raise CalibrationError(
-            f"calibrate={given}: {count} inputs are too few for a calibration; it needs at least {FEWEST_INPUTS}"
+            f"calibrate={given}: a calibration needs at least {FEWEST_INPUTS} inputs, not {count}; "
+            "calibrate=False plans without one of the job's own"
         )
 
 

@@ -134,7 +134,7 @@ def fit_calibration(
     """
     n_inputs = len(exact)
     if n_inputs < FEWEST_INPUTS:
-        raise CalibrationError(f"{n_inputs} calibration inputs: a line with its error needs at least {FEWEST_INPUTS}")
+        raise CalibrationError(f"a calibration needs at least {FEWEST_INPUTS} inputs, not {n_inputs}")
     spread = exact.std(axis=0)
     if (flat := np.flatnonzero(spread < 1e-6)).size:
         raise CalibrationError(f"output {flat[0]}: the calibration inputs all have the same exact value; take others")

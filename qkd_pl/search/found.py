@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from qkd_pl.deployment.planning import plan
+from qkd_pl.devices.calibration import FEWEST_INPUTS
 from qkd_pl.devices.ibm.compile.plan import Plan
 from qkd_pl.devices.spec import DeviceSpec
 from qkd_pl.networks.models import load_model
@@ -115,12 +116,14 @@ class Found:
     def plan(self, inputs: Any, row: Row | None = None, **settings: Any) -> Plan:
         """The job of a student, by default the best, calibrated by itself; sends nothing (:func:`qkd_pl.plan`).
 
+        Fewer than 5 inputs are too few for that: there, the calibration serves that the search has found, if any.
         It runs the circuit that the search has tried, with the last entanglers in the observables or not.
         """
         row = row or self.best_row
         model, entered = row.model, row.entrance(inputs)
         absorb = row.absorb and can_absorb(model, entered[:1])
-        return plan(model, entered, self.spec, **{"calibrate": True, "absorb": absorb, **settings})
+        calibrate = len(entered) >= FEWEST_INPUTS
+        return plan(model, entered, self.spec, **{"calibrate": calibrate, "absorb": absorb, **settings})
 
     def figure(self) -> Figure:
         """Agreement against two-qubit gates, the front joined by a line."""

@@ -52,10 +52,10 @@ def test_without_calibration_results_are_raw():
     [
         (500, 20, InvalidInputError, "calibrate=500: must be at most 20, the number of inputs"),
         (21, 20, InvalidInputError, "calibrate=21: must be at most 20"),
-        (4, 20, CalibrationError, "calibrate=4: 4 inputs are too few for a calibration; it needs at least 5"),
-        (0, 20, CalibrationError, "calibrate=0: 0 inputs are too few"),
-        (True, 3, CalibrationError, "calibrate=True: 3 inputs are too few"),
-        (OTHERS[:2], 20, CalibrationError, "calibrate=…: 2 inputs are too few"),
+        (4, 20, CalibrationError, "calibrate=4: a calibration needs at least 5 inputs, not 4; calibrate=False "),
+        (0, 20, CalibrationError, "calibrate=0: .* not 0"),
+        (True, 3, CalibrationError, "calibrate=True: .* not 3"),
+        (OTHERS[:2], 20, CalibrationError, "calibrate=…: .* not 2"),
     ],
 )
 def test_a_job_that_could_not_calibrate_itself_is_refused_before_it_is_paid_for(chosen, n_inputs, kind, told):

@@ -73,7 +73,7 @@ def test_too_little_signal_is_refused(slope, noise, message):
 
 
 def test_too_few_or_equal_inputs_are_refused():
-    with pytest.raises(CalibrationError, match="4 calibration inputs"):
+    with pytest.raises(CalibrationError, match="a calibration needs at least 5 inputs, not 4"):
         fit(np.random.default_rng(0).uniform(-1, 1, (4, 2)), np.zeros((4, 2)))
     with pytest.raises(CalibrationError, match="output 1: the calibration inputs all have the same"):
         fit(np.stack([np.linspace(0, 1, 9), np.full(9, 0.3)], axis=1), np.zeros((9, 2)))

@@ -47,6 +47,10 @@ def test_states_enter_fewer_qubits_through_an_autoencoder(compress, tmp_path: Pa
     planned = found.plan(search.inputs[:12])
     assert planned.cost.two_qubit_gates >= row.two_qubit_gates
     assert model.logits(entered).shape == (4, 2)
+    few = found.plan(search.inputs[:4])
+    assert planned.reference is not None
+    assert few.reference is None
+    assert few.calibration == model.calibration
 
 
 def test_features_enter_fewer_qubits_by_the_leading_ones(tmp_path: Path) -> None:
