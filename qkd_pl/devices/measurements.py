@@ -32,11 +32,12 @@ def _leaf_key(leaf: Any) -> Hashable:
     if isinstance(leaf, Operator):
         return _observable_key(leaf)
     if issparse(leaf):
-        return leaf.shape, *(part.tobytes() for part in (leaf.tocsr().data, leaf.tocsr().indices, leaf.tocsr().indptr))
+        rows = leaf.tocsr()
+        return leaf.shape, *map(_leaf_key, (rows.data, rows.indices, rows.indptr))
     array = np.ascontiguousarray(leaf)
     if array.dtype.kind not in "biufc":
         raise TypeError("not a number")
-    return array.shape, array.tobytes()
+    return array.shape, array.dtype.str, array.tobytes()
 
 
 def _flat(leaves: Any) -> Iterator[Any]:
