@@ -8,11 +8,12 @@ import pennylane as qml
 from pennylane.measurements import CountsMP, ExpectationMP, MeasurementProcess, ProbabilityMP, SampleMP, VarianceMP
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.ops import Adjoint, CompositeOp, Pow, SProd
+from pennylane.ops.qubit import BasisStateProjector
 from pennylane.tape import QuantumScript, QuantumScriptBatch
 from pennylane.typing import PostprocessingFn, ResultBatch
 
 DIAGONAL_GATES = frozenset(qml.ops.qubit.attributes.diagonal_in_z_basis) | {"Identity", "GlobalPhase"}
-_DIAGONAL_OBSERVABLES = frozenset({"PauliZ", "Identity", "BasisStateProjector"})
+_DIAGONAL_OBSERVABLES = (qml.Z, qml.Identity, BasisStateProjector)
 _NOT_A_GATE = (qml.ops.MidMeasure, qml.ops.Conditional, qml.Snapshot)
 _MEASUREMENTS = (ExpectationMP, VarianceMP, ProbabilityMP, SampleMP, CountsMP)
 
@@ -93,7 +94,7 @@ def _observed(observable: Operator) -> Iterator[tuple[Any, Reach]]:
     elif isinstance(observable, SProd | Pow | Adjoint):  # on their base's wires alone; a controlled one is on more
         yield from _observed(observable.base)
     else:
-        diagonal = observable.name in _DIAGONAL_OBSERVABLES
+        diagonal = isinstance(observable, _DIAGONAL_OBSERVABLES)
         yield from ((wire, Reach.DIAGONAL if diagonal else Reach.ANY) for wire in observable.wires)
 
 

@@ -40,6 +40,7 @@ def measurements(draw):
                 qml.expval(qml.X(wires[0])),
                 qml.expval(qml.Z(wires[0]) @ qml.Z(wires[1])),
                 qml.expval(qml.prod(qml.Y(wires[0]), qml.Projector([0, 1], wires=wires[1:3]))),
+                qml.expval(qml.Projector([1, 0], wires=wires[:2])),
                 qml.expval(0.3 * qml.Z(wires[0]) + qml.X(wires[0]) @ qml.Z(wires[1])),
                 qml.expval(qml.ops.Controlled(qml.Z(wires[0]), wires[1])),
                 qml.expval(qml.ops.Controlled(qml.X(wires[0]), wires[1])),

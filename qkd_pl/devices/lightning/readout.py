@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import pennylane as qml
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
-from pennylane.ops import Sum
+from pennylane.ops import SProd, Sum
+from pennylane.ops.qubit import BasisStateProjector
 
 # Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
 Terms: TypeAlias = dict[int, np.ndarray]
@@ -101,8 +101,11 @@ def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Ter
         return _sum([_word(word, factor, positions, n_wires) for word, factor in words])
     if isinstance(observable, Sum):
         return _sum([_terms(operand, positions, n_wires) for operand in observable.operands])
+    if isinstance(observable, SProd) and not np.ndim(observable.scalar) and not np.imag(observable.scalar):
+        base = _terms(observable.base, positions, n_wires)
+        return base and {mask: np.real(observable.scalar) * diagonal for mask, diagonal in base.items()}
     on = [positions[wire] for wire in observable.wires]
-    if isinstance(observable, qml.Projector) and observable.name == "BasisStateProjector":
+    if isinstance(observable, BasisStateProjector):
         diagonal = np.zeros(2 ** len(on))
         diagonal[int("".join(str(int(bit)) for bit in observable.data[0]), 2)] = 1
         return {0: _placed(diagonal, on, n_wires)}

@@ -91,20 +91,46 @@ class NoisyCircuit:
         """Of all operators that are measured; None if all are constant."""
         if not self.words:
             return None
+        at_once = self.room(reading, len(self.words), self._qubits, keep)
         if self._observables is None:
             detectors = self._setup.lowering.detectors
             self._observables = np.stack([detectors.observable(words, self._qubits) for words in self.words])
-        return self._evaluation(reading, self._observables, self._qubits, keep)
+        return self._evaluation(reading, self._observables, self._qubits, keep, at_once)
 
-    def expectations(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...]) -> np.ndarray:
-        """Of other observables ``(K, 4^m)`` on physical ``qubits``, detectors included: ``(b, K)``."""
-        return self._evaluation(reading, observables, qubits, False).outputs
+    def expectations(
+        self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], at_once: int
+    ) -> np.ndarray:
+        """Of other observables ``(K, 4^m)`` on physical ``qubits``, detectors included: ``(b, K)``.
+
+        Args:
+            reading: the tape.
+            observables: made after :meth:`room` was asked for.
+            qubits: of theirs.
+            at_once: what it said.
+        """
+        return self._evaluation(reading, observables, qubits, False, at_once).outputs
+
+    def room(self, reading: Reading, count: int, qubits: tuple[int, ...], keep: bool = False) -> int:
+        """How many vectors may be swept at once for ``count`` observables on physical ``qubits``.
+
+        Raises:
+            TooLargeError: these observables do not fit beside one vector, or beside all that are to be kept.
+        """
+        _, geometry = self._cone(qubits)
+        vectors = min(count, reading.batch or 1)
+        if not keep:  # then they can be swept one after the other
+            limit = self._setup.memory_limit
+            free = memory.free_bytes() if limit is None else limit
+            free -= memory.size(count, qubits)
+            vectors = max(1, min(vectors, free // memory.estimate(1, geometry.sizes, False)))
+        self._check_memory(reading, vectors, count, qubits, keep)
+        return vectors
 
     def final_states(self, reading: Reading, qubits: tuple[int, ...]) -> np.ndarray:
         """Pauli vectors ``(b, 4^m)`` of the states before the detectors of physical ``qubits``."""
         program, geometry = self._cone(qubits)
         batch = reading.batch or 1
-        self._check_memory(batch, batch, batch, qubits, False)
+        self._check_memory(reading, batch, batch, qubits, keep=False)
         matrices = program.numbers(reading.shared_angles()).blocks
         return geometry.forwards(self.states(reading).vectors(geometry.entered), matrices)[0]
 
@@ -120,14 +146,10 @@ class NoisyCircuit:
         read = "".join(letter for letter, _ in word), tuple(qubit for _, qubit in word), 1.0
         return self._setup.lowering.detectors.observable([read], qubits)
 
-    def _evaluation(self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool) -> Evaluation:
+    def _evaluation(
+        self, reading: Reading, observables: np.ndarray, qubits: tuple[int, ...], keep: bool, at_once: int
+    ) -> Evaluation:
         program, geometry = self._cone(qubits)
-        count, batch = len(observables), reading.batch or 1
-        at_once = min(count, batch)
-        if not keep:  # then vectors can be swept one after the other
-            free = self._free_bytes() - observables.nbytes
-            at_once = max(1, min(at_once, free // memory.estimate(1, geometry.sizes, False)))
-        self._check_memory(at_once, count, batch, qubits, keep)
         return Evaluation(program, geometry, reading.shared_angles(), observables, self.states(reading), keep, at_once)
 
     def _cone(self, qubits: tuple[int, ...]) -> tuple[Program, Geometry]:
@@ -146,19 +168,16 @@ class NoisyCircuit:
         prepared = self._preparation.states(reading.table()) if self._prepared_qubits else ProductStates([], batch)
         return ProductStates([*prepared.groups, *((qubits, transfer.of_states(psi)) for qubits, psi in outside)], batch)
 
-    def _check_memory(self, count: int, n_observables: int, batch: int, qubits: tuple[int, ...], keep: bool) -> None:
-        """For ``count`` vectors at once."""
+    def _check_memory(
+        self, reading: Reading, vectors: int, n_observables: int, qubits: tuple[int, ...], keep: bool
+    ) -> None:
         _, geometry = self._cone(qubits)
-        limit = self._setup.memory_limit
-        what = f"{count} Pauli vectors and those kept for the gradient" if keep else f"{count} Pauli vectors"
-        observables = 8 * n_observables * 4 ** len(qubits)
-        memory.check(memory.estimate(count, geometry.sizes, keep) + observables, len(geometry.entered), what, limit)
+        limit, batch = self._setup.memory_limit, reading.batch or 1
+        what = f"{vectors} Pauli vectors and those kept for the gradient" if keep else f"{vectors} Pauli vectors"
+        needed = memory.estimate(vectors, geometry.sizes, keep) + memory.size(n_observables, qubits)
+        memory.check(needed, len(geometry.entered), what, limit)
         largest = self._preparation.largest
         memory.check(memory.estimate(batch, [4**largest], False), largest, f"{batch} noisily prepared states", limit)
-
-    def _free_bytes(self) -> int:
-        limit = self._setup.memory_limit
-        return memory.free_bytes() if limit is None else limit
 
     def _wires(self, state: Any) -> tuple[int, ...]:
         return tuple(self.lowered.initial[wire] for wire in state.wires)

@@ -48,7 +48,7 @@ class NoisyDevice(Device):
     The observables are carried backwards through circuit and noise, so that the cost of a step hardly depends on the
     number of inputs; it grows as 4^n with the qubits in their light cone. Gradients need ``device_vjp=True`` in the
     QNode, as ``devices.yaml`` sets it. With shots, outcomes are drawn from the exact joint distribution of each
-    measurement basis; the same circuit run again, with the same numbers, draws anew without another sweep.
+    measurement basis; run again at once, the same circuit with the same numbers draws without a sweep.
 
     Args:
         wires: number of wires, or their labels.
@@ -240,10 +240,10 @@ class NoisyDevice(Device):
 
     def _outcomes_of(self, reading: Reading) -> Outcomes:
         """Those of the tape before, if it is the same: drawing again costs no sweep."""
-        circuit = self._circuit(reading)
-        if self._outcomes is None or not self._outcomes.are_of(circuit, reading):
-            self._outcomes = Outcomes(circuit, reading)
-        return self._outcomes
+        circuit, outcomes = self._circuit(reading), self._outcomes
+        if outcomes is None or not outcomes.are_of(circuit, reading):
+            outcomes = self._outcomes = Outcomes(circuit, reading)
+        return outcomes  # another thread may have replaced what is kept
 
     def _execution(self, tape: QuantumScript) -> Execution:
         """The run that :meth:`execute` left for the gradient, or a new one."""
@@ -265,11 +265,12 @@ class NoisyDevice(Device):
 
     def _read(self, tape: QuantumScript) -> Reading | None:
         """The tape taken apart; preprocessing, execution and gradient ask for the same one."""
-        for known, reading in self._readings:
+        for known, reading in tuple(self._readings):  # another thread may append in between
             if known is tape:
                 return reading
-        self._readings.append((tape, self._new_reading(tape)))
-        return self._readings[-1][1]
+        reading = self._new_reading(tape)
+        self._readings.append((tape, reading))
+        return reading
 
     def _new_reading(self, tape: QuantumScript) -> Reading | None:
         if list(self.wires) != list(range(len(self.wires))):
@@ -279,13 +280,11 @@ class NoisyDevice(Device):
         return read(tape, self._state_gates)
 
     def _circuit(self, reading: Reading) -> NoisyCircuit:
-        circuits = self._circuits
-        if reading.key not in circuits:
-            while len(circuits) >= _CIRCUITS_KEPT:
-                circuits.popitem(last=False)
-            circuits[reading.key] = NoisyCircuit(reading, self._setup)
-        circuits.move_to_end(reading.key)
-        return circuits[reading.key]
+        circuit = self._circuits.pop(reading.key, None) or NoisyCircuit(reading, self._setup)
+        self._circuits[reading.key] = circuit  # the last one to be forgotten
+        while len(self._circuits) > _CIRCUITS_KEPT:
+            self._circuits.popitem(last=False)
+        return circuit
 
 
 @qml.transform

@@ -75,13 +75,15 @@ def of_words(circuit: NoisyCircuit, reading: Reading, basis: Basis, words: Seque
         basis: in which they are measured.
         words: qubits of each, different from one another.
     """
-    if len(basis.qubits) <= _FEW_BITS or len(words) > _FEW_BITS:
+    few_inputs = (reading.batch or 1) < 2 ** len(words)  # then it is quicker to sweep them
+    if len(basis.qubits) <= _FEW_BITS or len(words) > _FEW_BITS or few_inputs:
         return of_qubits(circuit, reading, basis)
     # P(s) = 2^−K Σ_S Π_{k∈S} s_k ⟨Π_{k∈S} W_k⟩, and a qubit that two words share drops out of their product.
     products = [_product(words, chosen) for chosen in product((False, True), repeat=len(words))]
     different = sorted({each for each in products if each}, key=sorted)
+    at_once = circuit.room(reading, len(different), basis.qubits)
     observables = np.stack([circuit.parity(each, basis.letters, basis.qubits) for each in different])
-    means = circuit.expectations(reading, observables, basis.qubits)
+    means = circuit.expectations(reading, observables, basis.qubits, at_once)
     column = dict(zip(different, means.T, strict=True)) | {frozenset(): np.ones(len(means))}
     signs = reduce(np.kron, [np.array([[1.0, 1.0], [1.0, -1.0]])] * len(words))
     found = np.stack([column[each] for each in products], axis=1) @ signs
@@ -94,7 +96,8 @@ def of_qubits(circuit: NoisyCircuit, reading: Reading, basis: Basis) -> Joint:
     width = len(basis.qubits)
     if width <= _FEW_BITS and 2**width <= (reading.batch or 1):
         # The last outcome's is what the others leave: for one output that halves the sweep.
-        found = circuit.expectations(reading, reduce(_outer, effects)[:-1], basis.qubits)
+        at_once = circuit.room(reading, 2**width - 1, basis.qubits)
+        found = circuit.expectations(reading, reduce(_outer, effects)[:-1], basis.qubits, at_once)
         found = np.append(found, 1 - found.sum(axis=1, keepdims=True), axis=1)
     else:
         ends = circuit.final_states(reading, basis.qubits)

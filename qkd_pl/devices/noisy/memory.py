@@ -11,6 +11,11 @@ _GIB = 2**30
 _WORKING_COPIES = 4
 
 
+def size(count: int, qubits: Sequence[int]) -> int:
+    """Bytes of ``count`` Pauli vectors on these qubits."""
+    return _BYTES * count * 4 ** len(qubits)
+
+
 def estimate(count: int, sizes: Sequence[int], keep: bool) -> int:
     """Bytes for a sweep of ``count`` vectors.
 

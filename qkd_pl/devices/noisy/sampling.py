@@ -54,15 +54,17 @@ class Outcomes:
         return values[0] if len(values) == 1 else tuple(values)
 
     def _join_words(self, reading: Reading) -> None:
-        """Each word is told from the first basis that measures it."""
+        """Each word is told from the first basis that measures it; bases that tell none are not read."""
         words = [(row, word) for row, words in enumerate(self._circuit.words) for word in words]
         bases = joint.bases_of([word for _, word in words], self._circuit.lowered.n_qubits)
+        told_by: dict[Basis, list[tuple[int, Word]]] = {basis: [] for basis in bases}
         for row, word in words:
-            letters, places, _ = word
-            self._words.append((row, word, next(i for i, each in enumerate(bases) if each.measures(letters, places))))
-        for number, basis in enumerate(bases):
-            told = {frozenset(places): None for _, (_, places, _), by in self._words if by == number}
-            self._joints.append(joint.of_words(self._circuit, reading, basis, list(told)))
+            told_by[next(basis for basis in bases if basis.measures(*word[:2]))].append((row, word))
+        for basis, told in told_by.items():
+            if told:
+                self._words += [(row, word, len(self._joints)) for row, word in told]
+                places = list(dict.fromkeys(frozenset(word[1]) for _, word in told))
+                self._joints.append(joint.of_words(self._circuit, reading, basis, places))
 
     def _estimated(self, shots: int, generator: np.random.Generator) -> list[Any]:
         """Expectation values and variances from the frequencies of outcomes."""

@@ -75,3 +75,29 @@ def test_observables_that_are_no_sums_of_words_are_read_by_their_matrices():
 def test_other_measurements_are_not_native(measurement):
     tape = qml.tape.QuantumScript([qml.RX(np.array([0.1, 0.2]), wires=0)], [measurement])
     assert not BatchedLightning(wires=7).runs_natively(tape)
+
+
+@pytest.mark.parametrize(
+    "observable",
+    [
+        qml.Projector([0, 1] * 4, wires=range(8)),
+        qml.Hamiltonian([1.5, 2.0], [qml.Projector([0] * 8, wires=range(8)), qml.Z(3)]),
+        qml.prod(*[letter(wire) for wire, letter in enumerate([qml.X, qml.Y, qml.Z, qml.Z] * 2)]),
+    ],
+)
+def test_projectors_and_words_may_be_wide(observable):
+    angles, weights = np.random.default_rng(0).uniform(0, 1, (3, 8)), np.random.default_rng(1).uniform(0, 1, 8)
+    tape = qml.tape.QuantumScript([qml.AngleEmbedding(angles, wires=range(8))], [qml.expval(observable)])
+    assert BatchedLightning(wires=8).runs_natively(tape, differentiable=False)
+
+    def circuit(inputs, weights, wires):
+        qml.AngleEmbedding(inputs, wires=wires, rotation="Y")
+        for weight, wire in zip(weights, wires, strict=True):
+            qml.RX(weight, wire)
+        qml.CNOT([0, 7])
+
+    arguments = (circuit, lambda _: [observable], angles, weights, range(8))
+    ours = outputs_and_gradient(BatchedLightning(wires=8), "adjoint", *arguments, device_vjp=True)
+    exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
+    for here, there in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)

@@ -1,11 +1,16 @@
 """Drawing the shots of one circuit again: no other sweep, and statistics as of independent runs."""
 
+import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pennylane as qml
 import pytest
 
 from qkd_pl.devices.noisy.device import NoisyDevice
 from qkd_pl.devices.noisy.sweep import Geometry
+from qkd_pl.errors import TooLargeError
 
 OPTIONS = {"backend": "fake_manila", "transpile_attempts": 1, "initial_layout": [0, 1]}
 INPUTS = np.random.default_rng(0).uniform(0, 3, (40, 2))
@@ -119,7 +124,7 @@ def wide_device(seed=5):
     return NoisyDevice(7, seed=seed, backend="fake_nairobi", transpile_attempts=1, initial_layout=list(range(7)))
 
 
-@pytest.mark.parametrize(("batch", "count", "swept"), [(9, 1, 1), (9, 2, 3), (9, 3, 3), (2, 2, 2)])
+@pytest.mark.parametrize(("batch", "count", "swept"), [(9, 1, 1), (9, 2, 3), (9, 3, 3), (4, 2, 3)])
 def test_wide_bases_are_drawn_by_the_parities_of_their_words(batch, count, swept, sweeps):
     """As from all 128 bit strings, of which only these parities are told."""
     inputs = np.random.default_rng(1).uniform(0, 3, (batch, 7))
@@ -143,6 +148,57 @@ def test_wide_bases_are_drawn_by_the_parities_of_their_words(batch, count, swept
     frequencies = np.random.default_rng(5).multinomial(SHOTS, told) / SHOTS
     of_pattern = 1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)[::-1]) & 1)
     np.testing.assert_allclose(drawn, (frequencies @ of_pattern).T, rtol=0, atol=1e-12)
+
+
+def test_fewer_inputs_than_parities_are_swept_themselves(sweeps):
+    inputs = np.random.default_rng(1).uniform(0, 3, (2, 7))
+
+    def parities(inputs):
+        wide_circuit(inputs)
+        return [qml.expval(qml.prod(*map(qml.Z, word))) for word in WORDS]
+
+    drawn = np.array(qml.set_shots(qml.QNode(parities, wide_device()), shots=10_000)(inputs))
+    assert sweeps == [2]
+    np.testing.assert_allclose(drawn, np.array(qml.QNode(parities, wide_device())(inputs)), rtol=0, atol=5 / 100)
+
+
+@pytest.mark.parametrize("shots", [None, SHOTS])
+def test_what_does_not_fit_is_refused_before_any_of_it_is_made(shots):
+    inputs = np.random.default_rng(1).uniform(0, 3, (64, 10))
+
+    def words(inputs):
+        qml.AngleEmbedding(inputs, wires=range(10))
+        for wire in range(9):
+            qml.CNOT([wire, wire + 1])
+        others = [qml.prod(*[qml.Z(wire) for wire in range(10) if wire != left_out]) for left_out in range(3)]
+        return [qml.expval(each) for each in [qml.prod(*map(qml.Z, range(10))), *others]]
+
+    node = qml.set_shots(qml.QNode(words, NoisyDevice(10, backend="aer", memory_limit=0.001)), shots=shots)
+    tracemalloc.start()
+    with pytest.raises(TooLargeError, match="on 10 qubits"):
+        node(inputs)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8 * 4**10  # one vector
+
+
+def test_threads_have_outcomes_of_their_own():
+    """Each asks one device for its own state, of which only one outcome is possible."""
+    interval = sys.getswitchinterval()
+    device = NoisyDevice(2, preparation="ideal", backend="aer")
+
+    def wrong(number):
+        tape = qml.tape.QuantumScript(
+            [qml.StatePrep(np.eye(4)[number % 4], wires=[0, 1])], [qml.probs(wires=[0, 1])], shots=20
+        )
+        return not np.array_equal(device.execute(tape), np.eye(4)[number % 4])
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            assert not any(threads.map(wrong, range(600)))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_observables_are_swept_in_as_many_parts_as_memory_asks_for(sweeps):
