@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
-from pennylane.ops import SProd, Sum
+from pennylane.ops import Prod, SProd, Sum
 from pennylane.ops.qubit import BasisStateProjector
 
 # Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
@@ -104,6 +104,8 @@ def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Ter
     if isinstance(observable, SProd) and not np.ndim(observable.scalar) and not np.imag(observable.scalar):
         base = _terms(observable.base, positions, n_wires)
         return base and {mask: np.real(observable.scalar) * diagonal for mask, diagonal in base.items()}
+    if isinstance(observable, Prod) and len(observable.wires) == sum(len(each.wires) for each in observable.operands):
+        return _product([_terms(operand, positions, n_wires) for operand in observable.operands], n_wires)
     on = [positions[wire] for wire in observable.wires]
     if isinstance(observable, BasisStateProjector):
         diagonal = np.zeros(2 ** len(on))
@@ -152,3 +154,15 @@ def _sum(summands: Sequence[Terms | None]) -> Terms | None:
         for mask, diagonal in terms.items():
             total[mask] = total[mask] + diagonal if mask in total else diagonal
     return total
+
+
+def _product(factors: Sequence[Terms | None], n_wires: int) -> Terms | None:
+    """Of factors on different wires: bits flip together, and no diagonal depends on bits that another factor flips."""
+    product: Terms = {0: np.ones((1,) * n_wires)}
+    for terms in factors:
+        if terms is None:
+            return None
+        product = {
+            mask | other: diagonal * of_other for mask, diagonal in product.items() for other, of_other in terms.items()
+        }
+    return product

@@ -7,6 +7,7 @@ from batched_circuits import outputs_and_gradient, random_states
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qkd_pl import QAE
 from qkd_pl.devices.lightning import BatchedLightning
 
 observables = st.recursive(
@@ -83,9 +84,11 @@ def test_other_measurements_are_not_native(measurement):
         qml.Projector([0, 1] * 4, wires=range(8)),
         qml.Hamiltonian([1.5, 2.0], [qml.Projector([0] * 8, wires=range(8)), qml.Z(3)]),
         qml.prod(*[letter(wire) for wire, letter in enumerate([qml.X, qml.Y, qml.Z, qml.Z] * 2)]),
+        qml.prod(qml.Y(0), qml.X(3), qml.Projector([0, 1, 0, 0, 1, 0], wires=[1, 2, 4, 5, 6, 7])),
+        qml.prod(*map(qml.Hadamard, range(8))),
     ],
 )
-def test_projectors_and_words_may_be_wide(observable):
+def test_projectors_words_and_products_may_be_wide(observable):
     angles, weights = np.random.default_rng(0).uniform(0, 1, (3, 8)), np.random.default_rng(1).uniform(0, 1, 8)
     tape = qml.tape.QuantumScript([qml.AngleEmbedding(angles, wires=range(8))], [qml.expval(observable)])
     assert BatchedLightning(wires=8).runs_natively(tape, differentiable=False)
@@ -101,3 +104,11 @@ def test_projectors_and_words_may_be_wide(observable):
     exact = outputs_and_gradient(qml.device("default.qubit"), "backprop", *arguments)
     for here, there in zip(ours, exact, strict=True):
         np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
+
+
+def test_an_autoencoder_of_seven_qubits_is_native():
+    """Its observables are words times a projector on all the other wires."""
+    network = QAE(n_qubits=7, n_latent=2, n_layers=1)
+    inputs = network.encode(random_states(np.random.default_rng(0), 2, 7)).circuit_inputs
+    tape = qml.tape.make_qscript(network.circuit)(inputs, np.zeros(network.weights_shape))
+    assert BatchedLightning(wires=7).runs_natively(tape, differentiable=False)
