@@ -81,7 +81,7 @@ def _encode_basis(inputs: np.ndarray, n_qubits: int) -> Preparations:
 def _encode_bits(inputs: np.ndarray, n_qubits: int, name: str) -> Preparations:
     _check_shape(inputs, (n_qubits,), f"bits (n, {n_qubits})")
     inputs = _real(inputs, name)
-    if not np.isin(inputs, (0, 1)).all():
+    if not ((inputs == 0) | (inputs == 1)).all():
         raise InvalidInputError("inputs must be bits, 0 or 1; use embedding='angle' for real numbers")
     return Preparations.pure(np.pi * inputs)
 
@@ -156,7 +156,8 @@ def embedding_of(name: str | Embedding) -> Embedding:
     """
     if isinstance(name, Embedding):
         return name
-    check_choice("embedding", name, sorted(EMBEDDINGS), also="a kd.Embedding")
+    if not isinstance(name, str) or name not in EMBEDDINGS:  # every circuit asks, and sorting names takes longer
+        check_choice("embedding", name, sorted(EMBEDDINGS), also="a kd.Embedding")
     return EMBEDDINGS[name]
 
 
