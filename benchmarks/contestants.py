@@ -46,6 +46,7 @@ def pennylane_step(problem: Problem, device: str) -> Step:
     from qkd_pl.training.losses import Distillation, Targets
 
     qnn = QNN(problem.n_qubits, problem.n_layers, embedding="phase", entangler=problem.entangler)
+    loss = Distillation(TEMPERATURE)
     options: dict = {"c_dtype": np.dtype(problem.precision).type}
     if device == "qkd.lightning":
         options["workers"] = problem.workers
@@ -59,8 +60,8 @@ def pennylane_step(problem: Problem, device: str) -> Step:
 
     def step(weights: np.ndarray, bits: np.ndarray, targets: np.ndarray) -> tuple[float, np.ndarray]:
         logits, pullback = vjp(qnode, weights, qnn.encode(bits))
-        loss, cotangent = Distillation(TEMPERATURE)(logits, Targets(teacher=targets))
-        return loss, pullback(cotangent)
+        value, cotangent = loss(logits, Targets(teacher=targets))
+        return value, pullback(cotangent)
 
     return step
 
