@@ -37,3 +37,8 @@ def state_vector(n_wires: int, c_dtype: Any) -> StateVector:
 def kernel(vector: StateVector, name: str) -> Call:
     """One of Lightning's own gates without parameters, by its PennyLane name."""
     return getattr(vector, name), ([],)
+
+
+def matrix_kernel(vector: StateVector, matrix: np.ndarray) -> Call:
+    """A constant gate, by its contiguous matrix of the vector's dtype."""
+    return (lambda wires, inverse: vector.applyMatrix(matrix, wires, inverse)), ()

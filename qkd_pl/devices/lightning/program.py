@@ -6,9 +6,11 @@ are the same are run as the batch of one program: numbers in which they differ b
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import pennylane as qml
@@ -16,103 +18,70 @@ from pennylane.operation import Operator
 from pennylane.tape import QuantumScript
 
 from qkd_pl.devices.causal_cone import measured_reach, needed_gates
-from qkd_pl.devices.lightning.gates import Gate, Leaf, remembered
+from qkd_pl.devices.lightning.gates import Gate, Part, gates_of
 from qkd_pl.devices.lightning.readout import Readout, readout_of
-from qkd_pl.devices.lightning.schedule import Entry, Price, Run, Stage, Wires, entries, segments
+from qkd_pl.devices.lightning.schedule import Run, Segment, Wires, entries, segments
 from qkd_pl.devices.lightning.states import Group, Runs
 from qkd_pl.devices.measurements import measurement_key
+from qkd_pl.devices.templates import remembered, sizes_of
 
 _programs: dict[Hashable, "Program | None"] = {}
 _PROGRAMS_KEPT = 64
 
 
-@dataclass(frozen=True)
-class Options:
-    """What programs depend on beside the circuit.
+class Options(NamedTuple):
+    """What programs depend on beside the circuit."""
 
-    Attributes:
-        wires: the only ones that may be used; None for any.
-        causal_cone: whether to drop what no measurement depends on.
-        price: what it costs to let wires enter late.
-    """
-
-    wires: frozenset[Any] | None = None
-    causal_cone: bool = True
-    price: Price = field(default_factory=Price)
+    wires: frozenset[Any] | None  # the only ones that may be used; None for any
+    causal_cone: bool  # whether to drop what no measurement depends on
+    stages: str  # when wires enter the register: "auto", "always" or "never"
 
 
-@dataclass(frozen=True)
-class Slot:
-    """A parameter of a leaf, and where its numbers stand among the entries that set angles.
+class Parameter(NamedTuple):
+    """A parameter of a part whose numbers set angles."""
 
-    Attributes:
-        leaf, which: the parameter.
-        start, stop: its entries.
-        shape: without the batch.
-        batched: whether it differs between samples.
-    """
-
-    leaf: int
-    which: int
-    start: int
-    stop: int
-    shape: tuple[int, ...]
-    batched: bool
+    part: int
+    which: int  # among the parameters of the part
+    entries: slice  # its numbers among those of the program
+    shape: tuple[int, ...]  # without the batch
+    batched: bool  # whether it differs between samples
+    number: int | None  # among the parameters of the tape, if it is one of them
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What a program is filled with.
+    """What a program is filled with."""
 
-    Attributes:
-        shared: entries that all samples share, float64; entry 0 is zero.
-        batched: the others, shape ``(n_entries, n_samples)``.
-        states: given states, each ``(1 or n_samples, 2**w)``.
-    """
-
-    shared: np.ndarray
-    batched: np.ndarray
-    states: list[np.ndarray]
+    angles: list[np.ndarray]  # of each parameter, (size,), or (n_samples, size) if it is batched
+    states: list[np.ndarray]  # given ones, each (1 or n_samples, 2**w)
 
     def equal(self, other: "Numbers") -> bool:
-        """Whether both are the same numbers."""
-        return (
-            np.array_equal(self.shared, other.shared)
-            and np.array_equal(self.batched, other.batched)
-            and all(a is b or np.array_equal(a, b) for a, b in zip(self.states, other.states, strict=True))
-        )
+        """Whether both, of the same program, are the same numbers."""
+        return self is other or all(map(np.array_equal, [*self.angles, *self.states], [*other.angles, *other.states]))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What happens between two entries of wires."""
+
+    n_wires: int  # in the register
+    groups: list[Group]  # what enters, in front of the wires that are in the register
+    segments: list[Segment]  # at least one
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """What happens to every sample of a batch alike.
-
-    Attributes:
-        n_samples: size of the batch.
-        stacked: whether the samples are tapes of their own.
-        per_sample: whether gradients are found sample by sample.
-        slots: parameters that set angles; the shared ones come first.
-        trainable: the slots of the trainable parameters, in the order of the tape.
-        n_shared: number of shared entries.
-        state_leaves: leaves that prepare the given states.
-        groups: what enters, in order.
-        stages: the gates, in the order in which they act.
-        shared, batched: the runs of single-qubit gates.
-        readout: the measurements.
-        n_gates: in all stages.
-    """
+    """What happens to every sample of a batch alike."""
 
     n_samples: int
-    stacked: bool
-    per_sample: bool
-    slots: list[Slot]
-    trainable: list[Slot]
-    n_shared: int
-    state_leaves: list[int]
-    groups: list[Group]
-    stages: list[Stage]
-    shared: Runs
-    batched: Runs
+    stacked: bool  # whether the samples are tapes of their own
+    per_sample: bool  # whether gradients are found sample by sample rather than summed
+    parameters: list[Parameter]  # that set angles
+    trainable: list[Parameter]  # whose gradients are asked for, in the order of the tape
+    states: list[int]  # which parts prepare the given states
+    stages: list[Stage]  # in the order in which they act
+    shared: Runs  # of single-qubit gates, in all stages
+    batched: Runs  # those whose matrices differ between samples
     readout: Readout
     n_gates: int
 
@@ -121,263 +90,186 @@ class Program:
         """Of the last stage."""
         return self.stages[-1].n_wires
 
-    def numbers(self, tapes: Sequence[Sequence[Leaf]]) -> Numbers:
+    def numbers(self, tapes: Sequence[Sequence[Part]]) -> Numbers:
         """Read the numbers of a tape, or of all that are stacked."""
-        shared = np.zeros(self.n_shared)
-        batched = np.empty((sum(slot.stop - slot.start for slot in self.slots if slot.batched), self.n_samples))
-        for slot in self.slots:
-            if not slot.batched:
-                shared[slot.start : slot.stop] = np.ravel(tapes[0][slot.leaf].op.data[slot.which])
-                continue
-            of_samples = batched[slot.start - self.n_shared : slot.stop - self.n_shared].T
-            data = [leaves[slot.leaf].op.data[slot.which] for leaves in tapes]
-            of_samples[:] = np.reshape(data if self.stacked else data[0], of_samples.shape)
-        states = [_states([leaves[i].op for leaves in tapes]) for i in self.state_leaves]
-        return Numbers(shared, batched, states)
+        angles = []
+        for parameter in self.parameters:
+            data = [parts[parameter.part].op.data[parameter.which] for parts in tapes]
+            shape = (self.n_samples, prod(parameter.shape)) if parameter.batched else prod(parameter.shape)
+            angles.append(np.reshape(data if parameter.batched and self.stacked else data[0], shape))
+        return Numbers(angles, [_states([parts[i].op for parts in tapes]) for i in self.states])
+
+    def entries(self, numbers: Numbers, samples: slice) -> np.ndarray:
+        """What sets the angles, ``(n_entries, b)`` float64, entry 0 being 0; b is 1 if no parameter is batched."""
+        n_entries = self.parameters[-1].entries.stop if self.parameters else 1
+        n_samples = len(range(self.n_samples)[samples]) if any(p.batched for p in self.parameters) else 1
+        found = np.zeros((n_entries, max(n_samples, 1)))
+        for parameter, angles in zip(self.parameters, numbers.angles, strict=True):
+            found[parameter.entries, :n_samples] = angles[samples].T if parameter.batched else angles[:, None]
+        return found
 
     def gradients(self, of_entries: np.ndarray) -> list[tuple[np.ndarray, ...]]:
-        """Gradients of the trainable parameters, float64 of their shapes, for each tape.
-
-        Args:
-            of_entries: shape ``(n_entries, n_samples)``, or ``(n_entries, 1)`` of the sum over samples.
-        """
-        if self.stacked:
-            return [
-                tuple(of_entries[slot.start : slot.stop, i].reshape(slot.shape) for slot in self.trainable)
-                for i in range(self.n_samples)
-            ]
+        """Those of the trainable parameters, for each tape, from ``(n_entries, n_samples)``, or 1 if summed."""
         found = []
-        for slot in self.trainable:
-            part = of_entries[slot.start : slot.stop]
-            batched = slot.batched
-            found.append(part.T.reshape(-1, *slot.shape) if batched else part.sum(axis=1).reshape(slot.shape))
-        return [tuple(found)]
+        for parameter in self.trainable:
+            rows = of_entries[parameter.entries].T
+            if not (parameter.batched or self.stacked):
+                rows = rows.sum(axis=0)
+            found.append(rows.reshape((*rows.shape[:-1], *parameter.shape)))
+        return [tuple(rows[i] for rows in found) for i in range(self.n_samples)] if self.stacked else [tuple(found)]
 
 
 def program_of(
-    stack: Sequence[Sequence[Leaf]],
-    tape: QuantumScript,
-    trainable: frozenset[int],
-    options: "Options",
+    stack: Sequence[Sequence[Part]], tape: QuantumScript, trainable: frozenset[int], options: Options
 ) -> Program | None:
-    """The program of one broadcast tape, or of stacked tapes without a batch that have equal keys.
+    """The program of one broadcast tape, or of stacked tapes without a batch, each of which has the same program.
 
-    Args:
-        stack: leaves of each tape.
-        tape: the first of them; its parameters may be tracers of an autodifferentiation framework.
-        trainable: numbers of the parameters whose gradients will be asked for.
-        options: of the device.
+    ``stack`` are the parts of each tape, ``tape`` is the first of them; its parameters may be tracers.
     """
-    sizes = {leaf.form.batch_size for leaf in stack[0] if leaf.form.batch_size is not None}
-    if len(sizes) > 1 or (sizes and len(stack) > 1):
-        return None
-    is_batched = _varying(stack) if len(stack) > 1 else [_broadcast(leaf) for leaf in stack[0]]
-    n_samples = min(sizes, default=len(stack))
-    key = structure_key(stack[0], tape)
-    if key is None:
-        return None
-    key = (key, n_samples, not sizes, tuple(map(tuple, is_batched)), trainable, options)
-
-    def build() -> Program | None:
-        if options.wires is not None and not options.wires.issuperset(tape.wires):
-            return None
-        return _Builder(stack[0], is_batched, trainable, options).program(tape, n_samples, not sizes)
-
-    return remembered(_programs, key, _PROGRAMS_KEPT, build)
-
-
-def structure_key(leaves: Sequence[Leaf], tape: QuantumScript) -> Hashable | None:
-    """What is equal for tapes with the same operations and measurements, whatever their numbers."""
+    batched = tuple(part.batched for part in stack[0])
+    flagged = chain(*(zip(part.op.data, part.batched, strict=False) for part in stack[0]))
+    sizes = {np.shape(data)[0] for data, is_batched in flagged if is_batched}
     measured = tuple(map(measurement_key, tape.measurements))
-    if None in measured or not measured or any(leaf.form.key is None for leaf in leaves):
+    if len(sizes) > 1 or (sizes and len(stack) > 1) or None in measured or not measured:
         return None
-    return tuple(leaf.form for leaf in leaves), measured
+    n_samples, stacked = min(sizes, default=len(stack)), not sizes
+    if len(stack) > 1:
+        batched = tuple(map(_varying, zip(*stack, strict=True)))
+    key = (tuple(part.structure for part in stack[0]), measured, n_samples, stacked, batched, trainable, options)
+    builder = partial(_Builder, stack[0], batched, trainable, options)
+    return remembered(_programs, key, _PROGRAMS_KEPT, lambda: builder().program(tape, n_samples, stacked))
 
 
-def _broadcast(leaf: Leaf) -> list[bool]:
-    if leaf.form.batch_size is None:
-        return [False] * len(leaf.form.shapes)
-    return [np.ndim(data) > len(shape) for data, shape in zip(leaf.op.data, leaf.form.shapes, strict=True)]
-
-
-def _varying(stack: Sequence[Sequence[Leaf]]) -> list[list[bool]]:
-    """For each leaf and parameter whether the tapes differ in it."""
-    found = []
-    for alike in zip(*stack, strict=True):
-        first, which = alike[0].op.data, range(len(alike[0].form.shapes))
-        found.append([any(not np.array_equal(leaf.op.data[i], first[i]) for leaf in alike) for i in which])
-    return found
+def _varying(alike: Sequence[Part]) -> tuple[bool, ...]:
+    """In which parameters the same part of several tapes differs."""
+    first, *others = ([part.op.data[i] for i in range(len(alike[0].batched))] for part in alike)
+    return tuple(any(not np.array_equal(other[i], mine) for other in others) for i, mine in enumerate(first))
 
 
 def _states(preparations: Sequence[Operator]) -> np.ndarray:
     """Amplitudes ``(1 or n_samples, 2**w)`` of one preparation, or one of each stacked tape."""
-    if len(preparations) > 1:
-        return np.concatenate([_states([op]) for op in preparations])
-    (op,) = preparations
-    state = op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel()
-    return np.atleast_2d(np.asarray(state))
+    states = [op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel() for op in preparations]
+    return np.atleast_2d(np.asarray(states[0] if len(states) == 1 else states))
 
 
-@dataclass
 class _Builder:
-    """Turns leaves into a program, step by step.
+    """Turns parts into a program, step by step; ``batched`` tells of each part which parameters differ by sample."""
 
-    Args:
-        leaves: the operations.
-        is_batched: for each leaf and parameter whether it differs between samples.
-        trainable: numbers of the trainable parameters.
-        options: of the device.
-    """
-
-    leaves: Sequence[Leaf]
-    is_batched: Sequence[Sequence[bool]]
-    trainable: frozenset[int]
-    options: Options
-    gates: list[Gate] = field(default_factory=list)
-    prepared: dict[Wires, tuple[int | None, list[Gate]]] = field(default_factory=dict)
-    state_leaves: list[int] = field(default_factory=list)
-    shared: list[list[Gate]] = field(default_factory=list)
-    batched: list[list[Gate]] = field(default_factory=list)
+    def __init__(self, parts: Sequence[Part], batched: Sequence[Any], trainable: frozenset[int], options: Options):
+        self._parts, self._trainable, self._options = parts, trainable, options
+        self._parameters = list(_parameters(parts, batched))
+        self._gates: list[Gate] = []
+        # Wires prepared together: which of the given states they start from, and gates of one wire that follow.
+        self._prepared: dict[Wires, tuple[int | None, list[Gate]]] = {}
+        self._states: list[int] = []
 
     def program(self, tape: QuantumScript, n_samples: int, stacked: bool) -> Program | None:
-        """The program; None if a state is prepared in the middle of the circuit, or the observables do not fit."""
-        slots = self._slots()
-        by_number = {(self.leaves[slot.leaf].first or 0) + slot.which: slot for slot in slots if self._is_of_tape(slot)}
-        trainable = [by_number[i] for i in sorted(self.trainable)]
-        per_sample = bool(trainable) and (stacked or any(slot.batched for slot in trainable))
-        if not self._separate(self._bound_gates(slots)):
+        """None if a wire is unknown, a state is prepared in the middle of the circuit, or the readout does not fit."""
+        trainable = [parameter for parameter in self._parameters if parameter.number in self._trainable]
+        per_sample = bool(trainable) and (stacked or any(parameter.batched for parameter in trainable))
+        allowed = self._options.wires
+        if (allowed is not None and not allowed.issuperset(tape.wires)) or not self._separate():
             return None
         measured = [measurement.wires.labels for measurement in tape.measurements]
-        reached = measured_reach(tape.measurements, ()) if self.options.causal_cone else None
-        if reached is not None:
-            needed = needed_gates([(gate.wires, gate.is_diagonal) for gate in self.gates], reached)
-            self.gates = [gate for gate, is_needed in zip(self.gates, needed, strict=True) if is_needed]
-            self.prepared = {on: made for on, made in self.prepared.items() if not reached.keys().isdisjoint(on)}
-        known = {wire for group in self.prepared for wire in group}
-        used = chain(*(gate.wires for gate in self.gates), *measured)
-        self.prepared |= {(wire,): (None, []) for wire in used if wire not in known}
-        if not self.prepared:
-            return None
-        order, found = self._entries(n_samples, set(chain(*measured)))
-        wires = [wire for group in reversed(order) for wire in group]
-        positions = {wire: position for position, wire in enumerate(wires)}
-        readout = readout_of(tape.measurements, positions)
+        self._cut(tape, measured)
+        stages, positions = self._stages(n_samples, set(chain(*measured)), per_sample)
+        readout = readout_of(tape.measurements, positions) if positions else None
         if readout is None:
             return None
-        stages = [self._stage(entry, positions, per_sample) for entry in found]
-        groups = [self._group(group) for group in order]
-        n_shared = 1 + sum(slot.stop - slot.start for slot in slots if not slot.batched)
+        shared, batched = _numbered(stages)
         return Program(
-            n_samples,
-            stacked,
-            per_sample,
-            slots,
-            trainable,
-            n_shared,
-            self.state_leaves,
-            groups,
-            stages,
-            Runs(self.shared),
-            Runs(self.batched),
-            readout,
-            len(self.gates),
-        )
+            n_samples, stacked, per_sample, self._parameters, trainable, self._states, stages, shared, batched,
+            readout, len(self._gates),
+        )  # fmt: skip
 
-    def _is_of_tape(self, slot: Slot) -> bool:
-        return self.leaves[slot.leaf].first is not None
-
-    def _slots(self) -> list[Slot]:
-        """Entries of all parameters; entry 0 is reserved, and the batched ones follow the shared ones."""
-        slots, start = [], 1
-        for batched in (False, True):
-            for i, leaf in enumerate(self.leaves):
-                if leaf.is_state:
-                    continue
-                for which, (shape, size) in enumerate(zip(leaf.form.shapes, leaf.form.sizes, strict=True)):
-                    if self.is_batched[i][which] == batched:
-                        slots.append(Slot(i, which, start, start + size, shape, batched))
-                        start += size
-        return slots
-
-    def _bound_gates(self, slots: Sequence[Slot]) -> Iterator[tuple[int, Gate | None]]:
-        """The gates of all leaves with their entries in the program, and None for a state, each with its leaf."""
-        slot_of = {(slot.leaf, slot.which): slot for slot in slots}
-        for i, leaf in enumerate(self.leaves):
-            if leaf.form.gates is None:
+    def _bound_gates(self) -> Iterator[tuple[int, Gate | None]]:
+        """The gates of all parts with their entries in the program, and None for a state, each with its part."""
+        for i, part in enumerate(self._parts):
+            if part.template is None:
                 yield i, None
                 continue
-            starts = [0, *accumulate(leaf.form.sizes)]
-            for gate in leaf.form.gates:
+            own = [parameter for parameter in self._parameters if parameter.part == i]
+            set_by = [(entry, p) for p in own for entry in range(p.entries.start, p.entries.stop)]
+            for gate in gates_of(part.template):
                 if gate.entry:
-                    which = next(w for w in range(len(starts) - 1) if gate.entry <= starts[w + 1])
-                    slot = slot_of[i, which]
-                    gate = replace(
-                        gate,
-                        entry=slot.start + gate.entry - 1 - starts[which],
-                        batched=slot.batched,
-                        trainable=leaf.first is not None and leaf.first + which in self.trainable,
-                    )
+                    entry, parameter = set_by[gate.entry - 1]
+                    is_trainable = parameter.number in self._trainable
+                    gate = replace(gate, entry=entry, batched=parameter.batched, trainable=is_trainable)
                 yield i, gate
 
-    def _separate(self, bound: Iterator[tuple[int, Gate | None]]) -> bool:
+    def _separate(self) -> bool:
         """Gates that precede all others but single-qubit gates on their wire prepare states; the others follow."""
         touched: set[Any] = set()
         owner: dict[Any, Wires] = {}
-        for i, gate in bound:
+        for i, gate in self._bound_gates():
+            wires = self._parts[i].op.wires.labels if gate is None else gate.wires
             if gate is None:
-                wires = self.leaves[i].op.wires.labels
                 if not touched.isdisjoint(wires) or not owner.keys().isdisjoint(wires):
                     return False
-                self.prepared[wires] = (len(self.state_leaves), [])
-                self.state_leaves.append(i)
+                self._prepared[wires] = (len(self._states), [])
+                self._states.append(i)
                 owner.update(dict.fromkeys(wires, wires))
                 continue
-            wires = gate.wires
-            if (
-                len(wires) == 1
-                and not gate.trainable
-                and wires[0] not in touched
-                and owner.get(wires[0], wires) == wires
-            ):
+            is_first = len(wires) == 1 and wires[0] not in touched and owner.get(wires[0], wires) == wires
+            if is_first and not gate.trainable:
                 owner[wires[0]] = wires
-                self.prepared.setdefault(wires, (None, []))[1].append(gate)
+                self._prepared.setdefault(wires, (None, []))[1].append(gate)
             else:
-                self.gates.append(gate)
+                self._gates.append(gate)
                 touched.update(wires)
         return True
 
-    def _entries(self, n_samples: int, measured: set[Any]) -> tuple[list[Wires], list[Entry]]:
-        """The groups in the order in which they enter, and the entries.
+    def _cut(self, tape: QuantumScript, measured: Sequence[Wires]) -> None:
+        """Drop what no measurement depends on; wires that nothing prepares start in ``|0⟩``."""
+        reached = measured_reach(tape.measurements, ()) if self._options.causal_cone else None
+        if reached is not None:
+            needed = needed_gates([(gate.wires, gate.is_diagonal) for gate in self._gates], reached)
+            self._gates = [gate for gate, is_needed in zip(self._gates, needed, strict=True) if is_needed]
+            self._prepared = {on: made for on, made in self._prepared.items() if not reached.keys().isdisjoint(on)}
+        known = {wire for group in self._prepared for wire in group}
+        used = chain(*(gate.wires for gate in self._gates), *measured)
+        self._prepared |= {(wire,): (None, []) for wire in used if wire not in known}
 
-        Of those that enter together, the measured ones come last, hence first in the register: observables on the first
-        wires are the cheapest.
+    def _stages(self, n_samples: int, measured: set[Any], per_sample: bool) -> tuple[list[Stage], dict[Any, int]]:
+        """The stages, and where each wire stands in the register of the last one.
+
+        Of the groups that enter together, the measured ones come last, hence first in the register: observables on the
+        first wires are the cheapest.
         """
-        groups = list(self.prepared)
-        flagged = [(gate.wires, gate.is_diagonal) for gate in self.gates]
-        found = entries(flagged, groups, n_samples, self.options.price)
-        order: list[Wires] = []
-        for entry in found:
-            order += sorted((groups[i] for i in entry.groups), key=lambda group: not measured.isdisjoint(group))
-        return order, found
+        flagged = [(gate.wires, gate.is_diagonal) for gate in self._gates]
+        found = entries(flagged, list(self._prepared), n_samples, self._options.stages)
+        orders = [sorted(entry.groups, key=lambda group: not measured.isdisjoint(group)) for entry in found]
+        wires = [wire for group in reversed([*chain(*orders)]) for wire in group]
+        positions = {wire: position for position, wire in enumerate(wires)}
+        stages = []
+        for entry, order in zip(found, orders, strict=True):
+            absent = len(wires) - entry.n_wires
+            chosen = [self._gates[i] for i in entry.gates]
+            placed = [replace(gate, wires=tuple(positions[wire] - absent for wire in gate.wires)) for gate in chosen]
+            made = [(len(group), *self._prepared[group]) for group in order]
+            groups = [Group(size, state, Run(0, gates) if gates else None) for size, state, gates in made]
+            stages.append(Stage(entry.n_wires, groups, segments(placed, per_sample)))
+        return stages, positions
 
-    def _stage(self, entry: Entry, positions: dict[Any, int], per_sample: bool) -> Stage:
-        absent = len(positions) - entry.n_wires
-        gates = [self.gates[i] for i in entry.gates]
-        placed = [replace(gate, wires=tuple(positions[wire] - absent for wire in gate.wires)) for gate in gates]
-        found = segments(placed, per_sample)
-        for segment in found:
-            for run in segment.runs:
-                run.number = self._numbered(run)
-        return Stage(entry.n_wires, len(entry.groups), found)
 
-    def _numbered(self, run: Run) -> int:
-        among = self.batched if run.is_batched else self.shared
-        among.append(run.gates)
-        return len(among) - 1
+def _parameters(parts: Sequence[Part], batched: Sequence[Sequence[bool]]) -> Iterator[Parameter]:
+    """Those that set angles; entry 0 is reserved."""
+    start = 1
+    for i, part in enumerate(parts):
+        shapes = () if part.template is None else part.template.shapes
+        for which, (shape, size) in enumerate(zip(shapes, sizes_of(shapes), strict=True)):
+            number = None if part.first is None else part.first + which
+            yield Parameter(i, which, slice(start, start + size), shape, batched[i][which], number)
+            start += size
 
-    def _group(self, wires: Wires) -> Group:
-        state, gates = self.prepared[wires]
-        if not gates:
-            return Group(wires, state)
-        run = Run(0, gates)
-        return Group(wires, state, self._numbered(run), run.is_batched)
+
+def _numbered(stages: Sequence[Stage]) -> tuple[Runs, Runs]:
+    """The shared and the batched runs; each run is told its number."""
+    every = [group.run for stage in stages for group in stage.groups if group.run is not None]
+    every += [run for stage in stages for segment in stage.segments for run in segment.runs]
+    alike = [[run for run in every if run.is_batched == is_batched] for is_batched in (False, True)]
+    for runs in alike:
+        for number, run in enumerate(runs):
+            run.number = number
+    shared, batched = ([run.gates for run in runs] for runs in alike)
+    return Runs(shared), Runs(batched)

@@ -1,168 +1,152 @@
 """Expectation values of many observables on a block of states, and the sum of the observables applied to it.
 
-Any operator is a sum of products D X^m of a diagonal matrix and bit flips on the wires of a mask m: D(i) = O(i, i ⊕ m).
-Pauli words have one such term, a diagonal observable has the mask 0. All observables share the pass over the states for
-a mask, and only the wires up to the last measured one matter: the sum over the others is taken first.
+Any operator is a sum of products D X^m of a diagonal matrix and flips of the bits in a mask m: D(i) = O(i, i ⊕ m).
+All observables share the pass over the states for a mask, and only the wires up to the last measured one matter: the
+sum over the others is taken first.
 """
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import product
+from operator import or_
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+import pennylane as qml
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Prod, SProd, Sum
 from pennylane.ops.qubit import BasisStateProjector
+from pennylane.pauli import PauliSentence
 
-# Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
-Terms: TypeAlias = dict[int, np.ndarray]
-_MAX_DENSE_WIRES = 6
+_MAX_MATRIX_WIRES = 6
+_MAX_TERMS = 4**_MAX_MATRIX_WIRES
 _MAX_BYTES = 2**28
 
 
-class Readout:
-    """Observables of one circuit, on the positions of its register.
+class Term(NamedTuple):
+    """A Pauli word, a projector, or their product on different wires; all are bits of a basis state's index."""
 
-    Args:
-        observables: one per measurement.
-        n_wires: those that the observables act on are the first of the register.
-    """
+    flips: int  # where the word has X or Y
+    signs: int  # where it has Y or Z; as Y = -iZX, it multiplies with -1 for each of these bits that is set
+    fixed: int = 0  # where the projector acts
+    bits: int = 0  # onto what it projects
+
+    def diagonal(self, indices: np.ndarray) -> np.ndarray:
+        """D(i), but for a factor."""
+        return (1 - 2.0 * (np.bitwise_count(indices & self.signs) & 1)) * (indices & self.fixed == self.bits)
+
+
+Terms: TypeAlias = dict[Term, complex]
+
+
+class Readout:
+    """Observables of one circuit, each a sum of terms, on the first ``n_wires`` of its register."""
 
     def __init__(self, observables: Sequence[Terms], n_wires: int):
         self.n_observables, self._n_wires = len(observables), n_wires
+        indices = np.arange(2**n_wires)
         self._diagonals: dict[int, np.ndarray] = {}
         for k, terms in enumerate(observables):
-            for mask, diagonal in terms.items():
-                weights = self._diagonals.setdefault(
-                    mask, np.zeros((self.n_observables, 2**n_wires), dtype=np.complex128)
-                )
-                weights[k] = np.broadcast_to(diagonal, (2,) * n_wires).ravel()
+            for term, factor in terms.items():
+                weights = self._diagonals.setdefault(term.flips, np.zeros((len(observables), len(indices)), complex))
+                weights[k] += factor * term.diagonal(indices)
+        if not self._diagonals:
+            self._diagonals[0] = np.zeros((len(observables), len(indices)))
         for mask, weights in self._diagonals.items():
             if not weights.imag.any():
                 self._diagonals[mask] = weights.real.copy()
-        self._flipped = {mask: np.arange(2**n_wires) ^ mask for mask in self._diagonals}
+        self._flipped = {mask: indices ^ mask for mask in self._diagonals}
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
         split = states.reshape(2**self._n_wires, -1, states.shape[1]).swapaxes(1, 2)
         values = np.zeros((self.n_observables, states.shape[1]))
         for mask, weights in self._diagonals.items():
-            flipped = split if mask == 0 else split[self._flipped[mask]]
-            overlaps = np.vecdot(split, flipped)  # conjugates the first
-            overlaps = overlaps.real if mask == 0 else overlaps
-            values += (weights @ overlaps).real
+            overlaps = np.vecdot(split, split if mask == 0 else split[self._flipped[mask]])
+            values += (weights @ (overlaps.real if mask == 0 else overlaps)).real
         return values
 
     def applied(self, states: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> np.ndarray:
         """``Σ_k coefficients_kb O_k|state_b⟩`` for states ``(2**n, b)`` and coefficients ``(n_observables, b)``."""
         split = states.reshape(2**self._n_wires, -1, states.shape[1])
         out = out.reshape(split.shape)
-        filled = False
-        for mask, weights in self._diagonals.items():
-            factors = (weights.T @ coefficients)[:, None, :].astype(np.result_type(weights.dtype, np.float32))
+        for number, (mask, weights) in enumerate(self._diagonals.items()):
+            factors = (weights.T @ coefficients)[:, None, :]
             factors = factors.astype(states.dtype if factors.dtype.kind == "c" else states.real.dtype, copy=False)
             flipped = split if mask == 0 else split[self._flipped[mask]]
-            if filled:
-                out += factors * flipped
-            else:
+            if number == 0:
                 np.multiply(factors, flipped, out=out)
-                filled = True
-        if not filled:
-            out[:] = 0
+            else:
+                out += factors * flipped
         return out.reshape(states.shape)
 
 
 def readout_of(measurements: Sequence[MeasurementProcess], positions: dict[Any, int]) -> Readout | None:
-    """Readout of a tape's measurements; None unless all are expectation values of supported observables.
-
-    Args:
-        measurements: of one tape.
-        positions: of the wires in the register.
-    """
-    used = [positions[wire] for measurement in measurements for wire in measurement.wires]
-    n_wires = max(used, default=-1) + 1
-    observables = []
-    for measurement in measurements:
-        is_expectation = type(measurement) is ExpectationMP and measurement.obs is not None
-        terms = _terms(measurement.obs, positions, n_wires) if is_expectation else None
-        if terms is None:
-            return None
-        observables.append(terms)
-    masks = {mask for terms in observables for mask in terms}
-    if len(masks) * (len(observables) + 1) * 2**n_wires * 16 > _MAX_BYTES:
+    """Readout of a tape's measurements; None unless all are expectation values of supported observables."""
+    n_wires = max((positions[wire] for measurement in measurements for wire in measurement.wires), default=-1) + 1
+    bit = {wire: 1 << (n_wires - 1 - position) for wire, position in positions.items() if position < n_wires}
+    if any(type(measurement) is not ExpectationMP or measurement.obs is None for measurement in measurements):
         return None
-    return Readout(observables, n_wires)
+    try:
+        observables = [_terms(measurement.obs, bit) for measurement in measurements]
+    except _NotSupportedError:
+        return None
+    masks = {term.flips for terms in observables for term in terms}
+    fits = len(masks) * (len(observables) + 1) * 2**n_wires * 16 <= _MAX_BYTES
+    return Readout(observables, n_wires) if fits else None
 
 
-def _terms(observable: Operator, positions: dict[Any, int], n_wires: int) -> Terms | None:
-    """None if an observable is not supported."""
+class _NotSupportedError(Exception):
+    """An observable is none of those that are read here."""
+
+
+def _terms(observable: Operator, bit: Mapping[Any, int]) -> Terms:
     if observable.pauli_rep is not None:
-        words = observable.pauli_rep.items()
-        return _sum([_word(word, factor, positions, n_wires) for word, factor in words])
+        return _of_words(observable.pauli_rep, bit)
     if isinstance(observable, Sum):
-        return _sum([_terms(operand, positions, n_wires) for operand in observable.operands])
-    if isinstance(observable, SProd) and not np.ndim(observable.scalar) and not np.imag(observable.scalar):
-        base = _terms(observable.base, positions, n_wires)
-        return base and {mask: np.real(observable.scalar) * diagonal for mask, diagonal in base.items()}
+        return _sum(_terms(operand, bit) for operand in observable.operands)
+    if isinstance(observable, SProd):
+        scalar = _real(observable.scalar)
+        return {term: scalar * factor for term, factor in _terms(observable.base, bit).items()}
     if isinstance(observable, Prod) and len(observable.wires) == sum(len(each.wires) for each in observable.operands):
-        return _product([_terms(operand, positions, n_wires) for operand in observable.operands], n_wires)
-    on = [positions[wire] for wire in observable.wires]
+        return reduce(_product, [_terms(operand, bit) for operand in observable.operands])
+    wires = observable.wires
     if isinstance(observable, BasisStateProjector):
-        diagonal = np.zeros(2 ** len(on))
-        diagonal[int("".join(str(int(bit)) for bit in observable.data[0]), 2)] = 1
-        return {0: _placed(diagonal, on, n_wires)}
-    if len(on) > _MAX_DENSE_WIRES or not observable.has_matrix:
-        return None
-    matrix = np.asarray(observable.matrix(), dtype=np.complex128)
-    if matrix.ndim > 2 or not np.allclose(matrix, matrix.conj().T):  # an observable for each sample, or none at all
-        return None
-    indices = np.arange(len(matrix))
-    found = {}
-    for mask in range(len(matrix)):
-        diagonal = matrix[indices, indices ^ mask]
-        if diagonal.any():
-            bits = [p for i, p in enumerate(on) if mask >> (len(on) - 1 - i) & 1]
-            found[sum(1 << (n_wires - 1 - p) for p in bits)] = _placed(diagonal, on, n_wires)
-    return found
+        onto = sum(bit[wire] for wire, value in zip(wires, observable.data[0], strict=True) if value)
+        return {Term(0, 0, sum(bit[wire] for wire in wires), onto): 1.0}
+    matrix = np.asarray(observable.matrix()) if len(wires) <= _MAX_MATRIX_WIRES and observable.has_matrix else None
+    # An observable for each sample, or none at all, is not supported either.
+    if matrix is None or matrix.ndim > 2 or not np.allclose(matrix, matrix.conj().T):
+        raise _NotSupportedError
+    return _of_words(qml.pauli_decompose(matrix, wire_order=wires, pauli=True), bit)
 
 
-def _word(word: Any, factor: Any, positions: dict[Any, int], n_wires: int) -> Terms | None:
-    """A Pauli word: X flips a bit, Z gives it a sign, Y = -iZX does both."""
+def _of_words(sentence: PauliSentence, bit: Mapping[Any, int]) -> Terms:
+    terms = {}
+    for word, factor in sentence.items():
+        flips, signs = (sum(bit[wire] for wire, letter in word.items() if letter in which) for which in ("XY", "YZ"))
+        terms[Term(flips, signs)] = _real(factor) * (-1j) ** (flips & signs).bit_count()
+    return terms
+
+
+def _real(factor: Any) -> float:
     if np.ndim(factor) or np.imag(factor):
-        return None
-    mask, diagonal = 0, np.full((1,) * n_wires, np.real(factor), dtype=np.complex128)
-    for wire, letter in word.items():
-        if letter in "XY":
-            mask |= 1 << (n_wires - 1 - positions[wire])
-        if letter in "YZ":
-            signs = np.array([1, -1]) * (-1j if letter == "Y" else 1)
-            diagonal = diagonal * _placed(signs, [positions[wire]], n_wires)
-    return {mask: diagonal}
+        raise _NotSupportedError
+    return float(np.real(factor))
 
 
-def _placed(diagonal: np.ndarray, on: Sequence[int], n_wires: int) -> np.ndarray:
-    """A diagonal on some positions, with axes of length 1 for the others."""
-    tensor = diagonal.reshape((2,) * len(on)).transpose(np.argsort(on))
-    return tensor.reshape([2 if position in on else 1 for position in range(n_wires)])
-
-
-def _sum(summands: Sequence[Terms | None]) -> Terms | None:
+def _sum(summands: Iterable[Terms]) -> Terms:
     total: Terms = {}
     for terms in summands:
-        if terms is None:
-            return None
-        for mask, diagonal in terms.items():
-            total[mask] = total[mask] + diagonal if mask in total else diagonal
+        for term, factor in terms.items():
+            total[term] = total.get(term, 0.0) + factor
     return total
 
 
-def _product(factors: Sequence[Terms | None], n_wires: int) -> Terms | None:
-    """Of factors on different wires: bits flip together, and no diagonal depends on bits that another factor flips."""
-    product: Terms = {0: np.ones((1,) * n_wires)}
-    for terms in factors:
-        if terms is None:
-            return None
-        product = {
-            mask | other: diagonal * of_other for mask, diagonal in product.items() for other, of_other in terms.items()
-        }
-    return product
+def _product(left: Terms, right: Terms) -> Terms:
+    """Of factors on different wires, whose bits are different."""
+    if len(left) * len(right) > _MAX_TERMS:
+        raise _NotSupportedError
+    pairs = product(left.items(), right.items())
+    return {Term(*map(or_, mine, theirs)): factor * of_theirs for (mine, factor), (theirs, of_theirs) in pairs}

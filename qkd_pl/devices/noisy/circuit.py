@@ -79,7 +79,7 @@ class NoisyCircuit:
             return False
         for parameter in trained:
             pairs = reading.columns_of_parameter(parameter)
-            if pairs is None or any(column in self.inseparable for column, _ in pairs):
+            if pairs is None or any(column in self.inseparable for column, *_ in pairs):
                 return False
         return True
 
@@ -261,8 +261,8 @@ class Execution:
     def _of_parameter(self, parameter: int, columns: np.ndarray) -> np.ndarray:
         shape = np.shape(self._reading.tape.get_parameters(trainable_only=False)[parameter])
         gradient = np.zeros(int(np.prod(shape, dtype=int)))
-        for column, entry in self._reading.columns_of_parameter(parameter) or ():
-            gradient[entry] += columns[column]
+        for column, entry, scale in self._reading.columns_of_parameter(parameter) or ():
+            gradient[entry] += scale * columns[column]
         return gradient.reshape(shape)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -11,34 +12,43 @@ import pennylane as qml
 from pennylane.operation import Operator, StatePrepBase
 from pennylane.tape import QuantumScript
 
-from qkd_pl.devices.ibm.compile.tapes import amplitudes
+from qkd_pl.devices.ibm.compile.tapes import GATES, amplitudes, is_gate_or_state
 from qkd_pl.devices.measurements import measurement_key
 from qkd_pl.devices.noisy.state_gates import StateGates
-from qkd_pl.devices.noisy.templates import gates_of, is_literal, shapes_of, structure_of
+from qkd_pl.devices.templates import Template, Templates, sizes_of
+
+_templates = Templates(is_gate_or_state)
 
 
 @dataclass(eq=False)
 class _Part:
-    """One operation: its gates, and where their angles are among its parameters."""
+    """One operation, and the number of the column of its first angle; a literal one has no template and no angles."""
 
     op: Operator
-    gates: list[Operator]
-    entries: np.ndarray
+    template: Template | None
     first: int
 
     @property
     def is_batched(self) -> bool:
         return self.op.batch_size is not None
 
+    @property
+    def columns(self) -> slice:
+        return slice(self.first, self.first + (0 if self.template is None else len(self.template.entries)))
+
     def angles(self) -> np.ndarray:
         """``(columns,)``, or ``(b, columns)`` if the operation is broadcast."""
-        shapes = shapes_of(self.op)
-        batch = self.op.batch_size
+        if self.template is None:
+            return np.zeros(0)
+        batch = () if self.op.batch_size is None else (self.op.batch_size,)
+        sizes = sizes_of(self.template.shapes)
         flat = [
-            np.reshape(value, -1) if batch is None else np.broadcast_to(_rows(value, shape), (batch, _size(shape)))
-            for value, shape in zip(self.op.data, shapes, strict=True)
+            np.broadcast_to(np.reshape(value, (*np.shape(value)[: np.ndim(value) - len(shape)], size)), (*batch, size))
+            for value, shape, size in zip(self.op.data, self.template.shapes, sizes, strict=True)
         ]
-        return np.concatenate(flat, axis=-1)[..., self.entries] if flat else np.zeros(0)
+        # The last of these numbers, zero, is the one of angles that no parameter sets.
+        numbers = np.concatenate([*flat, np.zeros((*batch, 1))], axis=-1)
+        return numbers[..., self.template.entries] * self.template.scales + self.template.offsets
 
 
 @dataclass(eq=False)
@@ -68,35 +78,33 @@ class Reading:
     def batched(self) -> frozenset[int]:
         """Columns of angles that differ between inputs."""
         return frozenset(
-            column
-            for part in self._parts
-            if part.is_batched
-            for column in range(part.first, part.first + len(part.entries))
+            column for part in self._parts if part.is_batched for column in range(part.columns.start, part.columns.stop)
         )
 
     def operations(self) -> Iterator[Operator]:
         """The gates, with the number of its column in place of each angle."""
         for part in self._parts:
-            columns = iter(range(part.first, part.first + len(part.entries)))
-            for gate in part.gates:
-                if part.entries.size and gate.data:
-                    yield qml.ops.functions.bind_new_parameters(gate, [float(next(columns)) for _ in gate.data])
-                else:
-                    yield gate
+            if part.template is None:
+                yield part.op
+                continue
+            columns = count(part.first)
+            for gate in part.template.gates:
+                angles = [float(next(columns)) for _ in gate.data]
+                yield qml.ops.functions.bind_new_parameters(gate, angles) if angles else gate
 
     def shared_angles(self) -> np.ndarray:
         """Radians ``(n_columns,)``; 0 where they differ between inputs."""
         angles = np.zeros(self.n_columns)
         for part in self._parts:
             if not part.is_batched:
-                angles[part.first : part.first + len(part.entries)] = part.angles()
+                angles[part.columns] = part.angles()
         return angles
 
     def table(self) -> np.ndarray:
         """Radians ``(b, n_columns)``."""
         table = np.zeros((self.batch or 1, self.n_columns))
         for part in self._parts:
-            table[:, part.first : part.first + len(part.entries)] = part.angles()
+            table[:, part.columns] = part.angles()
         return table
 
     def amplitudes(self, index: int) -> np.ndarray:
@@ -112,24 +120,29 @@ class Reading:
             digest.update(np.ascontiguousarray(numbers).data)
         return digest.digest()
 
-    def columns_of_parameter(self, parameter: int) -> list[tuple[int, int]] | None:
-        """(column, entry) of the tape's parameter of this number; None if it is not a shared angle."""
+    def columns_of_parameter(self, parameter: int) -> list[tuple[int, int, float]] | None:
+        """For the tape's parameter of this number each column that one of its entries sets, the entry and its scale.
+
+        None if it is not a shared angle.
+        """
         info = self.tape.par_info[parameter]
         part = self._index.get(info["op_idx"])
         if part is None or part.is_batched:
             return None
-        sizes = [_size(shape) for shape in shapes_of(part.op)]
+        if part.template is None:
+            return []
+        sizes = sizes_of(part.template.shapes)
         start = sum(sizes[: info["p_idx"]])
         size = sizes[info["p_idx"]]
         return [
-            (part.first + position, int(entry) - start)
-            for position, entry in enumerate(part.entries)
+            (part.first + position, int(entry) - start, float(scale))
+            for position, (entry, scale) in enumerate(zip(part.template.entries, part.template.scales, strict=True))
             if start <= entry < start + size
         ]
 
 
 def read(tape: QuantumScript, state_gates: StateGates | None) -> Reading | None:
-    """Take a tape apart; None if an operation does more with its parameters than copy them into gates' angles.
+    """Take a tape apart; None if an angle of a gate is no affine function of one parameter of an operation.
 
     Args:
         tape: on wires 0, 1, …; its parameters may be tracers until the reading is asked for numbers.
@@ -154,40 +167,34 @@ def read(tape: QuantumScript, state_gates: StateGates | None) -> Reading | None:
             if part is None:
                 return None
             parts.append(part)
-            keys.append((_key(part.op), part.is_batched))
-            first += len(part.entries)
+            keys.append((_key(part), part.is_batched))
+            first = part.columns.stop
             if part.op is op:
                 index[position] = part
-    if any(key is None for key, *_ in keys):
-        return None
     if (measured := tuple(map(measurement_key, tape.measurements))) and None in measured:
         return None
     return Reading((tuple(keys), measured, tape.batch_size is None), tape, states, first, parts, index)
 
 
 def _parts_of(operations: Sequence[Operator], first: int) -> Iterator[_Part | None]:
-    none = np.zeros(0, dtype=np.intp)
     for op in operations:
-        if is_literal(op):
-            yield _Part(op, [op], none, first) if op.batch_size is None else None
-        elif (gates := gates_of(op)) is None:
+        if _is_literal(op):
+            yield _Part(op, None, first) if op.batch_size is None else None
+        elif (template := _templates.of(op)) is None:
             yield None
         else:
-            yield _Part(op, gates.gates, gates.entries, first)
-            first += len(gates.entries)
+            part = _Part(op, template, first)
+            first = part.columns.stop
+            yield part
 
 
-def _key(op: Operator) -> Hashable | None:
-    structure = structure_of(op)
-    if structure is None or not is_literal(op):
-        return structure
-    return structure, *(np.ascontiguousarray(value).tobytes() for value in op.data)
+def _is_literal(op: Operator) -> bool:
+    """Whether an operation's parameters are matrices rather than angles."""
+    return op.name in GATES and any(op.ndim_params)
 
 
-def _rows(value: Any, shape: Sequence[int]) -> np.ndarray:
-    """A parameter with its batch, or without where only another one has it, as rows."""
-    return np.reshape(value, (-1, _size(shape)))
-
-
-def _size(shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=int))
+def _key(part: _Part) -> Hashable:
+    if part.template is not None:
+        return part.template
+    matrices = (np.ascontiguousarray(value) for value in part.op.data)
+    return type(part.op), part.op.wires.labels, *((matrix.dtype.str, matrix.tobytes()) for matrix in matrices)

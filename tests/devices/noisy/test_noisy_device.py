@@ -276,7 +276,7 @@ def test_noise_that_follows_the_angles_is_refused():
 
 
 def uploaded_again(x, w):
-    """Inputs again after weights, angles that are functions of weights, a variance and a projector."""
+    """Inputs again after weights, angles that are functions of weights, halved and negated ones, a variance, …"""
     qml.AngleEmbedding(x, wires=range(3))
     for layer in range(2):
         for wire in range(3):
@@ -284,6 +284,8 @@ def uploaded_again(x, w):
             qml.RZ(0.5 * w[layer, wire] ** 2, wires=wire)
         qml.CNOT([0, 1])
         qml.IsingZZ(w[layer, 0], wires=[1, 2])
+        qml.CRX(w[layer, 1], wires=[0, 2])
+        qml.adjoint(qml.StronglyEntanglingLayers(w.reshape(2, 1, 3), wires=[1]))
         if layer == 0:
             qml.AngleEmbedding(x, wires=range(3), rotation="Y")
     return qml.expval(qml.Z(0)), qml.expval(qml.X(1) @ qml.Y(2)), qml.var(qml.Z(1)), qml.expval(qml.Projector([0], [0]))

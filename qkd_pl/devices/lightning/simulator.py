@@ -1,0 +1,177 @@
+"""How a batch is computed: in this process, portion by portion, or spread over worker processes."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from itertools import count, pairwise
+from os import getpid
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from qkd_pl.devices.lightning.program import Numbers, Program
+from qkd_pl.devices.lightning.sweep import Sweeper, trace_bytes
+from qkd_pl.errors import WorkerLostError
+from qkd_pl.threads import one_blas_thread
+
+# So many amplitudes are prepared at once.
+_PORTION = 2**21
+# Arguments from this size on reach the workers through files.
+_LARGE_BYTES = 2**20
+_SWEEPERS_KEPT = 8
+
+
+class Simulator:
+    """Runs programs, with sweepers that stay: making one anew takes as long as a step of a small circuit.
+
+    Args:
+        c_dtype: complex64 or complex128.
+        kept_bytes: what the states between two sweeps may take, and those of all sweepers that are not in use.
+        workers: number of processes over which large batches are spread.
+        spread_from: amplitudes times gates from which on a batch is large.
+
+    Attributes:
+        waiting: circuits that wait for a backward sweep, and what the device made of them; a copy has none.
+    """
+
+    def __init__(self, c_dtype: Any, kept_bytes: int, workers: int = 1, spread_from: int = 0):
+        self._arguments = np.dtype(c_dtype), kept_bytes, workers, spread_from
+        self._c_dtype, self._kept_bytes, self._workers, self._spread_from = self._arguments
+        self._idle: list[Sweeper] = []
+        self._lock = Lock()
+        self.waiting: tuple[Sequence[Any], Any] = ((), ())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments
+
+    def forget(self) -> None:
+        """Give up what waits for a backward sweep; its numbers may have changed in place since."""
+        self.waiting = ((), ())
+        with self._lock:
+            for sweeper in self._idle:
+                sweeper.numbers = None
+
+    def run(self, program: Program, numbers: Numbers, keep: bool) -> np.ndarray:
+        """Expectation values ``(n_observables, n_samples)``; ``keep`` says whether :meth:`vjp` may follow."""
+        if self._is_large(program):
+            return np.concatenate(self._spread(program, numbers, None), axis=1)
+        everything = slice(0, program.n_samples)
+        if not (keep and program.trainable and self._fits(program, program.n_samples)):
+            return self.swept(program, numbers, everything, None)
+        sweeper = self._sweeper(program, program.n_samples, full=True)
+        with one_blas_thread():
+            values = sweeper.forward(numbers, everything)
+        sweeper.numbers = numbers
+        self._give(sweeper)
+        return values
+
+    def vjp(self, program: Program, numbers: Numbers, coefficients: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+        """Gradients of the trainable parameters, for each tape, from cotangents ``(n_observables, n_samples)``."""
+        if not program.trainable:
+            return program.gradients(np.empty(0))
+        if self._is_large(program):
+            found = _joined(program, self._spread(program, numbers, coefficients))
+        elif (
+            sweeper := self._take(program, lambda idle: idle.numbers is not None and idle.numbers.equal(numbers))
+        ) is not None:
+            with one_blas_thread():
+                found = sweeper.backward(coefficients)
+            self._give(sweeper)
+        else:
+            found = self.swept(program, numbers, slice(0, program.n_samples), coefficients)
+        return program.gradients(found)
+
+    def swept(self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None) -> np.ndarray:
+        """Expectation values of some samples, or with coefficients the gradient of the entries, portion by portion."""
+        size = min(samples.stop - samples.start, max(1, _PORTION // 2**program.n_wires))
+        if coefficients is not None and (
+            fitting := self._kept_bytes // trace_bytes(program, 1, self._c_dtype, full=True)
+        ):
+            size = min(size, 2 ** (fitting.bit_length() - 1))  # of a power of two no block is padded
+        sweeper = self._sweeper(program, size, full=coefficients is not None and self._fits(program, size))
+        starts = range(samples.start, samples.stop, size or 1) or [samples.start]
+        found = []
+        with one_blas_thread():
+            for portion in (slice(start, min(start + size, samples.stop)) for start in starts):
+                values = sweeper.forward(numbers, portion)
+                found.append(values if coefficients is None else sweeper.backward(coefficients[:, portion]))
+        self._give(sweeper)
+        return np.concatenate(found, axis=1) if coefficients is None else _joined(program, found)
+
+    def _sweeper(self, program: Program, n_samples: int, full: bool) -> Sweeper:
+        """One whose states nobody waits for."""
+        asked = (n_samples, full, None)
+        found = self._take(program, lambda idle: (idle.n_samples, idle.full, idle.numbers) == asked)
+        return found or Sweeper(program, n_samples, self._c_dtype, full)
+
+    def _take(self, program: Program, fits: Callable[[Sweeper], bool]) -> Sweeper | None:
+        """A sweeper of a program that no other thread has."""
+        with self._lock:
+            for sweeper in self._idle:
+                if sweeper.program is program and fits(sweeper):
+                    self._idle.remove(sweeper)
+                    return sweeper
+        return None
+
+    def _give(self, sweeper: Sweeper) -> None:
+        """Take a sweeper back; those that have waited longest make room."""
+        with self._lock:
+            room, kept = self._kept_bytes, [sweeper]
+            for other in reversed(self._idle[1 - _SWEEPERS_KEPT :]):
+                room -= other.kept_bytes
+                if room >= sweeper.kept_bytes:
+                    kept.insert(0, other)
+            self._idle[:] = kept
+
+    def _fits(self, program: Program, n_samples: int) -> bool:
+        """Whether the states after all trainable segments may be kept."""
+        return trace_bytes(program, n_samples, self._c_dtype, full=True) <= self._kept_bytes
+
+    def _is_large(self, program: Program) -> bool:
+        updates = program.n_samples * 2**program.n_wires * program.n_gates
+        return self._workers > 1 and updates >= self._spread_from
+
+    def _spread(self, program: Program, numbers: Numbers, coefficients: np.ndarray | None) -> list[np.ndarray]:
+        bounds = pairwise(program.n_samples * worker // self._workers for worker in range(self._workers + 1))
+        batch, setting = (_token(program), program, numbers), (self._c_dtype, self._kept_bytes)
+        calls = [
+            delayed(_in_worker)(*batch, slice(*bound), coefficients, setting) for bound in bounds if bound[0] < bound[1]
+        ]
+        try:
+            return Parallel(n_jobs=self._workers, backend="loky", max_nbytes=_LARGE_BYTES)(calls)
+        except BrokenProcessPool as error:
+            raise WorkerLostError(
+                f"a worker process of qkd.lightning (workers={self._workers}) died, for example for lack of memory; "
+                "its results are lost, and the next call starts new workers"
+            ) from error
+
+
+def _joined(program: Program, found: list[np.ndarray]) -> np.ndarray:
+    return np.concatenate(found, axis=1) if program.per_sample else sum(found[1:], found[0])
+
+
+_counter = count()
+_sent: OrderedDict[Any, Program] = OrderedDict()
+
+
+@cache
+def _token(program: Program) -> tuple[int, int]:
+    """Tells a worker that it has seen a program before."""
+    return getpid(), next(_counter)
+
+
+_simulator_of_worker = cache(Simulator)
+
+
+def _in_worker(
+    token: Any, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None, setting: Any
+) -> np.ndarray:
+    """:meth:`Simulator.swept`; registers and memory stay with the worker."""
+    program = _sent.setdefault(token, program)
+    _sent.move_to_end(token)
+    while len(_sent) > _SWEEPERS_KEPT:
+        _sent.popitem(last=False)
+    return _simulator_of_worker(*setting).swept(program, numbers, samples, coefficients)
