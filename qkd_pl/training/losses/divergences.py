@@ -23,9 +23,9 @@ def kl_rows(teacher: np.ndarray, student: np.ndarray, temperature: float = 1.0) 
     Returns:
         the divergences ``(n,)`` and their gradients with respect to ``student``, ``(n, K)``.
     """
-    log_p, log_q = log_softmax(np.stack([teacher, student]) / temperature, axis=2)
-    p, q = np.exp(log_p), np.exp(log_q)
-    d = _log_ratio(log_p, log_q, (teacher - student) / temperature)
+    logarithms = log_softmax(np.stack([teacher, student]) / temperature, axis=2)
+    p, q = np.exp(logarithms)
+    d = _log_ratio(logarithms[0] - logarithms[1], q, (teacher - student) / temperature)
     near = np.abs(d) < 1.0  # beyond, e^-d may overflow where p vanishes, and p·e^-d is simply q
     terms = np.where(near, p * _exp_remainder(np.where(near, d, 0.0)), p * d - p + q)
     return terms.sum(axis=1), (q - p) / temperature
@@ -57,12 +57,12 @@ def huber(difference: np.ndarray, delta: float) -> RowsAndGradients:
     return inside * (difference - inside / 2), inside
 
 
-def _log_ratio(log_p: np.ndarray, log_q: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """log p - log q for distributions p ∝ q·e^difference, without cancellation where they nearly agree."""
+def _log_ratio(ratio: np.ndarray, q: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """log p - log q, ``ratio``, for distributions p ∝ q·e^difference; without cancellation where they nearly agree."""
     close = np.abs(difference).max(axis=1, keepdims=True) < 1.0
     small = np.where(close, difference, 0.0)
-    normaliser = np.log1p((np.exp(log_q) * np.expm1(small)).sum(axis=1, keepdims=True))
-    return np.where(close, small - normaliser, log_p - log_q)
+    normaliser = np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
+    return np.where(close, small - normaliser, ratio)
 
 
 def _exp_remainder(d: np.ndarray) -> np.ndarray:
