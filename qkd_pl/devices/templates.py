@@ -37,6 +37,7 @@ class Template:
         entries: for each angle the index of the number that sets it; -1 for none.
         scales, offsets: the angle is ``scale * number + offset``, in radians.
         shapes: of the parameters, without a batch.
+        batched: which parameters have a batch.
     """
 
     gates: tuple[Operator, ...]
@@ -44,6 +45,7 @@ class Template:
     scales: np.ndarray
     offsets: np.ndarray
     shapes: tuple[tuple[int, ...], ...]
+    batched: tuple[bool, ...]
 
 
 class Templates:
@@ -66,18 +68,28 @@ class Templates:
         Args:
             op: its parameters may be tracers of an autodifferentiation framework, and broadcast.
         """
-        kind = _kind(op)
-        if kind is None or isinstance(op, _NOT_ANGLES):
+        if (kind := _kind(op)) is None:
             return None
-        key = (kind, tuple(map(np.shape, op.data)))
-        return remembered(self._of_batches, key, _KEPT, lambda: self._without_batch(op, kind))
+        key = (kind, *map(_form, op.data))
+        try:
+            return self._of_batches[key]
+        except KeyError:
+            return remembered(self._of_batches, key, _KEPT, lambda: self._without_batch(op, kind))
+        except TypeError:  # a setting without a hash
+            return None
 
     def _without_batch(self, op: Operator, kind: Hashable) -> Template | None:
-        """PennyLane takes long to tell a batch."""
-        shapes = tuple(map(np.shape, op.data))
-        if shapes and op.batch_size is not None:
-            shapes = tuple(shape[len(shape) - n :] for shape, n in zip(shapes, op.ndim_params, strict=True))
-        return remembered(self._known, (kind, shapes), _KEPT, lambda: _learn(op, shapes, self._is_gate))
+        """The template of all sizes of a batch. PennyLane takes long to tell a batch."""
+        if isinstance(op, _NOT_ANGLES) or any(is_complex for _, is_complex in map(_form, op.data)):
+            return None
+        given = tuple(map(np.shape, op.data))
+        shapes, batched = given, (False,) * len(given)
+        if given and op.batch_size is not None:
+            shapes = tuple(shape[len(shape) - n :] for shape, n in zip(given, op.ndim_params, strict=True))
+            batched = tuple(len(shape) < len(whole) for shape, whole in zip(shapes, given, strict=True))
+        return remembered(
+            self._known, (kind, shapes, batched), _KEPT, lambda: _learn(op, shapes, batched, self._is_gate)
+        )
 
 
 def sizes_of(shapes: Sequence[tuple[int, ...]]) -> list[int]:
@@ -106,8 +118,11 @@ def decomposed(op: Operator) -> list[Operator]:
     """
     if isinstance(op, qml.Snapshot) or not op.has_decomposition:  # a snapshot decomposes into nothing
         raise DecompositionUndefinedError
-    with qml.QueuingManager.stop_recording():
-        return list(op.decomposition())
+    try:
+        with qml.QueuingManager.stop_recording():
+            return list(op.decomposition())
+    except (IndexError, TypeError, ValueError) as error:  # of what is broadcast, or takes other numbers than these
+        raise DecompositionUndefinedError from error
 
 
 def remembered(known: dict[Hashable, T], key: Hashable, limit: int, find_out: Callable[[], T]) -> T:
@@ -121,19 +136,14 @@ def remembered(known: dict[Hashable, T], key: Hashable, limit: int, find_out: Ca
     return found
 
 
-def _kind(op: Operator) -> Hashable | None:
-    """Type, wires and settings of an operation; None if they and its parameters do not tell it from others."""
+def _kind(op: Operator) -> Any:
+    """Type, wires and settings of an operation; None if it holds other numbers than its parameters beside them."""
     kind, data = _flat(op)
-    if len(data) != len(op.data) or not all(map(is_, data, op.data)) or any(map(_is_complex, data)):
-        return None
-    try:
-        hash(kind)
-    except TypeError:
-        return None
-    return kind
+    return kind if len(data) == len(op.data) and all(map(is_, data, op.data)) else None
 
 
 def _flat(op: Operator) -> tuple[Any, list[Any]]:
+    """Type, wires and settings of an operation and of those that it is made of, and their parameters."""
     leaves, metadata = flattened(op)
     inner, data = [], []
     for leaf in leaves:
@@ -147,11 +157,19 @@ def _flat(op: Operator) -> tuple[Any, list[Any]]:
     return (type(op), metadata, *inner), data
 
 
-def _is_complex(data: Any) -> bool:
-    return getattr(getattr(data, "dtype", None), "kind", "") == "c" or isinstance(data, complex)
+def _form(number: Any) -> tuple[Any, bool]:
+    """Shape of a parameter, and whether it is complex."""
+    shape = getattr(number, "shape", None)
+    kind = getattr(getattr(number, "dtype", None), "kind", "")
+    return np.shape(number) if shape is None else shape, kind == "c" or isinstance(number, complex)
 
 
-def _learn(op: Operator, shapes: tuple[tuple[int, ...], ...], is_gate: Callable[[Operator], bool]) -> Template | None:
+def _learn(
+    op: Operator,
+    shapes: tuple[tuple[int, ...], ...],
+    batched: tuple[bool, ...],
+    is_gate: Callable[[Operator], bool],
+) -> Template | None:
     """Decompose with three draws of random parameters: two show where each number goes, the third confirms it."""
     rng = np.random.default_rng(0)
     numbers: list[np.ndarray] = []
@@ -161,11 +179,14 @@ def _learn(op: Operator, shapes: tuple[tuple[int, ...], ...], is_gate: Callable[
         try:
             bound = qml.ops.functions.bind_new_parameters(op, data) if data else op
             gates.append(list(gates_in(bound, is_gate)))
-        except (DecompositionUndefinedError, ValueError):  # an operation may refuse numbers that were drawn at random
+        except (DecompositionUndefinedError, TypeError, ValueError):  # it may refuse numbers that were drawn at random
             return None
         numbers.append(np.concatenate([np.empty(0), *map(np.ravel, data)]))
-    kinds = [list(map(_kind, drawn)) for drawn in gates]
-    if None in kinds[0] or any(other != kinds[0] for other in kinds):
+    kinds = [tuple(map(_kind, drawn)) for drawn in gates]
+    try:
+        if None in kinds[0] or len(set(kinds)) > 1:
+            return None
+    except TypeError:  # a setting without a hash
         return None
     if any(isinstance(gate, StatePrepBase) or any(map(np.ndim, gate.data)) for gate in gates[0]):
         return None
@@ -174,7 +195,9 @@ def _learn(op: Operator, shapes: tuple[tuple[int, ...], ...], is_gate: Callable[
     if None in fits:
         return None
     entries, scales, offsets = zip(*fits, strict=True) if fits else ((), (), ())
-    return Template(tuple(gates[0]), np.array(entries, dtype=np.intp), np.array(scales), np.array(offsets), shapes)
+    return Template(
+        tuple(gates[0]), np.array(entries, dtype=np.intp), np.array(scales), np.array(offsets), shapes, batched
+    )
 
 
 def _fit(numbers: np.ndarray, angles: np.ndarray) -> tuple[int, float, float] | None:

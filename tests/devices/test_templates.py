@@ -29,6 +29,17 @@ class Shifted(Operation):
         return [qml.RX(change(angle), wires), qml.RZ(0.7, wires)]
 
 
+class Repeated(Operation):
+    """An operation that takes whole numbers only."""
+
+    num_params = 1
+    ndim_params = (0,)
+
+    @staticmethod
+    def compute_decomposition(times, wires):
+        return [qml.RX(0.1, wires) for _ in range(times)]
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -64,6 +75,7 @@ def test_a_template_filled_with_numbers_is_the_decomposition(make):
         qml.StatePrep(np.array([1.0, 0.0]), wires=0),
         qml.IQPEmbedding(np.array([0.1, 0.2]), wires=[0, 1]),
         qml.Snapshot(),
+        Repeated(2, wires=0),
         qml.PauliRot(0.2 + 0j, "X", wires=0),
     ],
 )
@@ -74,7 +86,10 @@ def test_other_operations_have_none(op):
 def test_operations_that_differ_in_numbers_and_batch_share_a_template():
     templates = Templates(is_gate)
     first, second = (qml.AngleEmbedding(np.full((n, 3), 0.1 * n), wires=range(3)) for n in (2, 5))
-    assert templates.of(first) is templates.of(second) is templates.of(qml.AngleEmbedding(np.ones(3), wires=range(3)))
+    assert templates.of(first) is templates.of(second)
+    single = templates.of(qml.AngleEmbedding(np.ones(3), wires=range(3)))
+    assert (single.shapes, single.batched) == (((3,),), (False,))
+    assert (templates.of(first).shapes, templates.of(first).batched) == (((3,),), (True,))
 
 
 def test_operations_that_differ_in_settings_or_wires_do_not():

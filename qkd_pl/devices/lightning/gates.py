@@ -66,8 +66,7 @@ class Part:
     @property
     def batched(self) -> tuple[bool, ...]:
         """Which of the parameters have a batch."""
-        dimensions = self.op.ndim_params if self.template is None else map(len, self.template.shapes)
-        return tuple(np.ndim(data) > n for data, n in zip(self.op.data, dimensions, strict=False))
+        return _have_batch(self.op) if self.template is None else self.template.batched
 
 
 def parts_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Part] | None:
@@ -126,11 +125,16 @@ def _parts(op: Operator, first: int | None) -> Iterator[Part]:
         if getattr(op, "is_sparse", False):
             raise DecompositionUndefinedError
         yield Part(op, None, first)
-    elif op.batch_size is None and (constant := _constant(op)) is not None:
+    elif not any(_have_batch(op)) and (constant := _constant(op)) is not None:
         yield Part(op, constant, None)
     else:
         for part in decomposed(op):
             yield from _parts(part, None)
+
+
+def _have_batch(op: Operator) -> tuple[bool, ...]:
+    """Which parameters of an operation have a batch."""
+    return tuple([np.ndim(data) > n for data, n in zip(op.data, op.ndim_params, strict=True)])
 
 
 def _constant(op: Operator) -> Template | None:
@@ -149,7 +153,7 @@ def _constant(op: Operator) -> Template | None:
 
 def _template_of(matrices: list[tuple[Any, np.ndarray]]) -> Template:
     none = np.zeros(0)
-    return Template(tuple(qml.QubitUnitary(matrix, wires) for wires, matrix in matrices), none, none, none, ())
+    return Template(tuple(qml.QubitUnitary(matrix, wires) for wires, matrix in matrices), none, none, none, (), ())
 
 
 def _is_number(data: Any) -> bool:

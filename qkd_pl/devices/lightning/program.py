@@ -20,7 +20,7 @@ from pennylane.tape import QuantumScript
 from qkd_pl.devices.causal_cone import measured_reach, needed_gates
 from qkd_pl.devices.lightning.gates import Gate, Part, gates_of
 from qkd_pl.devices.lightning.readout import Readout, readout_of
-from qkd_pl.devices.lightning.schedule import Run, Segment, Wires, entries, segments
+from qkd_pl.devices.lightning.schedule import Run, Segment, Wires, arrivals, segments
 from qkd_pl.devices.lightning.states import Group, Runs
 from qkd_pl.devices.measurements import measurement_key
 from qkd_pl.devices.templates import remembered, sizes_of
@@ -62,7 +62,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Stage:
-    """What happens between two entries of wires."""
+    """What happens between two arrivals of wires."""
 
     n_wires: int  # in the register
     groups: list[Group]  # what enters, in front of the wires that are in the register
@@ -96,7 +96,8 @@ class Program:
         for parameter in self.parameters:
             data = [parts[parameter.part].op.data[parameter.which] for parts in tapes]
             shape = (self.n_samples, prod(parameter.shape)) if parameter.batched else prod(parameter.shape)
-            angles.append(np.reshape(data if parameter.batched and self.stacked else data[0], shape))
+            # A copy: arrays of users may change in place between the sweeps.
+            angles.append(np.array(data if parameter.batched and self.stacked else data[0], dtype=float).reshape(shape))
         return Numbers(angles, [_states([parts[i].op for parts in tapes]) for i in self.states])
 
     def entries(self, numbers: Numbers, samples: slice) -> np.ndarray:
@@ -126,9 +127,9 @@ def program_of(
 
     ``stack`` are the parts of each tape, ``tape`` is the first of them; its parameters may be tracers.
     """
-    batched = tuple(part.batched for part in stack[0])
-    flagged = chain(*(zip(part.op.data, part.batched, strict=False) for part in stack[0]))
-    sizes = {np.shape(data)[0] for data, is_batched in flagged if is_batched}
+    batched = tuple([part.batched for part in stack[0]])
+    broadcast = [(part.op.data, which) for part, which in zip(stack[0], batched, strict=True) if True in which]
+    sizes = {np.shape(data[which.index(True)])[0] for data, which in broadcast}
     measured = tuple(map(measurement_key, tape.measurements))
     if len(sizes) > 1 or (sizes and len(stack) > 1) or None in measured or not measured:
         return None
@@ -141,9 +142,10 @@ def program_of(
 
 
 def _varying(alike: Sequence[Part]) -> tuple[bool, ...]:
-    """In which parameters the same part of several tapes differs."""
-    first, *others = ([part.op.data[i] for i in range(len(alike[0].batched))] for part in alike)
-    return tuple(any(not np.array_equal(other[i], mine) for other in others) for i, mine in enumerate(first))
+    """Which parameters that set angles differ between the same part of several tapes."""
+    n = 0 if alike[0].template is None else len(alike[0].template.shapes)
+    found = [np.array([part.op.data[i] for part in alike]) for i in range(n)]
+    return tuple([bool((numbers != numbers[0]).any()) for numbers in found])
 
 
 def _states(preparations: Sequence[Operator]) -> np.ndarray:
@@ -237,18 +239,18 @@ class _Builder:
         first wires are the cheapest.
         """
         flagged = [(gate.wires, gate.is_diagonal) for gate in self._gates]
-        found = entries(flagged, list(self._prepared), n_samples, self._options.stages)
-        orders = [sorted(entry.groups, key=lambda group: not measured.isdisjoint(group)) for entry in found]
+        found = arrivals(flagged, list(self._prepared), n_samples, self._options.stages)
+        orders = [sorted(arrival.groups, key=lambda group: not measured.isdisjoint(group)) for arrival in found]
         wires = [wire for group in reversed([*chain(*orders)]) for wire in group]
         positions = {wire: position for position, wire in enumerate(wires)}
         stages = []
-        for entry, order in zip(found, orders, strict=True):
-            absent = len(wires) - entry.n_wires
-            chosen = [self._gates[i] for i in entry.gates]
+        for arrival, order in zip(found, orders, strict=True):
+            absent = len(wires) - arrival.n_wires
+            chosen = [self._gates[i] for i in arrival.gates]
             placed = [replace(gate, wires=tuple(positions[wire] - absent for wire in gate.wires)) for gate in chosen]
             made = [(len(group), *self._prepared[group]) for group in order]
             groups = [Group(size, state, Run(0, gates) if gates else None) for size, state, gates in made]
-            stages.append(Stage(entry.n_wires, groups, segments(placed, per_sample)))
+            stages.append(Stage(arrival.n_wires, groups, segments(placed, per_sample)))
         return stages, positions
 
 

@@ -5,58 +5,34 @@ All observables share the pass over the states for a mask, and only the wires up
 sum over the others is taken first.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import product
-from operator import or_
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import pennylane as qml
 from pennylane.measurements import ExpectationMP, MeasurementProcess
 from pennylane.operation import Operator
 from pennylane.ops import Prod, SProd, Sum
 from pennylane.ops.qubit import BasisStateProjector
-from pennylane.pauli import PauliSentence
+from pennylane.pauli import PauliWord
 
+# Mask → diagonal, an array that broadcasts to shape (2,) * n_wires; the first wire is the highest bit of a mask.
+Terms: TypeAlias = dict[int, np.ndarray]
 _MAX_MATRIX_WIRES = 6
-_MAX_TERMS = 4**_MAX_MATRIX_WIRES
 _MAX_BYTES = 2**28
 
 
-class Term(NamedTuple):
-    """A Pauli word, a projector, or their product on different wires; all are bits of a basis state's index."""
-
-    flips: int  # where the word has X or Y
-    signs: int  # where it has Y or Z; as Y = -iZX, it multiplies with -1 for each of these bits that is set
-    fixed: int = 0  # where the projector acts
-    bits: int = 0  # onto what it projects
-
-    def diagonal(self, indices: np.ndarray) -> np.ndarray:
-        """D(i), but for a factor."""
-        return (1 - 2.0 * (np.bitwise_count(indices & self.signs) & 1)) * (indices & self.fixed == self.bits)
-
-
-Terms: TypeAlias = dict[Term, complex]
-
-
 class Readout:
-    """Observables of one circuit, each a sum of terms, on the first ``n_wires`` of its register."""
+    """Observables of one circuit, on the first ``n_wires`` of its register."""
 
     def __init__(self, observables: Sequence[Terms], n_wires: int):
         self.n_observables, self._n_wires = len(observables), n_wires
-        indices = np.arange(2**n_wires)
         self._diagonals: dict[int, np.ndarray] = {}
-        for k, terms in enumerate(observables):
-            for term, factor in terms.items():
-                weights = self._diagonals.setdefault(term.flips, np.zeros((len(observables), len(indices)), complex))
-                weights[k] += factor * term.diagonal(indices)
-        if not self._diagonals:
-            self._diagonals[0] = np.zeros((len(observables), len(indices)))
-        for mask, weights in self._diagonals.items():
-            if not weights.imag.any():
-                self._diagonals[mask] = weights.real.copy()
-        self._flipped = {mask: indices ^ mask for mask in self._diagonals}
+        for mask in sorted({mask for terms in observables for mask in terms} or {0}):
+            weights = [np.broadcast_to(terms.get(mask, 0), (2,) * n_wires).ravel() for terms in observables]
+            self._diagonals[mask] = np.real_if_close(np.array(weights, dtype=np.complex128), tol=0)
+        self._flipped = {mask: np.arange(2**n_wires) ^ mask for mask in self._diagonals}
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
@@ -85,14 +61,14 @@ class Readout:
 def readout_of(measurements: Sequence[MeasurementProcess], positions: dict[Any, int]) -> Readout | None:
     """Readout of a tape's measurements; None unless all are expectation values of supported observables."""
     n_wires = max((positions[wire] for measurement in measurements for wire in measurement.wires), default=-1) + 1
-    bit = {wire: 1 << (n_wires - 1 - position) for wire, position in positions.items() if position < n_wires}
     if any(type(measurement) is not ExpectationMP or measurement.obs is None for measurement in measurements):
         return None
+    reader = _Reader(positions, n_wires)
     try:
-        observables = [_terms(measurement.obs, bit) for measurement in measurements]
+        observables = [reader.terms(measurement.obs) for measurement in measurements]
     except _NotSupportedError:
         return None
-    masks = {term.flips for terms in observables for term in terms}
+    masks = {mask for terms in observables for mask in terms}
     fits = len(masks) * (len(observables) + 1) * 2**n_wires * 16 <= _MAX_BYTES
     return Readout(observables, n_wires) if fits else None
 
@@ -101,33 +77,58 @@ class _NotSupportedError(Exception):
     """An observable is none of those that are read here."""
 
 
-def _terms(observable: Operator, bit: Mapping[Any, int]) -> Terms:
-    if observable.pauli_rep is not None:
-        return _of_words(observable.pauli_rep, bit)
-    if isinstance(observable, Sum):
-        return _sum(_terms(operand, bit) for operand in observable.operands)
-    if isinstance(observable, SProd):
-        scalar = _real(observable.scalar)
-        return {term: scalar * factor for term, factor in _terms(observable.base, bit).items()}
-    if isinstance(observable, Prod) and len(observable.wires) == sum(len(each.wires) for each in observable.operands):
-        return reduce(_product, [_terms(operand, bit) for operand in observable.operands])
-    wires = observable.wires
-    if isinstance(observable, BasisStateProjector):
-        onto = sum(bit[wire] for wire, value in zip(wires, observable.data[0], strict=True) if value)
-        return {Term(0, 0, sum(bit[wire] for wire in wires), onto): 1.0}
-    matrix = np.asarray(observable.matrix()) if len(wires) <= _MAX_MATRIX_WIRES and observable.has_matrix else None
-    # An observable for each sample, or none at all, is not supported either.
-    if matrix is None or matrix.ndim > 2 or not np.allclose(matrix, matrix.conj().T):
-        raise _NotSupportedError
-    return _of_words(qml.pauli_decompose(matrix, wire_order=wires, pauli=True), bit)
+class _Reader:
+    """Takes observables apart, whose wires have positions among ``n_wires``."""
 
+    def __init__(self, positions: dict[Any, int], n_wires: int):
+        self._positions, self._n_wires = positions, n_wires
 
-def _of_words(sentence: PauliSentence, bit: Mapping[Any, int]) -> Terms:
-    terms = {}
-    for word, factor in sentence.items():
-        flips, signs = (sum(bit[wire] for wire, letter in word.items() if letter in which) for which in ("XY", "YZ"))
-        terms[Term(flips, signs)] = _real(factor) * (-1j) ** (flips & signs).bit_count()
-    return terms
+    def terms(self, observable: Operator) -> Terms:
+        """The terms of an observable."""
+        if observable.pauli_rep is not None:
+            return _sum(self._word(word, factor) for word, factor in observable.pauli_rep.items())
+        if isinstance(observable, Sum):
+            return _sum(map(self.terms, observable.operands))
+        if isinstance(observable, SProd):
+            scalar = _real(observable.scalar)
+            return {mask: scalar * diagonal for mask, diagonal in self.terms(observable.base).items()}
+        wires = [operand.wires for operand in observable.operands] if isinstance(observable, Prod) else []
+        if wires and len(observable.wires) == sum(map(len, wires)):
+            return reduce(_product, map(self.terms, observable.operands))
+        on = [self._positions[wire] for wire in observable.wires]
+        if isinstance(observable, BasisStateProjector):
+            onto = np.zeros((2,) * len(on))
+            onto[tuple(int(bit) for bit in observable.data[0])] = 1
+            return {0: self._placed(onto, on)}
+        return self._of_matrix(observable, on)
+
+    def _of_matrix(self, observable: Operator, on: list[int]) -> Terms:
+        if len(on) > _MAX_MATRIX_WIRES or not observable.has_matrix:
+            raise _NotSupportedError
+        matrix = np.asarray(observable.matrix(), dtype=np.complex128)
+        if matrix.ndim > 2 or not np.allclose(matrix, matrix.conj().T):  # one for each sample, or no observable
+            raise _NotSupportedError
+        indices = np.arange(len(matrix))
+        diagonals = {mask: matrix[indices, indices ^ mask] for mask in range(len(matrix))}
+        bits = {mask: [on[i] for i in range(len(on)) if mask >> (len(on) - 1 - i) & 1] for mask in diagonals}
+        return {self._mask(bits[mask]): self._placed(each, on) for mask, each in diagonals.items() if each.any()}
+
+    def _word(self, word: PauliWord, factor: Any) -> Terms:
+        """X flips a bit, Z gives it a sign, Y = -iZX does both."""
+        diagonal = np.full((1,) * self._n_wires, _real(factor), dtype=np.complex128)
+        for wire, letter in word.items():
+            if letter != "X":
+                signs = np.array([1, -1]) * (-1j if letter == "Y" else 1)
+                diagonal = diagonal * self._placed(signs, [self._positions[wire]])
+        return {self._mask([self._positions[wire] for wire, letter in word.items() if letter != "Z"]): diagonal}
+
+    def _mask(self, positions: Sequence[int]) -> int:
+        return sum(1 << (self._n_wires - 1 - position) for position in positions)
+
+    def _placed(self, diagonal: np.ndarray, on: Sequence[int]) -> np.ndarray:
+        """A diagonal on some positions, with axes of length 1 for the others."""
+        tensor = diagonal.reshape((2,) * len(on)).transpose(np.argsort(on))
+        return tensor.reshape([2 if position in on else 1 for position in range(self._n_wires)])
 
 
 def _real(factor: Any) -> float:
@@ -139,14 +140,14 @@ def _real(factor: Any) -> float:
 def _sum(summands: Iterable[Terms]) -> Terms:
     total: Terms = {}
     for terms in summands:
-        for term, factor in terms.items():
-            total[term] = total.get(term, 0.0) + factor
+        for mask, diagonal in terms.items():
+            total[mask] = total[mask] + diagonal if mask in total else diagonal
     return total
 
 
 def _product(left: Terms, right: Terms) -> Terms:
-    """Of factors on different wires, whose bits are different."""
-    if len(left) * len(right) > _MAX_TERMS:
+    """Of factors on different wires: bits flip together, and no diagonal depends on bits that the other one flips."""
+    if len(left) * len(right) > _MAX_BYTES // 2**8:
         raise _NotSupportedError
     pairs = product(left.items(), right.items())
-    return {Term(*map(or_, mine, theirs)): factor * of_theirs for (mine, factor), (theirs, of_theirs) in pairs}
+    return {mask | other: diagonal * of_other for (mask, diagonal), (other, of_other) in pairs}

@@ -53,7 +53,7 @@ class Segment:
 
 
 @dataclass
-class Entry:
+class Arrival:
     """Groups of wires that enter together, and the gates that act before the next ones do."""
 
     groups: list[Wires]
@@ -61,29 +61,31 @@ class Entry:
     n_wires: int = 0  # of all groups so far
 
 
-def entries(gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires], batch_size: int, stages: str) -> list[Entry]:
+def arrivals(
+    gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires], batch_size: int, stages: str
+) -> list[Arrival]:
     """Order groups of wires that are prepared together such that as many gates as possible act on few wires.
 
     Of each gate there are the wires, and whether it is diagonal in Z.
     """
     needs = _needs(gates, groups)
     waiting, left = list(groups), list(range(len(gates)))
-    found: list[Entry] = []
+    found: list[Arrival] = []
     while len(waiting) > 1:
         # The last to enter is the one that most gates, weighed by the size of what they are spared, can do without.
         spared = {group: [gate for gate in left if group not in needs[gate]] for group in waiting}
         last = max(waiting, key=lambda group: len(spared[group]) * (1 - 0.5 ** len(group)))
-        found.append(Entry([last], [gate for gate in left if last in needs[gate]]))
+        found.append(Arrival([last], [gate for gate in left if last in needs[gate]]))
         left = spared[last]
         waiting.remove(last)
-    found.append(Entry(waiting, left))
-    kept: list[Entry] = []
-    for entry in reversed(found):
-        entry.n_wires = (kept[-1].n_wires if kept else 0) + sum(map(len, entry.groups))
-        if kept and not _pays(kept[-1], entry, batch_size, stages):
+    found.append(Arrival(waiting, left))
+    kept: list[Arrival] = []
+    for arrival in reversed(found):
+        arrival.n_wires = (kept[-1].n_wires if kept else 0) + sum(map(len, arrival.groups))
+        if kept and not _pays(kept[-1], arrival, batch_size, stages):
             former = kept.pop()
-            entry = Entry(former.groups + entry.groups, sorted(former.gates + entry.gates), entry.n_wires)
-        kept.append(entry)
+            arrival = Arrival(former.groups + arrival.groups, sorted(former.gates + arrival.gates), arrival.n_wires)
+        kept.append(arrival)
     return kept
 
 
@@ -132,8 +134,8 @@ def _needs(gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires]) -> list
     return needs
 
 
-def _pays(earlier: Entry, later: Entry, batch_size: int, stages: str) -> bool:
+def _pays(earlier: Arrival, later: Arrival, batch_size: int, stages: str) -> bool:
     """Whether the gates of ``earlier`` should act before the wires of ``later`` enter."""
-    small, large = (batch_size * 2**entry.n_wires for entry in (earlier, later))
+    small, large = (batch_size * 2**arrival.n_wires for arrival in (earlier, later))
     saved, cost = len(earlier.gates) * (large - small), (_GATES + _SHARE * len(later.gates)) * large + _UPDATES
     return {"always": saved > 0, "never": False, "auto": saved > cost}[stages]

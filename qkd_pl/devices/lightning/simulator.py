@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache
+from functools import cache, lru_cache
 from itertools import count, pairwise
 from os import getpid
 from threading import Lock
@@ -21,7 +21,7 @@ from qkd_pl.threads import one_blas_thread
 _PORTION = 2**21
 # Arguments from this size on reach the workers through files.
 _LARGE_BYTES = 2**20
-_SWEEPERS_KEPT = 8
+_SWEEPERS_KEPT = _PROGRAMS_SENT = 8
 
 
 class Simulator:
@@ -60,7 +60,7 @@ class Simulator:
             return np.concatenate(self._spread(program, numbers, None), axis=1)
         everything = slice(0, program.n_samples)
         if not (keep and program.trainable and self._fits(program, program.n_samples)):
-            return self.swept(program, numbers, everything, None)
+            return self.sweep(program, numbers, everything, None)
         sweeper = self._sweeper(program, program.n_samples, full=True)
         with one_blas_thread():
             values = sweeper.forward(numbers, everything)
@@ -81,10 +81,10 @@ class Simulator:
                 found = sweeper.backward(coefficients)
             self._give(sweeper)
         else:
-            found = self.swept(program, numbers, slice(0, program.n_samples), coefficients)
+            found = self.sweep(program, numbers, slice(0, program.n_samples), coefficients)
         return program.gradients(found)
 
-    def swept(self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None) -> np.ndarray:
+    def sweep(self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None) -> np.ndarray:
         """Expectation values of some samples, or with coefficients the gradient of the entries, portion by portion."""
         size = min(samples.stop - samples.start, max(1, _PORTION // 2**program.n_wires))
         if coefficients is not None and (
@@ -132,7 +132,7 @@ class Simulator:
 
     def _is_large(self, program: Program) -> bool:
         updates = program.n_samples * 2**program.n_wires * program.n_gates
-        return self._workers > 1 and updates >= self._spread_from
+        return self._workers > 1 and updates >= max(self._spread_from, 1)
 
     def _spread(self, program: Program, numbers: Numbers, coefficients: np.ndarray | None) -> list[np.ndarray]:
         bounds = pairwise(program.n_samples * worker // self._workers for worker in range(self._workers + 1))
@@ -157,7 +157,7 @@ _counter = count()
 _sent: OrderedDict[Any, Program] = OrderedDict()
 
 
-@cache
+@lru_cache(maxsize=_PROGRAMS_SENT)
 def _token(program: Program) -> tuple[int, int]:
     """Tells a worker that it has seen a program before."""
     return getpid(), next(_counter)
@@ -169,9 +169,9 @@ _simulator_of_worker = cache(Simulator)
 def _in_worker(
     token: Any, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None, setting: Any
 ) -> np.ndarray:
-    """:meth:`Simulator.swept`; registers and memory stay with the worker."""
+    """:meth:`Simulator.sweep`; registers and memory stay with the worker."""
     program = _sent.setdefault(token, program)
     _sent.move_to_end(token)
-    while len(_sent) > _SWEEPERS_KEPT:
+    while len(_sent) > _PROGRAMS_SENT:
         _sent.popitem(last=False)
-    return _simulator_of_worker(*setting).swept(program, numbers, samples, coefficients)
+    return _simulator_of_worker(*setting).sweep(program, numbers, samples, coefficients)

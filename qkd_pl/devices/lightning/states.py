@@ -113,12 +113,13 @@ class Transitions:
 
     def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
         """Those of a block; the cotangents are overwritten."""
+        bras = np.conjugate(cotangents, out=cotangents)
         if self._own is not None:
             for number, wire in self._of_segment[segment]:
-                ket, bra = (each.reshape(2**wire, 2, -1, kets.shape[1]).swapaxes(2, 3) for each in (kets, cotangents))
-                self._own[:, :, number, samples] = np.vecdot(bra[:, None], ket[:, :, None]).sum(axis=0)
+                left, right = (each.reshape(2**wire, 2, -1, kets.shape[1]) for each in (kets, bras))
+                for i, j in np.ndindex(2, 2):
+                    self._own[i, j, number, samples] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
             return
-        bras = np.conjugate(cotangents, out=cotangents)
         for (outer, size, inner), into in self._of_segment[segment]:
             shape = (outer, size, inner * kets.shape[1])
             left, right = kets.reshape(shape), bras.reshape(shape)

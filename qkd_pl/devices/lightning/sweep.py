@@ -34,7 +34,7 @@ def sample_wires(n_wires: int, n_samples: int, c_dtype: Any) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-n_samples // 2**m) * 2**m, -m))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def trace_shapes(program: Program, n_samples: int, c_dtype: Any, full: bool) -> list[dict[int, tuple[int, int, int]]]:
     """For each stage: segment → shape ``(n_blocks, 2**n, 2**m)`` of the states after it that a forward sweep keeps.
 

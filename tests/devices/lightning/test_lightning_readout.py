@@ -58,6 +58,18 @@ def test_factors_on_the_same_wire_multiply():
     assert_reads([qml.prod(qml.X(1), qml.Y(1), qml.X(1)), qml.prod(qml.Z(0), qml.Z(0))], 0)
 
 
+@pytest.mark.parametrize("size", [1e-9, 0.0])
+def test_small_entries_of_a_matrix_count(size):
+    matrix = np.diag([1.0, size, 0.0, 0.0]) + size * np.eye(4)[::-1]
+    measured = [qml.Hermitian(matrix, wires=[2, 0]), qml.Hermitian(size * matrix, wires=[0, 3])]
+    device, exact = BatchedLightning(wires=4), qml.device("default.qubit", wires=4)
+    embedding = qml.AngleEmbedding(np.ones((2, 4)), range(4))
+    tape = qml.tape.QuantumScript([embedding], list(map(qml.expval, measured)), trainable_params=[])
+    assert device.runs_natively(tape)
+    found, expected = (qml.execute([tape], each)[0] for each in (device, exact))
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-30)
+
+
 def test_observables_that_are_no_sums_of_words_are_read_by_their_matrices():
     sparse = qml.SparseHamiltonian((qml.Z(0) @ qml.X(1)).sparse_matrix(), wires=[2, 0])
     assert_reads([sparse], 1, same=[qml.Z(2) @ qml.X(0)])
@@ -86,6 +98,7 @@ def test_other_measurements_are_not_native(measurement):
         qml.prod(*[letter(wire) for wire, letter in enumerate([qml.X, qml.Y, qml.Z, qml.Z] * 2)]),
         qml.prod(qml.Y(0), qml.X(3), qml.Projector([0, 1, 0, 0, 1, 0], wires=[1, 2, 4, 5, 6, 7])),
         qml.prod(*map(qml.Hadamard, range(8))),
+        qml.prod(*[qml.Hermitian(np.add.outer(np.arange(16), np.arange(16)) % 3, range(k, k + 4)) for k in (0, 4)]),
     ],
 )
 def test_projectors_words_and_products_may_be_wide(observable):

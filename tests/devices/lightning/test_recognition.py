@@ -6,6 +6,7 @@ import autograd
 import numpy as np
 import pennylane as qml
 import pytest
+from pennylane.devices import ExecutionConfig
 
 from qkd_pl.devices.lightning import BatchedLightning
 
@@ -42,6 +43,38 @@ def test_gates_that_follow_a_preparation_of_one_wire_act_on_it(preparation):
 def test_operations_made_of_others_are_not_mistaken_for_each_other(gates):
     for gate in gates:
         assert_equal(qml.RX(ANGLES, 0), qml.RY(ANGLES, 1), gate)
+
+
+@pytest.mark.parametrize("device", [BatchedLightning, qml.devices.DefaultQubit])
+def test_what_pennylane_fails_to_decompose_while_it_is_broadcast(device):
+    """Its decomposition of a controlled rotation takes the matrix of a batch of one for that of a gate."""
+
+    @qml.qnode(device(wires=3))
+    def circuit(angles):
+        qml.Hadamard(1)
+        qml.Hadamard(2)
+        qml.ctrl(qml.RZ, [0, 1], control_values=[0, 1])(angles, wires=2)
+        return qml.expval(qml.X(2))
+
+    np.testing.assert_allclose(circuit(np.array([0.8])), [(1 + np.cos(0.8)) / 2], atol=1e-12)
+
+
+def test_weights_that_change_in_place_after_another_circuit_was_executed():
+    """The states that wait for a backward sweep are not those of the numbers that the array holds by then."""
+    weights, cotangent = np.array([[0.3, 0.4]]), (np.ones(2),)
+
+    def tape():
+        operations = [qml.RX(ANGLES, 0), qml.BasicEntanglerLayers(weights, wires=[0, 1])]
+        return qml.tape.QuantumScript(operations, [qml.expval(qml.Z(0))], trainable_params=[1])
+
+    device = BatchedLightning(wires=2)
+    config = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
+    device.execute((tape(),), config)
+    weights += 1
+    found, expected = (
+        each.compute_vjp((tape(),), cotangent, config)[0] for each in (device, BatchedLightning(wires=2))
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 def test_numbers_that_change_in_place_are_read_anew():

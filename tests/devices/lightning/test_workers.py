@@ -24,7 +24,7 @@ def _stop_workers():
         reusable_executor._executor.shutdown(wait=True)
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 17])
+@pytest.mark.parametrize("batch_size", [0, 1, 2, 17])
 @pytest.mark.parametrize("observables", [logits, mixture])
 @pytest.mark.parametrize("kept_bytes", [0, 2**30])
 @pytest.mark.parametrize("circuit", [state_circuit, reuploading_circuit])
