@@ -30,8 +30,8 @@ class Readout:
         self.n_observables, self._n_wires = len(observables), n_wires
         self._diagonals: dict[int, np.ndarray] = {}
         for mask in sorted({mask for terms in observables for mask in terms} or {0}):
-            weights = [np.broadcast_to(terms.get(mask, 0), (2,) * n_wires).ravel() for terms in observables]
-            self._diagonals[mask] = np.real_if_close(np.array(weights, dtype=np.complex128), tol=0)
+            weights = np.array([np.broadcast_to(each.get(mask, 0j), (2,) * n_wires).ravel() for each in observables])
+            self._diagonals[mask] = weights if weights.imag.any() else weights.real.copy()
         self._flipped = {mask: np.arange(2**n_wires) ^ mask for mask in self._diagonals}
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
