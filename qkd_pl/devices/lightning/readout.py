@@ -8,6 +8,7 @@ sum over the others is taken first.
 from collections.abc import Iterable, Sequence
 from functools import reduce
 from itertools import product
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -147,7 +148,8 @@ def _sum(summands: Iterable[Terms]) -> Terms:
 
 def _product(left: Terms, right: Terms) -> Terms:
     """Of factors on different wires: bits flip together, and no diagonal depends on bits that the other one flips."""
-    if len(left) * len(right) > _MAX_BYTES // 2**8:
+    shape = np.broadcast_shapes(*{diagonal.shape for terms in (left, right) for diagonal in terms.values()})
+    if 2 * len(left) * len(right) * prod(shape) * 16 > _MAX_BYTES:  # no readout of it would fit
         raise _NotSupportedError
     pairs = product(left.items(), right.items())
     return {mask | other: diagonal * of_other for (mask, diagonal), (other, of_other) in pairs}

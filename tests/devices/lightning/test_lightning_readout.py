@@ -119,6 +119,13 @@ def test_projectors_words_and_products_may_be_wide(observable):
         np.testing.assert_allclose(here, there, rtol=0, atol=1e-10)
 
 
+def test_products_whose_terms_would_not_fit_are_refused_before_they_are_made():
+    """Three matrices of 6 wires flip bits in 2**18 ways, and each has a diagonal of 2**18 entries: a terabyte."""
+    wide = qml.prod(*[qml.Hermitian(np.ones((64, 64)), wires=range(k, k + 6)) for k in (0, 6, 12)])
+    tape = qml.tape.QuantumScript([qml.RX(np.array([0.1, 0.2]), 0)], [qml.expval(wide)], trainable_params=[])
+    assert not BatchedLightning(wires=18).runs_natively(tape)
+
+
 def test_an_autoencoder_of_seven_qubits_is_native():
     """Its observables are words times a projector on all the other wires."""
     network = QAE(n_qubits=7, n_latent=2, n_layers=1)
