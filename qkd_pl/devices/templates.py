@@ -8,6 +8,7 @@ an adjoint turns its sign. Which number sets which angle is found out by decompo
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from operator import is_
 from typing import Any, TypeVar
 
@@ -94,7 +95,7 @@ class Templates:
 
 def sizes_of(shapes: Sequence[tuple[int, ...]]) -> list[int]:
     """How many numbers parameters of these shapes have."""
-    return [int(np.prod(shape, dtype=int)) for shape in shapes]
+    return [prod(shape) for shape in shapes]
 
 
 def gates_in(op: Operator, is_gate: Callable[[Operator], bool]) -> Iterator[Operator]:

@@ -16,6 +16,7 @@ from qkd_pl.devices.ibm.compile.tapes import GATES, amplitudes, is_gate_or_state
 from qkd_pl.devices.measurements import measurement_key
 from qkd_pl.devices.noisy.state_gates import StateGates
 from qkd_pl.devices.templates import Template, Templates, sizes_of
+from qkd_pl.upstream.pennylane import flattened
 
 _templates = Templates(is_gate_or_state)
 
@@ -30,7 +31,7 @@ class _Part:
 
     @property
     def is_batched(self) -> bool:
-        return self.op.batch_size is not None
+        return self.template is not None and any(self.template.batched)
 
     @property
     def columns(self) -> slice:
@@ -40,7 +41,7 @@ class _Part:
         """``(columns,)``, or ``(b, columns)`` if the operation is broadcast."""
         if self.template is None:
             return np.zeros(0)
-        batch = () if self.op.batch_size is None else (self.op.batch_size,)
+        batch = (self.op.batch_size,) if self.is_batched else ()
         sizes = sizes_of(self.template.shapes)
         flat = [
             np.broadcast_to(np.reshape(value, (*np.shape(value)[: np.ndim(value) - len(shape)], size)), (*batch, size))
@@ -197,4 +198,4 @@ def _key(part: _Part) -> Hashable:
     if part.template is not None:
         return part.template
     matrices = (np.ascontiguousarray(value) for value in part.op.data)
-    return type(part.op), part.op.wires.labels, *((matrix.dtype.str, matrix.tobytes()) for matrix in matrices)
+    return type(part.op), flattened(part.op)[1], *((matrix.dtype.str, matrix.tobytes()) for matrix in matrices)
