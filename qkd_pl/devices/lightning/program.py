@@ -6,10 +6,11 @@ are the same are run as the batch of one program: numbers in which they differ b
 """
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from itertools import chain, count
 from math import prod
+from os import getpid
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,13 +21,14 @@ from pennylane.tape import QuantumScript
 from qkd_pl.devices.causal_cone import measured_reach, needed_gates
 from qkd_pl.devices.lightning.gates import Gate, Part, gates_of
 from qkd_pl.devices.lightning.readout import Readout, readout_of
-from qkd_pl.devices.lightning.schedule import Run, Segment, Wires, arrivals, segments
-from qkd_pl.devices.lightning.states import Group, Runs
+from qkd_pl.devices.lightning.schedule import Group, Run, Stage, Wires, arrivals, segments
+from qkd_pl.devices.lightning.states import Runs
 from qkd_pl.devices.measurements import measurement_key
 from qkd_pl.devices.templates import remembered, sizes_of
 
 _programs: dict[Hashable, "Program | None"] = {}
 _PROGRAMS_KEPT = 64
+_counter = count()
 
 
 class Options(NamedTuple):
@@ -60,15 +62,6 @@ class Numbers:
         return self is other or all(map(np.array_equal, [*self.angles, *self.states], [*other.angles, *other.states]))
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What happens between two arrivals of wires."""
-
-    n_wires: int  # in the register
-    groups: list[Group]  # what enters, in front of the wires that are in the register
-    segments: list[Segment]  # at least one
-
-
 @dataclass(frozen=True, eq=False)
 class Program:
     """What happens to every sample of a batch alike."""
@@ -84,11 +77,17 @@ class Program:
     batched: Runs  # those whose matrices differ between samples
     readout: Readout
     n_gates: int
+    token: tuple[int, int] = field(default_factory=lambda: (getpid(), next(_counter)))  # the same in a worker's copy
 
     @property
     def n_wires(self) -> int:
         """Of the last stage."""
         return self.stages[-1].n_wires
+
+    @cached_property
+    def n_kept(self) -> int:
+        """Amplitudes of each sample that a full forward sweep keeps for the backward sweep."""
+        return sum(2**stage.n_wires * len(stage.kept(full=True)) for stage in self.stages)
 
     def numbers(self, tapes: Sequence[Sequence[Part]]) -> Numbers:
         """Read the numbers of a tape, or of all that are stacked."""

@@ -39,7 +39,7 @@ class Run:
         return any(gate.trainable for gate in self.gates)
 
 
-@dataclass
+@dataclass(eq=False)
 class Segment:
     """Entanglers, one after the other, and then runs, each on its own wire."""
 
@@ -50,6 +50,34 @@ class Segment:
     def is_trainable(self) -> bool:
         """Whether any of its runs is."""
         return any(run.is_trainable for run in self.runs)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring wires that are prepared together."""
+
+    n_wires: int
+    state: int | None  # which of the given states they start from; None for |0⟩
+    run: Run | None  # the gates that follow, on a group of one wire
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What happens between two arrivals of wires."""
+
+    n_wires: int  # in the register
+    groups: list[Group]  # what enters, in front of the wires that are in the register
+    segments: list[Segment]  # at least one
+
+    @cached_property
+    def is_trainable(self) -> bool:
+        """Whether any of its segments is."""
+        return any(segment.is_trainable for segment in self.segments)
+
+    def kept(self, full: bool) -> list[int]:
+        """After which segments a forward sweep keeps the states: after the last, with ``full`` all trainable ones."""
+        last = len(self.segments) - 1
+        return [i for i, segment in enumerate(self.segments) if i == last or (full and segment.is_trainable)]
 
 
 @dataclass

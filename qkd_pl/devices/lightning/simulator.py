@@ -1,11 +1,9 @@
 """How a batch is computed: in this process, portion by portion, or spread over worker processes."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from functools import cache, lru_cache
-from itertools import count, pairwise
-from os import getpid
+from functools import cache
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from qkd_pl.devices.lightning.program import Numbers, Program
-from qkd_pl.devices.lightning.sweep import Sweeper, trace_bytes
+from qkd_pl.devices.lightning.sweep import Sweeper
 from qkd_pl.errors import WorkerLostError
 from qkd_pl.threads import one_blas_thread
 
@@ -21,7 +19,7 @@ from qkd_pl.threads import one_blas_thread
 _PORTION = 2**21
 # Arguments from this size on reach the workers through files.
 _LARGE_BYTES = 2**20
-_SWEEPERS_KEPT = _PROGRAMS_SENT = 8
+_SWEEPERS_KEPT = 8
 
 
 class Simulator:
@@ -87,9 +85,8 @@ class Simulator:
     def sweep(self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None) -> np.ndarray:
         """Expectation values of some samples, or with coefficients the gradient of the entries, portion by portion."""
         size = min(samples.stop - samples.start, max(1, _PORTION // 2**program.n_wires))
-        if coefficients is not None and (
-            fitting := self._kept_bytes // trace_bytes(program, 1, self._c_dtype, full=True)
-        ):
+        fitting = self._kept_bytes // (program.n_kept * self._c_dtype.itemsize)
+        if coefficients is not None and fitting:
             size = min(size, 2 ** (fitting.bit_length() - 1))  # of a power of two no block is padded
         sweeper = self._sweeper(program, size, full=coefficients is not None and self._fits(program, size))
         starts = range(samples.start, samples.stop, size or 1) or [samples.start]
@@ -111,7 +108,7 @@ class Simulator:
         """A sweeper of a program that no other thread has."""
         with self._lock:
             for sweeper in self._idle:
-                if sweeper.program is program and fits(sweeper):
+                if sweeper.program.token == program.token and fits(sweeper):
                     self._idle.remove(sweeper)
                     return sweeper
         return None
@@ -128,17 +125,19 @@ class Simulator:
 
     def _fits(self, program: Program, n_samples: int) -> bool:
         """Whether the states after all trainable segments may be kept."""
-        return trace_bytes(program, n_samples, self._c_dtype, full=True) <= self._kept_bytes
+        return n_samples * program.n_kept * self._c_dtype.itemsize <= self._kept_bytes
 
     def _is_large(self, program: Program) -> bool:
-        updates = program.n_samples * 2**program.n_wires * program.n_gates
-        return self._workers > 1 and updates >= max(self._spread_from, 1)
+        size = program.n_samples * 2**program.n_wires
+        return self._workers > 1 and size > 0 and size * program.n_gates >= self._spread_from
 
     def _spread(self, program: Program, numbers: Numbers, coefficients: np.ndarray | None) -> list[np.ndarray]:
         bounds = pairwise(program.n_samples * worker // self._workers for worker in range(self._workers + 1))
-        batch, setting = (_token(program), program, numbers), (self._c_dtype, self._kept_bytes)
+        setting = self._c_dtype, self._kept_bytes
         calls = [
-            delayed(_in_worker)(*batch, slice(*bound), coefficients, setting) for bound in bounds if bound[0] < bound[1]
+            delayed(_in_worker)(setting, program, numbers, slice(*bound), coefficients)
+            for bound in bounds
+            if bound[0] < bound[1]
         ]
         try:
             return Parallel(n_jobs=self._workers, backend="loky", max_nbytes=_LARGE_BYTES)(calls)
@@ -153,25 +152,9 @@ def _joined(program: Program, found: list[np.ndarray]) -> np.ndarray:
     return np.concatenate(found, axis=1) if program.per_sample else sum(found[1:], found[0])
 
 
-_counter = count()
-_sent: OrderedDict[Any, Program] = OrderedDict()
-
-
-@lru_cache(maxsize=_PROGRAMS_SENT)
-def _token(program: Program) -> tuple[int, int]:
-    """Tells a worker that it has seen a program before."""
-    return getpid(), next(_counter)
-
-
 _simulator_of_worker = cache(Simulator)
 
 
-def _in_worker(
-    token: Any, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None, setting: Any
-) -> np.ndarray:
+def _in_worker(setting: tuple[Any, int], *batch: Any) -> np.ndarray:
     """:meth:`Simulator.sweep`; registers and memory stay with the worker."""
-    program = _sent.setdefault(token, program)
-    _sent.move_to_end(token)
-    while len(_sent) > _PROGRAMS_SENT:
-        _sent.popitem(last=False)
-    return _simulator_of_worker(*setting).sweep(program, numbers, samples, coefficients)
+    return _simulator_of_worker(*setting).sweep(*batch)

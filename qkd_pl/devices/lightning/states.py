@@ -1,14 +1,14 @@
 """Matrices of single wires, in gates and in derivatives, and the product states that circuits start from."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 
 from qkd_pl.devices.lightning.gates import Gate
-from qkd_pl.devices.lightning.schedule import Run, Segment
+from qkd_pl.devices.lightning.schedule import Group, Segment, Stage
 
 _IDENTITY = np.eye(2, dtype=np.complex128)
 # From here on a sample by itself fills a kernel call, and blocks of few samples would make matrix products slow.
@@ -76,51 +76,45 @@ class Runs:
 
 
 class Transitions:
-    """Reduced transition matrices Tr_others |ψ⟩⟨λ| of the wires of all trainable runs of a stage, after them.
+    """Reduced transition matrices Tr_others |ψ⟩⟨λ| of the wires of all trainable runs, after them.
 
-    They are found for each sample, or with ``n_samples=0`` summed over all. ``runs`` are the numbers of the shared and
-    of the batched runs, and where their matrices stand.
+    They are found for each sample, or with ``n_samples=0`` summed over all, which is done for shared runs alone.
+    ``n_runs`` are those of the shared and of the batched runs.
     """
 
-    def __init__(self, n_wires: int, segments: Sequence[Segment], n_samples: int):
-        found = [(i, run) for i, segment in enumerate(segments) for run in segment.runs if run.is_trainable]
-        found.sort(key=lambda pair: pair[1].is_batched)
-        numbers, cut = [run.number for _, run in found], sum(not run.is_batched for _, run in found)
-        self.runs = (numbers[:cut], slice(0, cut)), (numbers[cut:], slice(cut, len(found)))
-        asked: list[list[tuple[int, int]]] = [[] for _ in segments]
-        for number, (segment, run) in enumerate(found):
-            asked[segment].append((number, run.wire))
-        self._own = np.zeros((2, 2, len(found), n_samples), complex) if n_samples else None
-        self._of_segment: list[list[Any]] = [[] if n_samples == 0 else list(each) for each in asked]
-        groups, size = _wire_groups(n_wires), 0
-        # The last sum stays zero: the wires of smaller groups have fewer terms, and share an array with the others.
-        self._index = np.full((2, 2, len(found), 2 ** (max(map(len, groups)) - 1)), -1)
-        for segment, group in product(range(0 if n_samples else len(segments)), groups):
-            if inside := [(number, wire) for number, wire in asked[segment] if wire in group]:
-                wires = [wire for _, wire in inside]
-                first, stop = min(wires), max(wires) + 1
-                into = slice(size, size := size + 4 ** (stop - first))
-                self._of_segment[segment].append(((2**first, 2 ** (stop - first), 2 ** (n_wires - stop)), into))
-                for number, wire in inside:
-                    terms = _partial_trace(stop - first, wire - first)
-                    self._index[:, :, number, : terms.shape[2]] = into.start + terms
+    def __init__(self, stages: Sequence[Stage], n_runs: tuple[int, int], n_samples: int):
+        self._own = [np.zeros((2, 2, n, n_samples), complex) for n in n_runs] if n_samples else []
+        largest = max(len(group) for stage in stages for group in _wire_groups(stage.n_wires))
+        # Where the terms of a matrix stand among the sums. The last one stays zero: wires of smaller groups have fewer.
+        self._index = np.full((2, 2, n_runs[0], 2 ** (largest - 1)), -1)
+        self._products: dict[Segment, list[tuple[tuple[int, int, int], slice]]] = defaultdict(list)
+        size = 0
+        for stage in stages if n_samples == 0 else ():
+            for segment, group in product(stage.segments, _wire_groups(stage.n_wires)):
+                runs = [run for run in segment.runs if run.is_trainable and run.wire in group]
+                if runs:
+                    first, stop = min(run.wire for run in runs), max(run.wire for run in runs) + 1
+                    into = slice(size, size := size + 4 ** (stop - first))
+                    shape = 2**first, 2 ** (stop - first), 2 ** (stage.n_wires - stop)
+                    self._products[segment].append((shape, into))
+                    for run in runs:
+                        terms = _partial_trace(stop - first, run.wire - first)
+                        self._index[:, :, run.number, : terms.shape[2]] = into.start + terms
         self._sums = np.zeros(size + 1, complex)
 
     def clear(self) -> None:
-        """Forget what was added."""
-        if self._own is None:
-            self._sums[:] = 0
+        """Forget what was added up."""
+        self._sums[:] = 0
 
-    def add(self, segment: int, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
+    def add(self, segment: Segment, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
         """Those of a block; the cotangents are overwritten."""
         bras = np.conjugate(cotangents, out=cotangents)
-        if self._own is not None:
-            for number, wire in self._of_segment[segment]:
-                left, right = (each.reshape(2**wire, 2, -1, kets.shape[1]) for each in (kets, bras))
+        for run in segment.runs if self._own else ():
+            if run.is_trainable:
+                left, right = (each.reshape(2**run.wire, 2, -1, kets.shape[1]) for each in (kets, bras))
                 for i, j in np.ndindex(2, 2):
-                    self._own[i, j, number, samples] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
-            return
-        for (outer, size, inner), into in self._of_segment[segment]:
+                    self._own[run.is_batched][i, j, run.number, samples] = (left[:, i] * right[:, j]).sum(axis=(0, 1))
+        for (outer, size, inner), into in self._products[segment]:
             shape = (outer, size, inner * kets.shape[1])
             left, right = kets.reshape(shape), bras.reshape(shape)
             if shape[2] < _FEW_COLUMNS:
@@ -130,27 +124,17 @@ class Transitions:
                 found = np.add.reduce(left @ right.transpose(0, 2, 1))
             self._sums[into] += found.ravel()
 
-    def matrices(self) -> np.ndarray:
-        """One for each run, shape ``(2, 2, n_runs, b)``, b being 1 for sums."""
-        if self._own is not None:
-            return self._own
-        return self._sums.take(self._index).sum(axis=-1)[..., None]
+    def matrices(self, is_batched: bool) -> np.ndarray:
+        """One for each of these runs, shape ``(2, 2, n_runs, b)``, b being 1 for sums."""
+        return self._own[is_batched] if self._own else self._sums.take(self._index).sum(axis=-1)[..., None]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Neighbouring wires that are prepared together."""
-
-    n_wires: int
-    state: int | None  # which of the given states they start from; None for |0⟩
-    run: Run | None  # the gates that follow, on a group of one wire
-
-    def amplitudes(self, states: Sequence[np.ndarray], shared: np.ndarray, batched: np.ndarray) -> np.ndarray:
-        """``(2**n_wires, b)``, b being 1 or that of samples, from states ``(b, 2**n_wires)`` and runs' matrices."""
-        if self.run is None:
-            return np.eye(2**self.n_wires, 1, dtype=complex) if self.state is None else states[self.state].T
-        matrix = (batched if self.run.is_batched else shared)[:, :, self.run.number]
-        return matrix[:, 0] if self.state is None else _times(matrix, states[self.state].T[:, None])[:, 0]
+def amplitudes(group: Group, states: Sequence[np.ndarray], shared: np.ndarray, batched: np.ndarray) -> np.ndarray:
+    """Those of a group, ``(2**n_wires, 1 or b)``, from given states of that shape and the matrices of runs."""
+    if group.run is None:
+        return np.eye(2**group.n_wires, 1, dtype=complex) if group.state is None else states[group.state]
+    matrix = (batched if group.run.is_batched else shared)[:, :, group.run.number]
+    return matrix[:, 0] if group.state is None else _times(matrix, states[group.state][:, None])[:, 0]
 
 
 def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
@@ -162,12 +146,9 @@ def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
     return state.astype(dtype, copy=False)
 
 
-def padded(amplitudes: np.ndarray, n_samples: int) -> np.ndarray:
-    """With further samples, of amplitudes zero, unless all samples share them; shape ``(..., b)``."""
-    missing = n_samples - amplitudes.shape[-1]
-    if missing == 0 or amplitudes.shape[-1] == 1:
-        return amplitudes
-    return np.pad(amplitudes, [(0, 0)] * (amplitudes.ndim - 1) + [(0, missing)])
+def padded(numbers: np.ndarray, missing: int) -> np.ndarray:
+    """``(k, b + missing)``, from numbers ``(k, b)`` of samples; those of the further ones are zero."""
+    return np.pad(numbers, [(0, 0), (0, missing)]) if missing else numbers
 
 
 def _times(left: np.ndarray, right: np.ndarray) -> np.ndarray:

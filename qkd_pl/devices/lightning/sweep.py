@@ -10,16 +10,15 @@ wires. The states |ψ⟩ were kept by the forward sweep or, where they do not fi
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
-from math import prod
 from typing import Any
 
 import numpy as np
 
-from qkd_pl.devices.lightning.program import Numbers, Program, Stage
-from qkd_pl.devices.lightning.schedule import Run
-from qkd_pl.devices.lightning.states import SINGLE_SAMPLE_WIRES, Transitions, padded, product_state
-from qkd_pl.upstream.lightning import kernel, matrix_kernel, state_vector
+from qkd_pl.devices.lightning.gates import Gate
+from qkd_pl.devices.lightning.program import Numbers, Program
+from qkd_pl.devices.lightning.schedule import Stage
+from qkd_pl.devices.lightning.states import SINGLE_SAMPLE_WIRES, Transitions, amplitudes, padded, product_state
+from qkd_pl.upstream.lightning import Call, StateVector, kernel, matrix_kernel, state_vector
 
 # Registers of up to this size stay in a core's cache, with what is read beside them.
 _REGISTER_BYTES = 2**19
@@ -34,27 +33,6 @@ def sample_wires(n_wires: int, n_samples: int, c_dtype: Any) -> int:
     return min(range(max(largest - 2, 0), largest + 1), key=lambda m: (-(-n_samples // 2**m) * 2**m, -m))
 
 
-@lru_cache(maxsize=16)
-def trace_shapes(program: Program, n_samples: int, c_dtype: Any, full: bool) -> list[dict[int, tuple[int, int, int]]]:
-    """For each stage: segment → shape ``(n_blocks, 2**n, 2**m)`` of the states after it that a forward sweep keeps.
-
-    These are the ones that the stage ends in, with ``full`` also those after all trainable segments.
-    """
-    found = []
-    for stage in program.stages:
-        block = 2 ** sample_wires(stage.n_wires, n_samples, c_dtype)
-        shape = (-(-n_samples // block), int(2**stage.n_wires), block)
-        last = len(stage.segments) - 1
-        found.append({i: shape for i, s in enumerate(stage.segments) if i == last or (full and s.is_trainable)})
-    return found
-
-
-def trace_bytes(program: Program, n_samples: int, c_dtype: Any, full: bool) -> int:
-    """What these states take."""
-    shapes = trace_shapes(program, n_samples, c_dtype, full)
-    return sum(prod(shape) for kept in shapes for shape in kept.values()) * np.dtype(c_dtype).itemsize
-
-
 class Register:
     """A block in Lightning's memory, ``block`` as scratch space beside it, and the gates of a stage bound to it."""
 
@@ -64,16 +42,11 @@ class Register:
         self.block = np.empty((2**stage.n_wires, self.n_samples), dtype=c_dtype)
         vector = state_vector(stage.n_wires + m, c_dtype)
         self._update, self._get, self._apply = vector.updateData, vector.getState, vector.applyMatrix
-        self._entanglers: list[list[tuple[Any, ...]]] = [[] for _ in stage.segments]
-        for calls, segment in zip(self._entanglers, stage.segments, strict=True):
-            for gate in segment.entanglers:
-                if gate.matrix is None:
-                    call = kernel(vector, gate.kernel)
-                else:
-                    call = matrix_kernel(vector, np.ascontiguousarray(gate.matrix, dtype=c_dtype))
-                calls.append((*call, list(gate.wires)))
-        self._shared = [[(run.number, [run.wire]) for run in s.runs if not run.is_batched] for s in stage.segments]
-        self._batched = [[run for run in segment.runs if run.is_batched] for segment in stage.segments]
+        self._segments: list[tuple[Any, Any, Any]] = []
+        for segment in stage.segments:
+            entanglers = [(_bound(gate, vector, c_dtype), list(gate.wires)) for gate in segment.entanglers]
+            shared = [(run.number, [run.wire]) for run in segment.runs if not run.is_batched]
+            self._segments.append((entanglers, shared, [run for run in segment.runs if run.is_batched]))
 
     def load(self, block: np.ndarray) -> None:
         """Set the amplitudes."""
@@ -85,35 +58,31 @@ class Register:
         self._get(out.reshape(-1))
         return out
 
-    def act(self, segment: int, shared: Sequence[np.ndarray], batched: np.ndarray) -> None:
-        """All gates of a segment, with matrices of the shared runs and, ``(2, 2, n_runs, b)``, of the batched ones."""
-        for call, extra, wires in self._entanglers[segment]:
+    def apply(self, segment: int, shared: Sequence[np.ndarray], batched: np.ndarray, inverse: bool = False) -> None:
+        """A segment or its inverse, with matrices of the shared runs and, ``(2, 2, n_runs, b)``, of the batched ones."""
+        entanglers, shared_runs, batched_runs = self._segments[segment]
+        for (call, extra), wires in () if inverse else entanglers:
             call(wires, False, *extra)
-        for number, wire in self._shared[segment]:
-            self._apply(shared[number], wire, False)
-        if self._batched[segment]:
-            self._act_batched(self._batched[segment], batched)
-
-    def undo(self, segment: int, shared: Sequence[np.ndarray], batched: np.ndarray) -> None:
-        """Their inverse."""
-        if self._batched[segment]:
-            self._act_batched(self._batched[segment], batched.conj().swapaxes(0, 1))
-        for number, wire in self._shared[segment]:
-            self._apply(shared[number], wire, True)
-        for call, extra, wires in reversed(self._entanglers[segment]):
+        for number, wire in shared_runs:  # runs are on different wires: their order does not matter
+            self._apply(shared[number], wire, inverse)
+        if batched_runs:  # Lightning has no kernel that applies another matrix to each sample
+            states = self.read()
+            for run in batched_runs:
+                matrix = batched[:, :, run.number]
+                (u00, u01), (u10, u11) = matrix.conj().swapaxes(0, 1) if inverse else matrix
+                split = states.reshape(2**run.wire, 2, -1, self.n_samples)
+                zero, one = split[:, 0].copy(), split[:, 1].copy()
+                split[:, 0] = u00 * zero + u01 * one
+                split[:, 1] = u10 * zero + u11 * one
+            self.load(states)
+        for (call, extra), wires in reversed(entanglers) if inverse else ():
             call(wires, True, *extra)
 
-    def _act_batched(self, runs: Sequence[Run], matrices: np.ndarray) -> None:
-        """Matrices of their own for the samples; Lightning has no such kernel."""
-        states = self.read()
-        b = matrices.shape[-1]
-        for run in runs:
-            split = states.reshape(2**run.wire, 2, -1, self.n_samples)[..., :b]
-            zero, one = split[:, 0].copy(), split[:, 1].copy()
-            (u00, u01), (u10, u11) = matrices[:, :, run.number]
-            split[:, 0] = u00 * zero + u01 * one
-            split[:, 1] = u10 * zero + u11 * one
-        self.load(states)
+
+def _bound(gate: Gate, vector: StateVector, c_dtype: np.dtype) -> Call:
+    if gate.matrix is None:
+        return kernel(vector, gate.kernel)
+    return matrix_kernel(vector, np.ascontiguousarray(gate.matrix, dtype=c_dtype))
 
 
 class Sweeper:
@@ -127,46 +96,46 @@ class Sweeper:
         self.program, self.n_samples, self.full, self._c_dtype = program, n_samples, full, c_dtype
         self.numbers: Numbers | None = None
         self._registers = [Register(stage, n_samples, c_dtype) for stage in program.stages]
-        self._trace = [
-            {segment: np.empty(shape, c_dtype) for segment, shape in kept.items()}
-            for kept in trace_shapes(program, n_samples, c_dtype, full)
-        ]
-        self._finals = [kept[max(kept)] for kept in self._trace]
-        self.kept_bytes = trace_bytes(program, n_samples, c_dtype, full)
         self._ket_registers: dict[int, Register] = {}
-        self._padded = -(-n_samples // self._registers[0].n_samples) * self._registers[0].n_samples
-        own = self._padded if program.per_sample else 0
-        self._transitions = [Transitions(stage.n_wires, stage.segments, own) for stage in program.stages]
-        are_trainable = [any(segment.is_trainable for segment in stage.segments) for stage in program.stages]
-        self._first = [*are_trainable, True].index(True)
+        # Of each stage: segment → the states after it, (n_blocks, 2**n, 2**m).
+        self._trace: list[dict[int, np.ndarray]] = []
+        for stage, register in zip(program.stages, self._registers, strict=True):
+            shape = (-(-n_samples // register.n_samples), *register.block.shape)
+            self._trace.append({segment: np.empty(shape, c_dtype) for segment in stage.kept(full)})
+        self._finals = [kept[max(kept)] for kept in self._trace]
+        self.kept_bytes = sum(states.nbytes for kept in self._trace for states in kept.values())
+        self._padded = len(self._finals[0]) * self._registers[0].n_samples
+        self._transitions = Transitions(
+            program.stages, (len(program.shared), len(program.batched)), self._padded if program.per_sample else 0
+        )
+        self._first = next((i for i, stage in enumerate(program.stages) if stage.is_trainable), len(program.stages))
 
     def forward(self, numbers: Numbers, samples: slice) -> np.ndarray:
         """Sweep some samples, keeping states for :meth:`backward`; return expectation values ``(k, n_samples)``."""
         self._fill(numbers, samples)
         values = np.empty((self.program.readout.n_observables, self._padded))
-        for i, (stage, register) in enumerate(zip(self.program.stages, self._registers, strict=True)):
+        for i, (register, kept) in enumerate(zip(self._registers, self._trace, strict=True)):
             for j, block in self._blocks(register):
                 register.load(self._entered(i, block))
-                for segment in range(len(stage.segments)):
-                    register.act(segment, self._shared, self._batched[..., block])
-                    if segment in self._trace[i]:
-                        register.read(self._trace[i][segment][j])
+                for segment in range(max(kept) + 1):
+                    register.apply(segment, self._shared, self._batched[..., block])
+                    if segment in kept:
+                        register.read(kept[segment][j])
                 if i == len(self._registers) - 1:
                     values[:, block] = self.program.readout.expectations(self._finals[i][j])
         return values[:, : self._filled]
 
     def backward(self, coefficients: np.ndarray) -> np.ndarray:
         """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` by the entries: ``(n_entries, n_samples)``, or 1 if summed."""
-        stages, cotangents = self.program.stages, np.empty(0)
-        if missing := self._padded - coefficients.shape[1]:
-            coefficients = np.pad(coefficients, [(0, 0), (0, missing)])
-        for i in reversed(range(self._first, len(stages))):
+        last, cotangents = len(self._registers) - 1, np.empty(0)
+        coefficients = padded(coefficients, self._padded - self._filled)
+        self._transitions.clear()
+        for i in range(last, self._first - 1, -1):
             register = self._registers[i]
-            self._transitions[i].clear()
             before = np.zeros_like(self._finals[i - 1]) if i > self._first else None
             # What the forward sweep kept last is the most likely to be in the cache still.
             for j, block in reversed(self._blocks(register)):
-                if i == len(stages) - 1:
+                if i == last:
                     final = self._finals[i][j]
                     register.load(self.program.readout.applied(final, coefficients[:, block], register.block))
                 else:
@@ -181,18 +150,17 @@ class Sweeper:
         """Matrices of all runs, and for each stage the amplitudes of what enters: two factors for the first stage."""
         program, c_dtype = self.program, self._c_dtype
         self._filled = len(range(program.n_samples)[samples])
-        entries = program.entries(numbers, samples)
+        missing = self._padded - self._filled
+        entries = padded(program.entries(numbers, samples), missing)
+        states = [s.T if len(s) == 1 else padded(s[samples].T, missing) for s in numbers.states]
         self._n_entries = len(entries)
         shared, after = program.shared.matrices(entries[:, :1])
-        self._shared = list(np.ascontiguousarray(shared[..., 0].transpose(2, 0, 1), dtype=c_dtype))
         batched, batched_after = program.batched.matrices(entries)
+        self._shared = list(np.ascontiguousarray(shared[..., 0].transpose(2, 0, 1), dtype=c_dtype))
         self._batched, self._after = batched.astype(c_dtype, copy=False), (after, batched_after)
-        states = [state if len(state) == 1 else state[samples] for state in numbers.states]
         self._entering = []
         for i, stage in enumerate(program.stages):
-            groups = [group.amplitudes(states, shared, batched) for group in reversed(stage.groups)]
-            if self._filled != self._padded:
-                groups = [padded(group, self._padded) for group in groups]
+            groups = [amplitudes(group, states, shared, batched) for group in reversed(stage.groups)]
             # Two halves of the wires are small, and each block then needs but one product.
             middle = len(groups) // 2 if i == 0 else 0
             halves = [groups[:middle], groups[middle:]] if middle else [groups]
@@ -215,19 +183,19 @@ class Sweeper:
         """Sweep |λ⟩ back through a block of stage i, to its first trainable segment or, to hand it on, to its start."""
         register, segments = self._registers[i], self.program.stages[i].segments
         lowest = min((s for s, segment in enumerate(segments) if segment.is_trainable), default=len(segments))
-        batched = self._batched[..., block]
-        if not self.full and i not in self._ket_registers:
-            self._ket_registers[i] = Register(self.program.stages[i], self.n_samples, self._c_dtype)
-        kets = None if self.full else self._ket_registers[i]
-        if kets is not None:
-            kets.load(self._finals[i][j])
+        swept, batched = [register], self._batched[..., block]
+        if not self.full:
+            if i not in self._ket_registers:
+                self._ket_registers[i] = Register(self.program.stages[i], self.n_samples, self._c_dtype)
+            swept.append(self._ket_registers[i])
+            swept[1].load(self._finals[i][j])
         for segment in reversed(range(0 if hand_on else lowest, len(segments))):
             if segments[segment].is_trainable:
-                ket = self._trace[i][segment][j] if kets is None else kets.read()
-                self._transitions[i].add(segment, ket, register.read(), block)
+                ket = self._trace[i][segment][j] if self.full else swept[1].read()
+                self._transitions.add(segments[segment], ket, register.read(), block)
             if hand_on or segment > lowest:
-                for swept in (register, *([] if kets is None else [kets])):
-                    swept.undo(segment, self._shared, batched)
+                for each in swept:
+                    each.apply(segment, self._shared, batched, inverse=True)
 
     def _project(self, i: int, block: slice, out: np.ndarray) -> None:
         """``⟨entered|λ⟩`` of the wires that entered with stage i: cotangents of the stage before."""
@@ -241,18 +209,13 @@ class Sweeper:
             np.einsum("eb,ewb->wb", bras, split, out=out, casting="same_kind")
 
     def _gradient(self) -> np.ndarray:
-        n = self._filled if self.program.per_sample else 1
-        gradient = np.zeros((self._n_entries, n))
-        for runs, after, batched in zip(
-            (self.program.shared, self.program.batched), self._after, (False, True), strict=True
-        ):
+        per_sample = self.program.per_sample
+        gradient = np.zeros((self._n_entries, self._padded if per_sample else 1))
+        for kind, runs in enumerate((self.program.shared, self.program.batched)):
             if len(runs.trainable_entries):
-                of_runs = np.zeros((2, 2, len(runs), n), complex)
-                for transitions in self._transitions[self._first :]:
-                    numbers, chosen = transitions.runs[batched]
-                    of_runs[:, :, numbers] = transitions.matrices()[:, :, chosen, :n]
-                np.add.at(gradient, runs.trainable_entries, runs.gradient(after, of_runs))
-        return gradient
+                found = self._transitions.matrices(kind)[..., : gradient.shape[1]]
+                np.add.at(gradient, runs.trainable_entries, runs.gradient(self._after[kind], found))
+        return gradient[:, : self._filled] if per_sample else gradient
 
     def _blocks(self, register: Register) -> list[tuple[int, slice]]:
         size = register.n_samples
