@@ -143,7 +143,8 @@ class Distillation(_FromTeacher):
     def __call__(self, outputs: np.ndarray, targets: Targets) -> ValueAndCotangent:
         alpha = value_at(self.alpha, targets.iteration)
         rows, gradients = self._rows(self._teacher(outputs, targets), outputs, targets.iteration)
-        value, cotangent = weighted_mean(alpha * rows, alpha * gradients, targets.weights(len(outputs)))
+        factor = alpha * self._factor(targets.iteration)
+        value, cotangent = weighted_mean(rows, gradients, factor * targets.weights(len(outputs)))
         if alpha < 1.0:
             hard_value, hard_cotangent = cross_entropy(outputs, targets, self.logit_scale)
             value += (1.0 - alpha) * hard_value
@@ -162,9 +163,10 @@ class Distillation(_FromTeacher):
         temperature = self._temperature(iteration)
         if self.divergence == "huber":
             return huber_rows(teacher, student, temperature)
-        factor = temperature**2 if self.scale_kl == "T2" else 1.0
-        rows, gradients = kl_rows(teacher, student, temperature)
-        return factor * rows, factor * gradients
+        return kl_rows(teacher, student, temperature)
+
+    def _factor(self, iteration: int) -> float:
+        return self._temperature(iteration) ** 2 if (self.divergence, self.scale_kl) == ("kl", "T2") else 1.0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ distance (Hinton, Vinyals and Dean, arXiv 1503.02531).
 """
 
 import numpy as np
-from scipy.special import log_softmax
+from scipy.special import log_softmax, softmax
 
 RowsAndGradients = tuple[np.ndarray, np.ndarray]
 
@@ -23,11 +23,12 @@ def kl_rows(teacher: np.ndarray, student: np.ndarray, temperature: float = 1.0) 
     Returns:
         the divergences ``(n,)`` and their gradients with respect to ``student``, ``(n, K)``.
     """
-    logarithms = log_softmax(np.stack([teacher, student]) / temperature, axis=2)
-    p, q = np.exp(logarithms)
-    d = _log_ratio(logarithms[0] - logarithms[1], q, (teacher - student) / temperature)
-    near = np.abs(d) < 1.0  # beyond, e^-d may overflow where p vanishes, and p·e^-d is simply q
-    terms = np.where(near, p * _exp_remainder(np.where(near, d, 0.0)), p * d - p + q)
+    scaled = np.array([teacher, student]) / temperature
+    p, q = softmax(scaled, axis=2)
+    d = _log_ratio(*scaled, q, (teacher - student) / temperature)
+    # p·e^-d is q. Near d = 0, where the terms of the sum would cancel, d - 1 + e^-d by its Taylor series.
+    series = d * d * (1 / 2 - d * (1 / 6 - d * (1 / 24 - d * (1 / 120 - d / 720))))
+    terms = np.where(np.abs(d) < 1e-2, p * series, p * d - p + q)
     return terms.sum(axis=1), (q - p) / temperature
 
 
@@ -57,15 +58,11 @@ def huber(difference: np.ndarray, delta: float) -> RowsAndGradients:
     return inside * (difference - inside / 2), inside
 
 
-def _log_ratio(ratio: np.ndarray, q: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """log p - log q, ``ratio``, for distributions p ∝ q·e^difference; without cancellation where they nearly agree."""
-    close = np.abs(difference).max(axis=1, keepdims=True) < 1.0
-    small = np.where(close, difference, 0.0)
-    normaliser = np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
-    return np.where(close, small - normaliser, ratio)
-
-
-def _exp_remainder(d: np.ndarray) -> np.ndarray:
-    """d - 1 + e^-d; by its Taylor series near 0, where the direct sum would cancel."""
-    series = d * d * (1 / 2 - d * (1 / 6 - d * (1 / 24 - d / 120)))
-    return np.where(np.abs(d) < 1e-3, series, d + np.expm1(-d))
+def _log_ratio(teacher: np.ndarray, student: np.ndarray, q: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """log p - log q for p ∝ q·e^difference; without cancellation where the difference of the logits is small."""
+    far = np.abs(difference).max(axis=1) >= 1.0
+    small = np.where(far[:, None], 0.0, difference)
+    ratio = small - np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
+    if far.any():
+        ratio[far] = log_softmax(teacher[far], axis=1) - log_softmax(student[far], axis=1)
+    return ratio
