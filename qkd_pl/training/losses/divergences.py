@@ -5,7 +5,6 @@ distance (Hinton, Vinyals and Dean, arXiv 1503.02531).
 """
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 RowsAndGradients = tuple[np.ndarray, np.ndarray]
 
@@ -24,8 +23,16 @@ def kl_rows(teacher: np.ndarray, student: np.ndarray, temperature: float = 1.0) 
         the divergences ``(n,)`` and their gradients with respect to ``student``, ``(n, K)``.
     """
     scaled = np.array([teacher, student]) / temperature
-    p, q = softmax(scaled, axis=2)
-    d = _log_ratio(*scaled, q, (teacher - student) / temperature)
+    scaled -= scaled.max(axis=2, keepdims=True)
+    exponentials = np.exp(scaled)
+    sums = exponentials.sum(axis=2, keepdims=True)
+    p, q = exponentials / sums
+    # With p ∝ q·e^δ, δ the difference of the logits, nothing cancels where δ is small.
+    difference = (teacher - student) / temperature
+    is_small = np.abs(difference).max(axis=1, keepdims=True) < 1.0
+    small = np.where(is_small, difference, 0.0)
+    by_small = small - np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
+    d = np.where(is_small, by_small, scaled[0] - scaled[1] - np.log(sums[0] / sums[1]))
     # p·e^-d is q. Near d = 0, where the terms of the sum would cancel, d - 1 + e^-d by its Taylor series.
     series = d * d * (1 / 2 - d * (1 / 6 - d * (1 / 24 - d * (1 / 120 - d / 720))))
     terms = np.where(np.abs(d) < 1e-2, p * series, p * d - p + q)
@@ -56,13 +63,3 @@ def huber(difference: np.ndarray, delta: float) -> RowsAndGradients:
     """
     inside = np.clip(difference, -delta, delta)
     return inside * (difference - inside / 2), inside
-
-
-def _log_ratio(teacher: np.ndarray, student: np.ndarray, q: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """log p - log q for p ∝ q·e^difference; without cancellation where the difference of the logits is small."""
-    far = np.abs(difference).max(axis=1) >= 1.0
-    small = np.where(far[:, None], 0.0, difference)
-    ratio = small - np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
-    if far.any():
-        ratio[far] = log_softmax(teacher[far], axis=1) - log_softmax(student[far], axis=1)
-    return ratio
