@@ -112,10 +112,10 @@ def _by_device(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tup
         cotangents = cotangent[:, 0] if single else tuple(cotangent.T)
         (gradients,) = qnode.device.compute_vjp(tapes, (cotangents,), config)
         if routes[key] or traced is None:
-            return np.sum(gradients, axis=0)
+            return sum(gradients[1:], gradients[0])
         return traced.pull(np.concatenate([np.ravel(gradient) for gradient in gradients]))
 
-    return np.stack((result,) if single else result, axis=-1), pull
+    return np.array((result,) if single else result).T, pull
 
 
 def _traced(qnode: qml.QNode, inputs: np.ndarray, weights: np.ndarray) -> Trace | None:
