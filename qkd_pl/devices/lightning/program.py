@@ -177,7 +177,9 @@ class _Builder:
         readout = readout_of(tape.measurements, positions) if positions else None
         if readout is None:
             return None
-        shared, batched = _numbered(stages)
+        runs = [group.run for stage in stages for group in stage.groups if group.run is not None]
+        runs += [run for stage in stages for segment in stage.segments for run in segment.runs]
+        shared, batched = (Runs([run for run in runs if run.is_batched == kind]) for kind in (False, True))
         return Program(
             n_samples, stacked, per_sample, self._parameters, trainable, self._states, stages, shared, batched,
             readout, len(self._gates),
@@ -239,17 +241,17 @@ class _Builder:
         """
         flagged = [(gate.wires, gate.is_diagonal) for gate in self._gates]
         found = arrivals(flagged, list(self._prepared), n_samples, self._options.stages)
-        orders = [sorted(arrival.groups, key=lambda group: not measured.isdisjoint(group)) for arrival in found]
+        orders = [sorted(entering, key=lambda group: not measured.isdisjoint(group)) for entering, _ in found]
         wires = [wire for group in reversed([*chain(*orders)]) for wire in group]
         positions = {wire: position for position, wire in enumerate(wires)}
-        stages = []
-        for arrival, order in zip(found, orders, strict=True):
-            absent = len(wires) - arrival.n_wires
-            chosen = [self._gates[i] for i in arrival.gates]
+        stages, absent = [], len(wires)
+        for order, (_, acting) in zip(orders, found, strict=True):
+            absent -= sum(map(len, order))
+            chosen = [self._gates[i] for i in acting]
             placed = [replace(gate, wires=tuple(positions[wire] - absent for wire in gate.wires)) for gate in chosen]
             made = [(len(group), *self._prepared[group]) for group in order]
             groups = [Group(size, state, Run(0, gates) if gates else None) for size, state, gates in made]
-            stages.append(Stage(arrival.n_wires, groups, segments(placed, per_sample)))
+            stages.append(Stage(len(wires) - absent, groups, segments(placed, per_sample)))
         return stages, positions
 
 
@@ -262,15 +264,3 @@ def _parameters(parts: Sequence[Part], batched: Sequence[Sequence[bool]]) -> Ite
             number = None if part.first is None else part.first + which
             yield Parameter(i, which, slice(start, start + size), shape, batched[i][which], number)
             start += size
-
-
-def _numbered(stages: Sequence[Stage]) -> tuple[Runs, Runs]:
-    """The shared and the batched runs; each run is told its number."""
-    every = [group.run for stage in stages for group in stage.groups if group.run is not None]
-    every += [run for stage in stages for segment in stage.segments for run in segment.runs]
-    alike = [[run for run in every if run.is_batched == is_batched] for is_batched in (False, True)]
-    for runs in alike:
-        for number, run in enumerate(runs):
-            run.number = number
-    shared, batched = ([run.gates for run in runs] for runs in alike)
-    return Runs(shared), Runs(batched)

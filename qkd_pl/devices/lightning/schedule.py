@@ -46,11 +46,6 @@ class Segment:
     entanglers: list[Gate] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
 
-    @cached_property
-    def is_trainable(self) -> bool:
-        """Whether any of its runs is."""
-        return any(run.is_trainable for run in self.runs)
-
 
 @dataclass(frozen=True)
 class Group:
@@ -70,50 +65,40 @@ class Stage:
     segments: list[Segment]  # at least one
 
     @cached_property
-    def is_trainable(self) -> bool:
-        """Whether any of its segments is."""
-        return any(segment.is_trainable for segment in self.segments)
+    def trainable(self) -> list[int]:
+        """Segments with a trainable run."""
+        return [i for i, segment in enumerate(self.segments) if any(run.is_trainable for run in segment.runs)]
 
     def kept(self, full: bool) -> list[int]:
         """After which segments a forward sweep keeps the states: after the last, with ``full`` all trainable ones."""
-        last = len(self.segments) - 1
-        return [i for i, segment in enumerate(self.segments) if i == last or (full and segment.is_trainable)]
-
-
-@dataclass
-class Arrival:
-    """Groups of wires that enter together, and the gates that act before the next ones do."""
-
-    groups: list[Wires]
-    gates: list[int]  # their indices, ascending
-    n_wires: int = 0  # of all groups so far
+        return sorted({len(self.segments) - 1, *(self.trainable if full else ())})
 
 
 def arrivals(
     gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires], batch_size: int, stages: str
-) -> list[Arrival]:
+) -> list[tuple[list[Wires], list[int]]]:
     """Order groups of wires that are prepared together such that as many gates as possible act on few wires.
 
-    Of each gate there are the wires, and whether it is diagonal in Z.
+    Of each gate there are the wires, and whether it is diagonal in Z. Found are the groups that enter together, and the
+    indices, ascending, of the gates that act before the next ones do.
     """
     needs = _needs(gates, groups)
     waiting, left = list(groups), list(range(len(gates)))
-    found: list[Arrival] = []
+    found = []
     while len(waiting) > 1:
         # The last to enter is the one that most gates, weighed by the size of what they are spared, can do without.
         spared = {group: [gate for gate in left if group not in needs[gate]] for group in waiting}
         last = max(waiting, key=lambda group: len(spared[group]) * (1 - 0.5 ** len(group)))
-        found.append(Arrival([last], [gate for gate in left if last in needs[gate]]))
+        found.append(([last], [gate for gate in left if last in needs[gate]]))
         left = spared[last]
         waiting.remove(last)
-    found.append(Arrival(waiting, left))
-    kept: list[Arrival] = []
-    for arrival in reversed(found):
-        arrival.n_wires = (kept[-1].n_wires if kept else 0) + sum(map(len, arrival.groups))
-        if kept and not _pays(kept[-1], arrival, batch_size, stages):
-            former = kept.pop()
-            arrival = Arrival(former.groups + arrival.groups, sorted(former.gates + arrival.gates), arrival.n_wires)
-        kept.append(arrival)
+    kept, n_wires = [(waiting, left)], sum(map(len, waiting))
+    for entering, acting in reversed(found):
+        small, n_wires = batch_size * 2**n_wires, n_wires + sum(map(len, entering))
+        if not _pays(len(kept[-1][1]), len(acting), small, batch_size * 2**n_wires, stages):
+            before, acted = kept.pop()
+            entering, acting = before + entering, sorted(acted + acting)
+        kept.append((entering, acting))
     return kept
 
 
@@ -162,8 +147,7 @@ def _needs(gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires]) -> list
     return needs
 
 
-def _pays(earlier: Arrival, later: Arrival, batch_size: int, stages: str) -> bool:
-    """Whether the gates of ``earlier`` should act before the wires of ``later`` enter."""
-    small, large = (batch_size * 2**arrival.n_wires for arrival in (earlier, later))
-    saved, cost = len(earlier.gates) * (large - small), (_GATES + _SHARE * len(later.gates)) * large + _UPDATES
+def _pays(n_earlier: int, n_later: int, small: int, large: int, stages: str) -> bool:
+    """Whether the earlier gates should act on ``small`` amplitudes, before the wires of the later ones enter."""
+    saved, cost = n_earlier * (large - small), (_GATES + _SHARE * n_later) * large + _UPDATES
     return {"always": saved > 0, "never": False, "auto": saved > cost}[stages]

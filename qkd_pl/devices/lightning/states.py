@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from qkd_pl.devices.lightning.gates import Gate
-from qkd_pl.devices.lightning.schedule import Group, Segment, Stage
+from qkd_pl.devices.lightning.schedule import Group, Run, Segment, Stage
 
 _IDENTITY = np.eye(2, dtype=np.complex128)
 # From here on a sample by itself fills a kernel call, and blocks of few samples would make matrix products slow.
@@ -28,15 +28,16 @@ class Runs:
     The two axes of a matrix come first: NumPy's innermost loops then run over samples and runs rather than over pairs.
     """
 
-    def __init__(self, runs: Sequence[Sequence[Gate]]):
-        factors = [_absorbed(run) for run in runs]
+    def __init__(self, runs: Sequence[Run]):
+        factors = [_absorbed(run.gates) for run in runs]
         depth, n = max(map(len, factors), default=1), len(runs)
         entries, are_trainable = np.zeros((depth, n), dtype=int), np.zeros((depth, n), dtype=bool)
         self._scales, self._offsets = np.zeros((depth, n, 1)), np.zeros((depth, n, 1))
         self._paulis, self._constants = np.zeros((2, 2, depth, n, 1), complex), np.zeros((2, 2, depth, n, 1), complex)
         self._constants[:] = _IDENTITY[:, :, None, None, None]
-        for i, run in enumerate(factors):
-            for step, (gate, pauli, constant) in enumerate(run):
+        for i, run in enumerate(runs):
+            run.number = i
+            for step, (gate, pauli, constant) in enumerate(factors[i]):
                 entries[step, i], are_trainable[step, i] = gate.entry, gate.trainable
                 self._scales[step, i], self._offsets[step, i] = 0.5 * gate.scale, 0.5 * gate.offset
                 self._paulis[:, :, step, i, 0], self._constants[:, :, step, i, 0] = pauli, constant

@@ -59,7 +59,7 @@ class Register:
         return out
 
     def apply(self, segment: int, shared: Sequence[np.ndarray], batched: np.ndarray, inverse: bool = False) -> None:
-        """A segment or its inverse, with matrices of the shared runs and, ``(2, 2, n_runs, b)``, of the batched ones."""
+        """A segment or its inverse, with matrices of shared runs and, ``(2, 2, n_runs, b)``, of batched ones."""
         entanglers, shared_runs, batched_runs = self._segments[segment]
         for (call, extra), wires in () if inverse else entanglers:
             call(wires, False, *extra)
@@ -108,7 +108,7 @@ class Sweeper:
         self._transitions = Transitions(
             program.stages, (len(program.shared), len(program.batched)), self._padded if program.per_sample else 0
         )
-        self._first = next((i for i, stage in enumerate(program.stages) if stage.is_trainable), len(program.stages))
+        self._first = next((i for i, stage in enumerate(program.stages) if stage.trainable), len(program.stages))
 
     def forward(self, numbers: Numbers, samples: slice) -> np.ndarray:
         """Sweep some samples, keeping states for :meth:`backward`; return expectation values ``(k, n_samples)``."""
@@ -181,18 +181,17 @@ class Sweeper:
 
     def _back_through(self, i: int, j: int, block: slice, hand_on: bool) -> None:
         """Sweep |λ⟩ back through a block of stage i, to its first trainable segment or, to hand it on, to its start."""
-        register, segments = self._registers[i], self.program.stages[i].segments
-        lowest = min((s for s, segment in enumerate(segments) if segment.is_trainable), default=len(segments))
-        swept, batched = [register], self._batched[..., block]
+        register, stage, batched = self._registers[i], self.program.stages[i], self._batched[..., block]
+        lowest, swept = min(stage.trainable, default=len(stage.segments)), [register]
         if not self.full:
             if i not in self._ket_registers:
-                self._ket_registers[i] = Register(self.program.stages[i], self.n_samples, self._c_dtype)
+                self._ket_registers[i] = Register(stage, self.n_samples, self._c_dtype)
             swept.append(self._ket_registers[i])
             swept[1].load(self._finals[i][j])
-        for segment in reversed(range(0 if hand_on else lowest, len(segments))):
-            if segments[segment].is_trainable:
+        for segment in reversed(range(0 if hand_on else lowest, len(stage.segments))):
+            if segment in stage.trainable:
                 ket = self._trace[i][segment][j] if self.full else swept[1].read()
-                self._transitions.add(segments[segment], ket, register.read(), block)
+                self._transitions.add(stage.segments[segment], ket, register.read(), block)
             if hand_on or segment > lowest:
                 for each in swept:
                     each.apply(segment, self._shared, batched, inverse=True)
