@@ -70,6 +70,8 @@ class BatchedLightning(LightningQubit):
         DeviceConfigError: an option is out of its range.
     """
 
+    name = "qkd.lightning"
+
     def __init__(
         self,
         wires: int | Sequence[Any] | None = None,
@@ -96,11 +98,6 @@ class BatchedLightning(LightningQubit):
         # Both depend on nothing but the configuration that was asked for, and cost as much as a sweep of 7 qubits.
         self._config: tuple[ExecutionConfig, ExecutionConfig] | None = None
         self._pipeline: tuple[ExecutionConfig, CompilePipeline] | None = None
-
-    @property
-    def name(self) -> str:
-        """The name under which PennyLane finds the device."""
-        return "qkd.lightning"
 
     def setup_execution_config(self, config: _Config = None, circuit: QuantumScript | None = None) -> ExecutionConfig:
         """The configuration of ``lightning.qubit``."""

@@ -54,7 +54,7 @@ class Parameter(NamedTuple):
 class Numbers:
     """What a program is filled with."""
 
-    angles: list[np.ndarray]  # of each parameter, (size,), or (n_samples, size) if it is batched
+    angles: list[np.ndarray]  # of each parameter, (1, size), or (n_samples, size) if it is batched
     states: list[np.ndarray]  # given ones, each (1 or n_samples, 2**w)
 
     def equal(self, other: "Numbers") -> bool:
@@ -94,9 +94,9 @@ class Program:
         angles = []
         for parameter in self.parameters:
             data = [parts[parameter.part].op.data[parameter.which] for parts in tapes]
-            shape = (self.n_samples, prod(parameter.shape)) if parameter.batched else prod(parameter.shape)
             # A copy: arrays of users may change in place between the sweeps.
-            angles.append(np.array(data if parameter.batched and self.stacked else data[0], dtype=float).reshape(shape))
+            found = np.array(data if parameter.batched and self.stacked else data[0], dtype=float)
+            angles.append(found.reshape(self.n_samples if parameter.batched else 1, prod(parameter.shape)))
         return Numbers(angles, [_states([parts[i].op for parts in tapes]) for i in self.states])
 
     def entries(self, numbers: Numbers, samples: slice) -> np.ndarray:
@@ -105,7 +105,7 @@ class Program:
         n_samples = len(range(self.n_samples)[samples]) if any(p.batched for p in self.parameters) else 1
         found = np.zeros((n_entries, max(n_samples, 1)))
         for parameter, angles in zip(self.parameters, numbers.angles, strict=True):
-            found[parameter.entries, :n_samples] = angles[samples].T if parameter.batched else angles[:, None]
+            found[parameter.entries, :n_samples] = (angles[samples] if parameter.batched else angles).T
         return found
 
     def gradients(self, of_entries: np.ndarray) -> list[tuple[np.ndarray, ...]]:

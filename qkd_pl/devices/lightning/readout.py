@@ -29,33 +29,32 @@ class Readout:
 
     def __init__(self, observables: Sequence[Terms], n_wires: int):
         self.n_observables, self._n_wires = len(observables), n_wires
-        self._diagonals: dict[int, np.ndarray] = {}
+        self._terms: list[tuple[Any, np.ndarray]] = []  # where flipped bits lead, and the diagonals that follow
         for mask in sorted({mask for terms in observables for mask in terms} or {0}):
             weights = np.array([np.broadcast_to(each.get(mask, 0j), (2,) * n_wires).ravel() for each in observables])
-            self._diagonals[mask] = weights if weights.imag.any() else weights.real.copy()
-        self._flipped = {mask: np.arange(2**n_wires) ^ mask for mask in self._diagonals}
+            flipped = np.arange(2**n_wires) ^ mask if mask else slice(None)
+            self._terms.append((flipped, weights if weights.imag.any() else weights.real.copy()))
 
     def expectations(self, states: np.ndarray) -> np.ndarray:
         """Expectation values, shape ``(n_observables, b)`` float64, of states ``(2**n, b)``."""
         split = states.reshape(2**self._n_wires, -1, states.shape[1]).swapaxes(1, 2)
         values = np.zeros((self.n_observables, states.shape[1]))
-        for mask, weights in self._diagonals.items():
-            overlaps = np.vecdot(split, split if mask == 0 else split[self._flipped[mask]])
-            values += (weights @ (overlaps.real if mask == 0 else overlaps)).real
+        for flipped, weights in self._terms:
+            overlaps = np.vecdot(split, split[flipped])
+            values += (weights @ (overlaps if weights.dtype.kind == "c" else overlaps.real)).real
         return values
 
     def applied(self, states: np.ndarray, coefficients: np.ndarray, out: np.ndarray) -> np.ndarray:
         """``Σ_k coefficients_kb O_k|state_b⟩`` for states ``(2**n, b)`` and coefficients ``(n_observables, b)``."""
         split = states.reshape(2**self._n_wires, -1, states.shape[1])
         out = out.reshape(split.shape)
-        for number, (mask, weights) in enumerate(self._diagonals.items()):
+        for number, (flipped, weights) in enumerate(self._terms):
             factors = (weights.T @ coefficients)[:, None, :]
             factors = factors.astype(states.dtype if factors.dtype.kind == "c" else states.real.dtype, copy=False)
-            flipped = split if mask == 0 else split[self._flipped[mask]]
             if number == 0:
-                np.multiply(factors, flipped, out=out)
+                np.multiply(factors, split[flipped], out=out)
             else:
-                out += factors * flipped
+                out += factors * split[flipped]
         return out.reshape(states.shape)
 
 

@@ -56,45 +56,43 @@ class Simulator:
         """Expectation values ``(n_observables, n_samples)``; ``keep`` says whether :meth:`vjp` may follow."""
         if self._is_large(program):
             return np.concatenate(self._spread(program, numbers, None), axis=1)
-        everything = slice(0, program.n_samples)
-        if not (keep and program.trainable and self._fits(program, program.n_samples)):
-            return self.sweep(program, numbers, everything, None)
-        sweeper = self._sweeper(program, program.n_samples, full=True)
-        with one_blas_thread():
-            values = sweeper.forward(numbers, everything)
-        sweeper.numbers = numbers
-        self._give(sweeper)
-        return values
+        return self.sweep(program, numbers, slice(0, program.n_samples), None, keep and bool(program.trainable))
 
     def vjp(self, program: Program, numbers: Numbers, coefficients: np.ndarray) -> list[tuple[np.ndarray, ...]]:
         """Gradients of the trainable parameters, for each tape, from cotangents ``(n_observables, n_samples)``."""
         if not program.trainable:
             return program.gradients(np.empty(0))
         if self._is_large(program):
-            found = _joined(program, self._spread(program, numbers, coefficients))
-        elif (
-            sweeper := self._take(program, lambda idle: idle.numbers is not None and idle.numbers.equal(numbers))
-        ) is not None:
-            with one_blas_thread():
-                found = sweeper.backward(coefficients)
-            self._give(sweeper)
-        else:
-            found = self.sweep(program, numbers, slice(0, program.n_samples), coefficients)
+            return program.gradients(_joined(program, self._spread(program, numbers, coefficients)))
+        sweeper = self._take(program, lambda idle: idle.numbers is not None and idle.numbers.equal(numbers))
+        if sweeper is None:
+            return program.gradients(self.sweep(program, numbers, slice(0, program.n_samples), coefficients))
+        with one_blas_thread():
+            found = sweeper.backward(coefficients)
+        self._give(sweeper)
         return program.gradients(found)
 
-    def sweep(self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None) -> np.ndarray:
-        """Expectation values of some samples, or with coefficients the gradient of the entries, portion by portion."""
-        size = min(samples.stop - samples.start, max(1, _PORTION // 2**program.n_wires))
-        fitting = self._kept_bytes // (program.n_kept * self._c_dtype.itemsize)
+    def sweep(
+        self, program: Program, numbers: Numbers, samples: slice, coefficients: np.ndarray | None, keep: bool = False
+    ) -> np.ndarray:
+        """Expectation values of some samples, or with coefficients the gradient of the entries, portion by portion.
+
+        With ``keep`` the states wait for a backward sweep, if those of all samples fit.
+        """
+        size, fitting = samples.stop - samples.start, self._kept_bytes // (program.n_kept * self._c_dtype.itemsize)
+        keep = keep and size <= fitting
+        if not keep:
+            size = min(size, max(1, _PORTION // 2**program.n_wires))
         if coefficients is not None and fitting:
             size = min(size, 2 ** (fitting.bit_length() - 1))  # of a power of two no block is padded
-        sweeper = self._sweeper(program, size, full=coefficients is not None and self._fits(program, size))
-        starts = range(samples.start, samples.stop, size or 1) or [samples.start]
+        sweeper = self._sweeper(program, size, full=keep or (coefficients is not None and size <= fitting))
         found = []
         with one_blas_thread():
-            for portion in (slice(start, min(start + size, samples.stop)) for start in starts):
+            for start in range(samples.start, samples.stop, size or 1) or [samples.start]:
+                portion = slice(start, min(start + size, samples.stop))
                 values = sweeper.forward(numbers, portion)
                 found.append(values if coefficients is None else sweeper.backward(coefficients[:, portion]))
+        sweeper.numbers = numbers if keep else None
         self._give(sweeper)
         return np.concatenate(found, axis=1) if coefficients is None else _joined(program, found)
 
@@ -122,10 +120,6 @@ class Simulator:
                 if room >= sweeper.kept_bytes:
                     kept.insert(0, other)
             self._idle[:] = kept
-
-    def _fits(self, program: Program, n_samples: int) -> bool:
-        """Whether the states after all trainable segments may be kept."""
-        return n_samples * program.n_kept * self._c_dtype.itemsize <= self._kept_bytes
 
     def _is_large(self, program: Program) -> bool:
         size = program.n_samples * 2**program.n_wires

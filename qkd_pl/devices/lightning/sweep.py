@@ -210,10 +210,10 @@ class Sweeper:
     def _gradient(self) -> np.ndarray:
         per_sample = self.program.per_sample
         gradient = np.zeros((self._n_entries, self._padded if per_sample else 1))
-        for kind, runs in enumerate((self.program.shared, self.program.batched)):
+        for is_batched, runs in ((False, self.program.shared), (True, self.program.batched)):
             if len(runs.trainable_entries):
-                found = self._transitions.matrices(kind)[..., : gradient.shape[1]]
-                np.add.at(gradient, runs.trainable_entries, runs.gradient(self._after[kind], found))
+                found = self._transitions.matrices(is_batched)[..., : gradient.shape[1]]
+                np.add.at(gradient, runs.trainable_entries, runs.gradient(self._after[is_batched], found))
         return gradient[:, : self._filled] if per_sample else gradient
 
     def _blocks(self, register: Register) -> list[tuple[int, slice]]:
