@@ -87,8 +87,8 @@ def parts_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Part] | Non
     return parts if all(i < first for i in trainable) else None
 
 
-def gates_of(template: Template) -> Iterator[Gate]:
-    """The gates of a template; the i-th number of the operation, counted from 1, is entry i."""
+def gates_of(template: Template, first: int) -> Iterator[Gate]:
+    """The gates of a template, the first number of which is entry ``first``."""
     angles = zip(template.entries, template.scales, template.offsets, strict=True)
     for op in template.gates:
         base, sign = (op.base, -1.0) if isinstance(op, Adjoint) else (op, 1.0)
@@ -97,9 +97,8 @@ def gates_of(template: Template) -> Iterator[Gate]:
             yield Gate(wires, kernel=base.name)
         elif base.name in _ROTATIONS:
             entry, scale, offset = next(angles)
-            yield Gate(
-                wires, pauli=_ROTATIONS[base.name], entry=int(entry) + 1, scale=sign * scale, offset=sign * offset
-            )
+            entry = 0 if entry < 0 else first + int(entry)
+            yield Gate(wires, pauli=_ROTATIONS[base.name], entry=entry, scale=sign * scale, offset=sign * offset)
         else:
             yield Gate(wires, matrix=np.asarray(op.matrix(), dtype=np.complex128))
 
@@ -139,13 +138,11 @@ def _have_batch(op: Operator) -> tuple[bool, ...]:
 
 def _constant(op: Operator) -> Template | None:
     """An operation with known numbers as small matrices, which belong to the structure of a circuit."""
-    if not all(map(_is_number, op.data)):
-        return None
     try:
         matrices = [
             (part.wires.labels, np.asarray(part.matrix(), dtype=np.complex128)) for part in gates_in(op, _is_small)
         ]
-    except DecompositionUndefinedError:
+    except (DecompositionUndefinedError, TypeError):  # of tracers of an autodifferentiation framework
         return None
     key = tuple((wires, matrix.tobytes()) for wires, matrix in matrices)
     return remembered(_constants, key, _CONSTANTS_KEPT, partial(_template_of, matrices))
@@ -154,11 +151,3 @@ def _constant(op: Operator) -> Template | None:
 def _template_of(matrices: list[tuple[Any, np.ndarray]]) -> Template:
     none = np.zeros(0)
     return Template(tuple(qml.QubitUnitary(matrix, wires) for wires, matrix in matrices), none, none, none, (), ())
-
-
-def _is_number(data: Any) -> bool:
-    """Whether a parameter is known: not the tracer of an autodifferentiation framework."""
-    try:
-        return np.asarray(data).dtype.kind in "biufc"
-    except TypeError:
-        return False

@@ -185,41 +185,34 @@ class _Builder:
             readout, len(self._gates),
         )  # fmt: skip
 
-    def _bound_gates(self) -> Iterator[tuple[int, Gate | None]]:
-        """The gates of all parts with their entries in the program, and None for a state, each with its part."""
-        for i, part in enumerate(self._parts):
-            if part.template is None:
-                yield i, None
-                continue
-            own = [parameter for parameter in self._parameters if parameter.part == i]
-            set_by = [(entry, p) for p in own for entry in range(p.entries.start, p.entries.stop)]
-            for gate in gates_of(part.template):
-                if gate.entry:
-                    entry, parameter = set_by[gate.entry - 1]
-                    is_trainable = parameter.number in self._trainable
-                    gate = replace(gate, entry=entry, batched=parameter.batched, trainable=is_trainable)
-                yield i, gate
-
     def _separate(self) -> bool:
         """Gates that precede all others but single-qubit gates on their wire prepare states; the others follow."""
+        set_by = {entry: p for p in self._parameters for entry in range(p.entries.start, p.entries.stop)}
         touched: set[Any] = set()
         owner: dict[Any, Wires] = {}
-        for i, gate in self._bound_gates():
-            wires = self._parts[i].op.wires.labels if gate is None else gate.wires
-            if gate is None:
-                if not touched.isdisjoint(wires) or not owner.keys().isdisjoint(wires):
+        first = 1
+        for i, part in enumerate(self._parts):
+            if part.template is None:
+                wires = part.op.wires.labels
+                if not (touched | owner.keys()).isdisjoint(wires):
                     return False
                 self._prepared[wires] = (len(self._states), [])
                 self._states.append(i)
                 owner.update(dict.fromkeys(wires, wires))
                 continue
-            is_first = len(wires) == 1 and wires[0] not in touched and owner.get(wires[0], wires) == wires
-            if is_first and not gate.trainable:
-                owner[wires[0]] = wires
-                self._prepared.setdefault(wires, (None, []))[1].append(gate)
-            else:
-                self._gates.append(gate)
-                touched.update(wires)
+            for gate in gates_of(part.template, first):
+                if gate.entry:
+                    parameter = set_by[gate.entry]
+                    gate = replace(gate, batched=parameter.batched, trainable=parameter.number in self._trainable)
+                wires = gate.wires
+                is_first = len(wires) == 1 and wires[0] not in touched and owner.get(wires[0], wires) == wires
+                if is_first and not gate.trainable:
+                    owner[wires[0]] = wires
+                    self._prepared.setdefault(wires, (None, []))[1].append(gate)
+                else:
+                    self._gates.append(gate)
+                    touched.update(wires)
+            first += sum(sizes_of(part.template.shapes))
         return True
 
     def _cut(self, tape: QuantumScript, measured: Sequence[Wires]) -> None:
