@@ -39,6 +39,7 @@ def kernel(vector: StateVector, name: str) -> Call:
     return getattr(vector, name), ([],)
 
 
-def matrix_kernel(vector: StateVector, matrix: np.ndarray) -> Call:
-    """A constant gate, by its contiguous matrix of the vector's dtype."""
-    return (lambda wires, inverse: vector.applyMatrix(matrix, wires, inverse)), ()
+def matrix_kernel(vector: StateVector, matrix: np.ndarray, c_dtype: Any) -> Call:
+    """A constant gate, by its matrix; ``c_dtype`` is that of the vector."""
+    converted = np.ascontiguousarray(matrix, dtype=c_dtype)
+    return (lambda wires, inverse: vector.applyMatrix(converted, wires, inverse)), ()

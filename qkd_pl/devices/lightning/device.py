@@ -36,7 +36,8 @@ def _stock(name: str) -> Callable[..., Any]:
 class _Known(NamedTuple):
     """What was found out about a tape."""
 
-    asked: Hashable
+    trainable: frozenset[int]  # parameters whose gradients were asked for
+    options: Options
     parts: Sequence[Part]
     program: Program | None  # that runs the tape by itself; None if it cannot be run natively
 
@@ -113,14 +114,12 @@ class BatchedLightning(LightningQubit):
         config = execution_config or ExecutionConfig()
         if qml.capture.enabled():
             return super().preprocess_transforms(config)
-        if self._pipeline is not None and self._pipeline[0] is config:
-            return self._pipeline[1]
-        pipeline = CompilePipeline()
-        # The stock pipeline takes longer to build than a small circuit to run, and is seldom needed.
-        stock = cache(partial(super().preprocess_transforms, config))
-        pipeline.add_transform(_expand_unless_native, device=self, stock=stock, config=config)
-        self._pipeline = (config, pipeline)
-        return pipeline
+        if self._pipeline is None or self._pipeline[0] is not config:
+            # The stock pipeline takes longer to build than a small circuit to run, and is seldom needed.
+            stock = cache(partial(super().preprocess_transforms, config))
+            self._pipeline = config, CompilePipeline()
+            self._pipeline[1].add_transform(_expand_unless_native, device=self, stock=stock, config=config)
+        return self._pipeline[1]
 
     def supports_derivatives(self, execution_config: _Config = None, circuit: QuantumScript | None = None) -> bool:
         """Adjoint differentiation of analytic circuits, broadcast or not."""
@@ -143,8 +142,7 @@ class BatchedLightning(LightningQubit):
                 results[i] = of_tape[0] if len(of_tape) == 1 else tuple(of_tape)
         if others := [i for i in range(len(circuits)) if i not in results]:
             results |= zip(others, _stock("execute")(self, [circuits[i] for i in others], config), strict=True)
-        if keep:
-            self._simulator.waiting = (circuits, native)
+        self._simulator.waiting = (circuits, native) if keep else ((), ())
         return tuple(results[i] for i in range(len(circuits)))
 
     def compute_vjp(self, circuits: QuantumScriptBatch, cotangents: tuple, execution_config: _Config = None) -> tuple:
@@ -189,13 +187,12 @@ class BatchedLightning(LightningQubit):
 
     def _known(self, circuit: QuantumScript, differentiable: bool) -> _Known:
         """What is known of a circuit; PennyLane asks several times on its way to the device."""
-        asked = (tuple(circuit.trainable_params), differentiable, self._options)
+        trainable = frozenset(circuit.trainable_params if differentiable else ())
         known = _known_tapes.get(circuit)
-        if known is None or known.asked != asked:
-            trainable = frozenset(circuit.trainable_params) if differentiable else frozenset()
+        if known is None or (known.trainable, known.options) != (trainable, self._options):
             parts = None if circuit.shots else parts_of(circuit, trainable)
             program = None if parts is None else program_of([parts], circuit, trainable, self._options)
-            known = _Known(asked, parts or (), program)
+            known = _Known(trainable, self._options, parts or (), program)
             if all(part.first is not None for part in known.parts):  # the numbers of others are copies
                 _known_tapes[circuit] = known
         return known
@@ -204,15 +201,14 @@ class BatchedLightning(LightningQubit):
         """The circuits that run natively, stacked where they are alike: their indices, program and numbers."""
         known = [self._known(circuit, differentiable) for circuit in circuits]
         alike: dict[Hashable, list[int]] = defaultdict(list)
-        for i, (_, _, program) in enumerate(known):
+        for i, (*_, program) in enumerate(known):
             if program is not None:
                 alike[program if program.stacked else i].append(i)
         found = []
         for indices in alike.values():
             stack = [known[i].parts for i in indices]
-            program = known[indices[0]].program
+            trainable, _, _, program = known[indices[0]]
             if len(indices) > 1:
-                trainable = frozenset(circuits[indices[0]].trainable_params) if differentiable else frozenset()
                 program = program_of(stack, circuits[indices[0]], trainable, self._options)
             assert program is not None, "what runs by itself runs in a stack"
             found.append((indices, program, program.numbers(stack)))

@@ -8,7 +8,6 @@ gate on several wires, as a rule an entangler. What PennyLane decomposes into th
 
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,16 +56,7 @@ class Part:
     op: Operator
     template: Template | None  # its gates; None for a preparation of states
     first: int | None  # number of its first parameter in the tape; None for what is decomposed, or constant
-
-    @property
-    def structure(self) -> Hashable:
-        """Equal for parts that differ in their numbers only."""
-        return self.template or (type(self.op), self.op.wires.labels)
-
-    @property
-    def batched(self) -> tuple[bool, ...]:
-        """Which of the parameters have a batch."""
-        return _have_batch(self.op) if self.template is None else self.template.batched
+    batched: tuple[bool, ...] = ()  # which of its parameters have a batch
 
 
 def parts_of(tape: QuantumScript, trainable: frozenset[int]) -> list[Part] | None:
@@ -119,11 +109,11 @@ _constants: dict[Hashable, Template] = {}
 def _parts(op: Operator, first: int | None) -> Iterator[Part]:
     template = _templates.of(op)
     if template is not None:
-        yield Part(op, template, first)
+        yield Part(op, template, first, template.batched)
     elif isinstance(op, StatePrepBase):
         if getattr(op, "is_sparse", False):
             raise DecompositionUndefinedError
-        yield Part(op, None, first)
+        yield Part(op, None, first, _have_batch(op))
     elif not any(_have_batch(op)) and (constant := _constant(op)) is not None:
         yield Part(op, constant, None)
     else:
@@ -145,9 +135,6 @@ def _constant(op: Operator) -> Template | None:
     except (DecompositionUndefinedError, TypeError):  # of tracers of an autodifferentiation framework
         return None
     key = tuple((wires, matrix.tobytes()) for wires, matrix in matrices)
-    return remembered(_constants, key, _CONSTANTS_KEPT, partial(_template_of, matrices))
-
-
-def _template_of(matrices: list[tuple[Any, np.ndarray]]) -> Template:
     none = np.zeros(0)
-    return Template(tuple(qml.QubitUnitary(matrix, wires) for wires, matrix in matrices), none, none, none, (), ())
+    made = (qml.QubitUnitary(matrix, wires) for wires, matrix in matrices)
+    return remembered(_constants, key, _CONSTANTS_KEPT, lambda: Template(tuple(made), none, none, none, (), ()))

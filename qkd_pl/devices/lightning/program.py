@@ -5,7 +5,7 @@ every step. A program is therefore kept, under a key of all that it depends on. 
 are the same are run as the batch of one program: numbers in which they differ become those of the samples.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import chain, count
@@ -97,7 +97,11 @@ class Program:
             # A copy: arrays of users may change in place between the sweeps.
             found = np.array(data if parameter.batched and self.stacked else data[0], dtype=float)
             angles.append(found.reshape(self.n_samples if parameter.batched else 1, prod(parameter.shape)))
-        return Numbers(angles, [_states([parts[i].op for parts in tapes]) for i in self.states])
+        states = []
+        for i in self.states:
+            given = [_amplitudes(parts[i].op) for parts in tapes]
+            states.append(np.atleast_2d(given[0] if len(given) == 1 else given))
+        return Numbers(angles, states)
 
     def entries(self, numbers: Numbers, samples: slice) -> np.ndarray:
         """What sets the angles, ``(n_entries, b)`` float64, entry 0 being 0; b is 1 if no parameter is batched."""
@@ -135,7 +139,8 @@ def program_of(
     n_samples, stacked = min(sizes, default=len(stack)), not sizes
     if len(stack) > 1:
         batched = tuple(map(_varying, zip(*stack, strict=True)))
-    key = (tuple(part.structure for part in stack[0]), measured, n_samples, stacked, batched, trainable, options)
+    structure = tuple([part.template or (type(part.op), part.op.wires.labels) for part in stack[0]])
+    key = (structure, measured, n_samples, stacked, batched, trainable, options)
     builder = partial(_Builder, stack[0], batched, trainable, options)
     return remembered(_programs, key, _PROGRAMS_KEPT, lambda: builder().program(tape, n_samples, stacked))
 
@@ -147,10 +152,8 @@ def _varying(alike: Sequence[Part]) -> tuple[bool, ...]:
     return tuple([bool((numbers != numbers[0]).any()) for numbers in found])
 
 
-def _states(preparations: Sequence[Operator]) -> np.ndarray:
-    """Amplitudes ``(1 or n_samples, 2**w)`` of one preparation, or one of each stacked tape."""
-    states = [op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel() for op in preparations]
-    return np.atleast_2d(np.asarray(states[0] if len(states) == 1 else states))
+def _amplitudes(op: Operator) -> np.ndarray:
+    return np.asarray(op.data[0] if isinstance(op, qml.StatePrep) else op.state_vector().ravel())
 
 
 class _Builder:
@@ -158,7 +161,14 @@ class _Builder:
 
     def __init__(self, parts: Sequence[Part], batched: Sequence[Any], trainable: frozenset[int], options: Options):
         self._parts, self._trainable, self._options = parts, trainable, options
-        self._parameters = list(_parameters(parts, batched))
+        self._parameters: list[Parameter] = []
+        first = 1  # entry 0 is reserved
+        for i, part in enumerate(parts):
+            shapes = () if part.template is None else part.template.shapes
+            for which, (shape, size) in enumerate(zip(shapes, sizes_of(shapes), strict=True)):
+                number = None if part.first is None else part.first + which
+                entries = slice(first, first := first + size)
+                self._parameters.append(Parameter(i, which, entries, shape, batched[i][which], number))
         self._gates: list[Gate] = []
         # Wires prepared together: which of the given states they start from, and gates of one wire that follow.
         self._prepared: dict[Wires, tuple[int | None, list[Gate]]] = {}
@@ -246,14 +256,3 @@ class _Builder:
             groups = [Group(size, state, Run(0, gates) if gates else None) for size, state, gates in made]
             stages.append(Stage(len(wires) - absent, groups, segments(placed, per_sample)))
         return stages, positions
-
-
-def _parameters(parts: Sequence[Part], batched: Sequence[Sequence[bool]]) -> Iterator[Parameter]:
-    """Those that set angles; entry 0 is reserved."""
-    start = 1
-    for i, part in enumerate(parts):
-        shapes = () if part.template is None else part.template.shapes
-        for which, (shape, size) in enumerate(zip(shapes, sizes_of(shapes), strict=True)):
-            number = None if part.first is None else part.first + which
-            yield Parameter(i, which, slice(start, start + size), shape, batched[i][which], number)
-            start += size

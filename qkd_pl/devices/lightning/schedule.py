@@ -111,7 +111,9 @@ def segments(gates: Sequence[Gate], per_sample: bool) -> list[Segment]:
         on = gate.wires
         if len(on) == 1:
             (wire,) = on
-            if wire in open_gates and not (per_sample or _can_be_summed([*open_gates[wire], gate])):
+            run = [*open_gates.get(wire, ()), gate]
+            # A gradient summed over samples can only be found of a run that all samples share.
+            if len(run) > 1 and not per_sample and any(g.batched for g in run) and any(g.trainable for g in run):
                 reached[wire] += 1
                 del open_gates[wire]
             if wire not in open_gates:
@@ -125,11 +127,6 @@ def segments(gates: Sequence[Gate], per_sample: bool) -> list[Segment]:
                 reached[wire] = level
                 open_gates.pop(wire, None)
     return [levels[level] for level in sorted(levels)] or [Segment()]
-
-
-def _can_be_summed(run: Sequence[Gate]) -> bool:
-    """Whether a gradient summed over samples can be found: of a run that all samples share."""
-    return not (any(gate.batched for gate in run) and any(gate.trainable for gate in run))
 
 
 def _needs(gates: Sequence[tuple[Wires, bool]], groups: Sequence[Wires]) -> list[frozenset[Wires]]:

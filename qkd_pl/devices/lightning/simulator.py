@@ -46,8 +46,7 @@ class Simulator:
         return type(self), self._arguments
 
     def forget(self) -> None:
-        """Give up what waits for a backward sweep; its numbers may have changed in place since."""
-        self.waiting = ((), ())
+        """Give up states that wait for a backward sweep; their numbers may have changed in place since."""
         with self._lock:
             for sweeper in self._idle:
                 sweeper.numbers = None
@@ -85,7 +84,9 @@ class Simulator:
             size = min(size, max(1, _PORTION // 2**program.n_wires))
         if coefficients is not None and fitting:
             size = min(size, 2 ** (fitting.bit_length() - 1))  # of a power of two no block is padded
-        sweeper = self._sweeper(program, size, full=keep or (coefficients is not None and size <= fitting))
+        full = keep or (coefficients is not None and size <= fitting)
+        idle = self._take(program, lambda idle: (idle.n_samples, idle.full, idle.numbers) == (size, full, None))
+        sweeper = idle or Sweeper(program, size, self._c_dtype, full)
         found = []
         with one_blas_thread():
             for start in range(samples.start, samples.stop, size or 1) or [samples.start]:
@@ -95,12 +96,6 @@ class Simulator:
         sweeper.numbers = numbers if keep else None
         self._give(sweeper)
         return np.concatenate(found, axis=1) if coefficients is None else _joined(program, found)
-
-    def _sweeper(self, program: Program, n_samples: int, full: bool) -> Sweeper:
-        """One whose states nobody waits for."""
-        asked = (n_samples, full, None)
-        found = self._take(program, lambda idle: (idle.n_samples, idle.full, idle.numbers) == asked)
-        return found or Sweeper(program, n_samples, self._c_dtype, full)
 
     def _take(self, program: Program, fits: Callable[[Sweeper], bool]) -> Sweeper | None:
         """A sweeper of a program that no other thread has."""

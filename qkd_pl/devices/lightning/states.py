@@ -103,10 +103,6 @@ class Transitions:
                         self._index[:, :, run.number, : terms.shape[2]] = into.start + terms
         self._sums = np.zeros(size + 1, complex)
 
-    def clear(self) -> None:
-        """Forget what was added up."""
-        self._sums[:] = 0
-
     def add(self, segment: Segment, kets: np.ndarray, cotangents: np.ndarray, samples: slice) -> None:
         """Those of a block; the cotangents are overwritten."""
         bras = np.conjugate(cotangents, out=cotangents)
@@ -126,8 +122,12 @@ class Transitions:
             self._sums[into] += found.ravel()
 
     def matrices(self, is_batched: bool) -> np.ndarray:
-        """One for each of these runs, shape ``(2, 2, n_runs, b)``, b being 1 for sums."""
-        return self._own[is_batched] if self._own else self._sums.take(self._index).sum(axis=-1)[..., None]
+        """One for each of these runs, shape ``(2, 2, n_runs, b)``, b being 1 for sums, which begin anew then."""
+        if self._own:
+            return self._own[is_batched]
+        found = self._sums.take(self._index).sum(axis=-1)[..., None]
+        self._sums[:] = 0
+        return found
 
 
 def amplitudes(group: Group, states: Sequence[np.ndarray], shared: np.ndarray, batched: np.ndarray) -> np.ndarray:
@@ -139,8 +139,8 @@ def amplitudes(group: Group, states: Sequence[np.ndarray], shared: np.ndarray, b
 
 
 def product_state(factors: Sequence[np.ndarray], dtype: Any) -> np.ndarray:
-    """Tensor products of amplitudes ``(2**k, b)``, shape ``(2**n, b)``; none are a register without wires."""
-    *others, state = factors or [np.ones((1, 1))]
+    """Tensor products of amplitudes ``(2**k, b)``, shape ``(2**n, b)``."""
+    *others, state = factors
     for factor in reversed(others):
         state = factor[:, None, :] * state
         state = state.reshape(len(factor) * state.shape[1], state.shape[2])

@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from qkd_pl.devices.lightning.gates import Gate
 from qkd_pl.devices.lightning.program import Numbers, Program
 from qkd_pl.devices.lightning.schedule import Stage
 from qkd_pl.devices.lightning.states import SINGLE_SAMPLE_WIRES, Transitions, amplitudes, padded, product_state
-from qkd_pl.upstream.lightning import Call, StateVector, kernel, matrix_kernel, state_vector
+from qkd_pl.upstream.lightning import kernel, matrix_kernel, state_vector
 
 # Registers of up to this size stay in a core's cache, with what is read beside them.
 _REGISTER_BYTES = 2**19
@@ -44,7 +43,10 @@ class Register:
         self._update, self._get, self._apply = vector.updateData, vector.getState, vector.applyMatrix
         self._segments: list[tuple[Any, Any, Any]] = []
         for segment in stage.segments:
-            entanglers = [(_bound(gate, vector, c_dtype), list(gate.wires)) for gate in segment.entanglers]
+            entanglers = []
+            for g in segment.entanglers:
+                call = kernel(vector, g.kernel) if g.matrix is None else matrix_kernel(vector, g.matrix, c_dtype)
+                entanglers.append((call, list(g.wires)))
             shared = [(run.number, [run.wire]) for run in segment.runs if not run.is_batched]
             self._segments.append((entanglers, shared, [run for run in segment.runs if run.is_batched]))
 
@@ -77,12 +79,6 @@ class Register:
             self.load(states)
         for (call, extra), wires in reversed(entanglers) if inverse else ():
             call(wires, True, *extra)
-
-
-def _bound(gate: Gate, vector: StateVector, c_dtype: np.dtype) -> Call:
-    if gate.matrix is None:
-        return kernel(vector, gate.kernel)
-    return matrix_kernel(vector, np.ascontiguousarray(gate.matrix, dtype=c_dtype))
 
 
 class Sweeper:
@@ -129,7 +125,6 @@ class Sweeper:
         """Gradient of ``Σ_kb coefficients_kb ⟨O_k⟩_b`` by the entries: ``(n_entries, n_samples)``, or 1 if summed."""
         last, cotangents = len(self._registers) - 1, np.empty(0)
         coefficients = padded(coefficients, self._padded - self._filled)
-        self._transitions.clear()
         for i in range(last, self._first - 1, -1):
             register = self._registers[i]
             before = np.zeros_like(self._finals[i - 1]) if i > self._first else None
@@ -144,7 +139,12 @@ class Sweeper:
                 if before is not None:
                     self._project(i, block, self._of_stage(before, block))
             cotangents = cotangents if before is None else before
-        return self._gradient()
+        gradient = np.zeros((self._n_entries, self._padded if self.program.per_sample else 1))
+        for is_batched, runs in ((False, self.program.shared), (True, self.program.batched)):
+            if len(runs.trainable_entries):
+                found = self._transitions.matrices(is_batched)[..., : gradient.shape[1]]
+                np.add.at(gradient, runs.trainable_entries, runs.gradient(self._after[is_batched], found))
+        return gradient[:, : self._filled] if self.program.per_sample else gradient
 
     def _fill(self, numbers: Numbers, samples: slice) -> None:
         """Matrices of all runs, and for each stage the amplitudes of what enters: two factors for the first stage."""
@@ -206,15 +206,6 @@ class Sweeper:
             out[:] = (bras.T @ split[:, :, 0]).T
         else:
             np.einsum("eb,ewb->wb", bras, split, out=out, casting="same_kind")
-
-    def _gradient(self) -> np.ndarray:
-        per_sample = self.program.per_sample
-        gradient = np.zeros((self._n_entries, self._padded if per_sample else 1))
-        for is_batched, runs in ((False, self.program.shared), (True, self.program.batched)):
-            if len(runs.trainable_entries):
-                found = self._transitions.matrices(is_batched)[..., : gradient.shape[1]]
-                np.add.at(gradient, runs.trainable_entries, runs.gradient(self._after[is_batched], found))
-        return gradient[:, : self._filled] if per_sample else gradient
 
     def _blocks(self, register: Register) -> list[tuple[int, slice]]:
         size = register.n_samples
