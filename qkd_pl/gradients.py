@@ -8,6 +8,7 @@ as in our ansatz and PennyLane's templates.
 
 import copy
 from collections.abc import Callable, Hashable, Iterable
+from itertools import chain
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -94,7 +95,9 @@ def _by_device(qnode: qml.QNode, weights: np.ndarray, inputs: np.ndarray) -> tup
     if routes[key] is None:
         return None
     if routes[key]:
-        tape.trainable_params = [i for i, p in enumerate(tape.get_parameters(trainable_only=False)) if p is weights]
+        parameters = chain.from_iterable(op.data for op in tape.operations)
+        trainable = [i for i, parameter in enumerate(parameters) if parameter is weights]
+        tape = QuantumScript(tape.operations, tape.measurements, trainable_params=trainable)
     else:
         traced = traced or _traced(qnode, inputs, weights)
         if traced is None:

@@ -102,7 +102,7 @@ class BatchedLightning(LightningQubit):
 
     def setup_execution_config(self, config: _Config = None, circuit: QuantumScript | None = None) -> ExecutionConfig:
         """The configuration of ``lightning.qubit``."""
-        mid_circuit = qml.ops.MidMeasure | qml.ops.Conditional
+        mid_circuit = (qml.ops.MidMeasure, qml.ops.Conditional)
         if config is None or circuit is None or circuit.shots or any(isinstance(op, mid_circuit) for op in circuit):
             return super().setup_execution_config(config, circuit)
         if self._config is None or self._config[0] is not config:
