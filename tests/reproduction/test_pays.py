@@ -65,7 +65,7 @@ def test_intervals_of_accuracies_stay_within_one(summaries):
 
 
 def test_the_numbers_of_the_first_screen_are_those_of_the_results(summaries):
-    readme = (RESULTS.parent / "README.md").read_text(encoding="utf-8").partition("## Start")[0]
+    readme = " ".join((RESULTS.parent / "README.md").read_text(encoding="utf-8").partition("## Start")[0].split())
     rows = {(row.where, row.way, row.against): row for row in collected(summaries)}
     every = "teacher of all labels, all inputs"
     noisy = ("outputs of the noisy teacher, calibrated", "the noisy teacher, calibrated")
