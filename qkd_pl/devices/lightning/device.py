@@ -105,29 +105,30 @@ class BatchedLightning(LightningQubit):
         mid_circuit = (qml.ops.MidMeasure, qml.ops.Conditional)
         if config is None or circuit is None or circuit.shots or any(isinstance(op, mid_circuit) for op in circuit):
             return super().setup_execution_config(config, circuit)
-        if self._config is None or self._config[0] is not config:
-            self._config = config, super().setup_execution_config(config, circuit)
-        return self._config[1]
+        known = self._config  # once: another thread may replace it
+        if known is None or known[0] is not config:
+            self._config = known = config, super().setup_execution_config(config, circuit)
+        return known[1]
 
     def preprocess_transforms(self, execution_config: _Config = None) -> CompilePipeline:
         """The pipeline of ``lightning.qubit``, which circuits that run natively skip."""
         config = execution_config or ExecutionConfig()
         if qml.capture.enabled():
             return super().preprocess_transforms(config)
-        if self._pipeline is None or self._pipeline[0] is not config:
+        known = self._pipeline
+        if known is None or known[0] is not config:
             # The stock pipeline takes longer to build than a small circuit to run, and is seldom needed.
             stock = cache(partial(super().preprocess_transforms, config))
-            self._pipeline = config, CompilePipeline()
-            self._pipeline[1].add_transform(_expand_unless_native, device=self, stock=stock, config=config)
-        return self._pipeline[1]
+            pipeline = _expand_unless_native(CompilePipeline(), device=self, stock=stock, config=config)
+            self._pipeline = known = config, pipeline
+        return known[1]
 
     def supports_derivatives(self, execution_config: _Config = None, circuit: QuantumScript | None = None) -> bool:
         """Adjoint differentiation of analytic circuits, broadcast or not."""
         config = execution_config or ExecutionConfig()
         adjoint = config.gradient_method in {"adjoint", "best"} and bool(config.use_device_jacobian_product)
-        if circuit is not None and adjoint and self._known(circuit, True).program:
-            return True
-        return super().supports_derivatives(execution_config, circuit)
+        is_native = circuit is not None and adjoint and self.runs_natively(circuit)
+        return is_native or super().supports_derivatives(execution_config, circuit)
 
     def execute(self, circuits: QuantumScriptBatch, execution_config: _Config = None) -> ResultBatch:
         """Expectation values; a broadcast circuit gives an array over its samples for each measurement."""
@@ -157,9 +158,8 @@ class BatchedLightning(LightningQubit):
             coefficients = coefficients.reshape(len(indices), program.readout.n_observables, -1)
             coefficients = coefficients[:, :, 0].T if program.stacked else coefficients[0]
             gradients |= zip(indices, self._simulator.vjp(program, numbers, coefficients), strict=True)
-        for i in range(len(circuits)):
-            if i not in gradients:
-                gradients[i] = _stock("compute_vjp")(self, (circuits[i],), (cotangents[i],), config)[0]
+        for i in set(range(len(circuits))) - gradients.keys():
+            gradients[i] = _stock("compute_vjp")(self, (circuits[i],), (cotangents[i],), config)[0]
         return tuple(gradients[i] for i in range(len(circuits)))
 
     def execute_and_compute_vjp(
@@ -207,9 +207,10 @@ class BatchedLightning(LightningQubit):
         found = []
         for indices in alike.values():
             stack = [known[i].parts for i in indices]
-            trainable, _, _, program = known[indices[0]]
+            first = known[indices[0]]
+            program = first.program
             if len(indices) > 1:
-                program = program_of(stack, circuits[indices[0]], trainable, self._options)
+                program = program_of(stack, circuits[indices[0]], first.trainable, self._options)
             assert program is not None, "what runs by itself runs in a stack"
             found.append((indices, program, program.numbers(stack)))
         return found

@@ -26,7 +26,7 @@ class Run:
 
     wire: int  # position in the register
     gates: list[Gate]  # in the order in which they act
-    number: int = -1  # among the runs of the program that are alike in being batched
+    number: int = -1  # among the runs that are alike in being batched, set by ``Runs``
 
     @cached_property
     def is_batched(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from qkd_pl.devices.lightning.program import Numbers, Program
-from qkd_pl.devices.lightning.sweep import Sweeper
+from qkd_pl.devices.lightning.sweep import Sweeper, sample_wires
 from qkd_pl.errors import WorkerLostError
 from qkd_pl.threads import one_blas_thread
 
@@ -79,7 +79,8 @@ class Simulator:
         With ``keep`` the states wait for a backward sweep, if those of all samples fit.
         """
         size, fitting = samples.stop - samples.start, self._kept_bytes // (program.n_kept * self._c_dtype.itemsize)
-        keep = keep and size <= fitting
+        block = 2 ** sample_wires(program.stages[0].n_wires, size, self._c_dtype)
+        keep = keep and -(-size // block) * block <= fitting  # the first stage, of the fewest wires, pads most
         if not keep:
             size = min(size, max(1, _PORTION // 2**program.n_wires))
         if coefficients is not None and fitting:

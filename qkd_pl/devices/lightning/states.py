@@ -79,18 +79,18 @@ class Runs:
 class Transitions:
     """Reduced transition matrices Tr_others |ψ⟩⟨λ| of the wires of all trainable runs, after them.
 
-    They are found for each sample, or with ``n_samples=0`` summed over all, which is done for shared runs alone.
+    They are found for each sample, or with ``n_samples=None`` summed over all, which is done for shared runs alone.
     ``n_runs`` are those of the shared and of the batched runs.
     """
 
-    def __init__(self, stages: Sequence[Stage], n_runs: tuple[int, int], n_samples: int):
-        self._own = [np.zeros((2, 2, n, n_samples), complex) for n in n_runs] if n_samples else []
+    def __init__(self, stages: Sequence[Stage], n_runs: Sequence[int], n_samples: int | None):
+        self._own = [] if n_samples is None else [np.zeros((2, 2, n, n_samples), complex) for n in n_runs]
         largest = max(len(group) for stage in stages for group in _wire_groups(stage.n_wires))
         # Where the terms of a matrix stand among the sums. The last one stays zero: wires of smaller groups have fewer.
         self._index = np.full((2, 2, n_runs[0], 2 ** (largest - 1)), -1)
         self._products: dict[Segment, list[tuple[tuple[int, int, int], slice]]] = defaultdict(list)
         size = 0
-        for stage in stages if n_samples == 0 else ():
+        for stage in stages if n_samples is None else ():
             for segment, group in product(stage.segments, _wire_groups(stage.n_wires)):
                 runs = [run for run in segment.runs if run.is_trainable and run.wire in group]
                 if runs:
@@ -122,7 +122,7 @@ class Transitions:
             self._sums[into] += found.ravel()
 
     def matrices(self, is_batched: bool) -> np.ndarray:
-        """One for each of these runs, shape ``(2, 2, n_runs, b)``, b being 1 for sums, which begin anew then."""
+        """One for each of these runs, shape ``(2, 2, n_runs, b)``; sums, for which b is 1, begin anew then."""
         if self._own:
             return self._own[is_batched]
         found = self._sums.take(self._index).sum(axis=-1)[..., None]

@@ -5,7 +5,7 @@ call of a kernel serves ``2**m`` samples and NumPy's innermost loops run over sa
 the samples' density matrices, so blocks need not be normalised: padding samples have cotangent zero.
 
 Backwards, |λ⟩ = Σ_k c_k O_k|ψ⟩ is swept through the inverse gates. The reduced transition matrices Tr_others |ψ⟩⟨λ| of
-single wires hold the derivatives of all rotations of a layer; one matrix product finds them for up to four neighbouring
+single wires hold the derivatives of all rotations of a layer; one matrix product finds them for up to five neighbouring
 wires. The states |ψ⟩ were kept by the forward sweep or, where they do not fit, are swept back as well.
 """
 
@@ -101,9 +101,8 @@ class Sweeper:
         self._finals = [kept[max(kept)] for kept in self._trace]
         self.kept_bytes = sum(states.nbytes for kept in self._trace for states in kept.values())
         self._padded = len(self._finals[0]) * self._registers[0].n_samples
-        self._transitions = Transitions(
-            program.stages, (len(program.shared), len(program.batched)), self._padded if program.per_sample else 0
-        )
+        n_runs = [len(runs) if len(runs.trainable_entries) else 0 for runs in (program.shared, program.batched)]
+        self._transitions = Transitions(program.stages, n_runs, self._padded if program.per_sample else None)
         self._first = next((i for i, stage in enumerate(program.stages) if stage.trainable), len(program.stages))
 
     def forward(self, numbers: Numbers, samples: slice) -> np.ndarray:
@@ -151,7 +150,7 @@ class Sweeper:
         program, c_dtype = self.program, self._c_dtype
         self._filled = len(range(program.n_samples)[samples])
         missing = self._padded - self._filled
-        entries = padded(program.entries(numbers, samples), missing)
+        entries = padded(program.entries(numbers, samples), missing)  # of those that do not differ column 0 counts
         states = [s.T if len(s) == 1 else padded(s[samples].T, missing) for s in numbers.states]
         self._n_entries = len(entries)
         shared, after = program.shared.matrices(entries[:, :1])
@@ -170,8 +169,7 @@ class Sweeper:
         """The states in which a block of stage i begins, in the scratch space of its register."""
         out = self._registers[i].block
         parts = [part if part.shape[1] == 1 else part[:, block] for part in self._entering[i]]
-        if i > 0:
-            parts.append(self._of_stage(self._finals[i - 1], block))
+        parts += [self._of_stage(self._finals[i - 1], block)] if i > 0 else []
         if len(parts) == 1:
             out[:] = parts[0]
         else:

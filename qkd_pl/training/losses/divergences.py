@@ -33,9 +33,11 @@ def kl_rows(teacher: np.ndarray, student: np.ndarray, temperature: float = 1.0) 
     small = np.where(is_small, difference, 0.0)
     by_small = small - np.log1p((q * np.expm1(small)).sum(axis=1, keepdims=True))
     d = np.where(is_small, by_small, scaled[0] - scaled[1] - np.log(sums[0] / sums[1]))
-    # p·e^-d is q. Near d = 0, where the terms of the sum would cancel, d - 1 + e^-d by its Taylor series.
-    series = d * d * (1 / 2 - d * (1 / 6 - d * (1 / 24 - d * (1 / 120 - d / 720))))
-    terms = np.where(np.abs(d) < 1e-2, p * series, p * d - p + q)
+    # d - 1 + e^-d by its Taylor series near 0, where it would cancel. Far away e^-d may overflow, and p·e^-d is q.
+    near = np.clip(d, -1.0, 1.0)
+    series = near * near * (1 / 2 - near * (1 / 6 - near * (1 / 24 - near * (1 / 120 - near / 720))))
+    remainder = np.where(np.abs(near) < 1e-2, series, near + np.expm1(-near))
+    terms = np.where(np.abs(d) < 1.0, p * remainder, p * d - p + q)
     return terms.sum(axis=1), (q - p) / temperature
 
 

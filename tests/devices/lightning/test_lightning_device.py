@@ -62,6 +62,22 @@ def test_empty_batch_has_empty_results_and_zero_gradient(circuit):
     np.testing.assert_array_equal(gradient, np.zeros_like(weights))
 
 
+def test_empty_batch_has_an_empty_gradient_with_respect_to_its_inputs():
+    @qml.qnode(BatchedLightning(wires=2), interface="autograd", diff_method="adjoint", device_vjp=True)
+    def circuit(inputs):
+        for _ in range(2):
+            qml.CNOT([0, 1])
+            qml.RX(inputs, wires=1)
+            qml.CNOT([1, 0])
+            qml.RY(0.3, wires=0)
+        qml.RX(0.4, wires=1)
+        qml.CNOT([1, 0])
+        return qml.expval(qml.Z(0))
+
+    pull, values = autograd.make_vjp(circuit)(np.empty(0))
+    assert values.shape == pull(np.empty(0)).shape == (0,)
+
+
 def expansions(monkeypatch):
     """Count the circuits that the path of ``lightning.qubit`` simulates."""
     simulated = []

@@ -13,6 +13,8 @@ from pennylane.devices import ExecutionConfig
 
 from qkd_pl.devices.lightning import BatchedLightning
 
+BY_PRODUCTS = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
+
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**10, 2**12])
 @pytest.mark.parametrize("circuit", NATIVE)
@@ -81,6 +83,25 @@ def test_registers_and_memory_stay_with_the_device():
     assert peak < 4 * 128 * 2**8 * 16  # the states after all layers take five times as much
 
 
+def kept_by(batch_size, **options):
+    """Bytes that stay with a device between the sweeps."""
+    device, tape = BatchedLightning(wires=8, **options), deep_tape(20, batch_size)
+    device.execute((tape,), BY_PRODUCTS)  # what is found out about the circuit is not counted
+    device.execute((deep_tape(20, 1),), BY_PRODUCTS)
+    device = BatchedLightning(wires=8, **options)
+    tracemalloc.start()
+    device.execute((tape,), BY_PRODUCTS)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return kept
+
+
+@pytest.mark.parametrize("batch_size", [33, 129])
+def test_states_that_fit_only_without_padding_are_not_kept(batch_size):
+    bound = kept_by(32) * batch_size // 32
+    assert kept_by(batch_size, kept_bytes=bound) <= bound
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_copy_of_a_used_device_works(workers):
     device, tape = BatchedLightning(wires=8, workers=workers, spread_from=0), deep_tape(2)
@@ -114,13 +135,24 @@ def _hasty_threads():
 @pytest.mark.usefixtures("_hasty_threads")
 def test_threads_with_the_same_circuit_do_not_disturb_each_other():
     device, tape = BatchedLightning(wires=8), deep_tape(4, batch_size=64)
-    config = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
-    (expected,) = BatchedLightning(wires=8).compute_vjp((tape,), (np.ones(64),), config)
+    (expected,) = BatchedLightning(wires=8).compute_vjp((tape,), (np.ones(64),), BY_PRODUCTS)
 
     def gradient(_):
-        device.execute((tape,), config)
-        return device.compute_vjp((tape,), (np.ones(64),), config)[0]
+        device.execute((tape,), BY_PRODUCTS)
+        return device.compute_vjp((tape,), (np.ones(64),), BY_PRODUCTS)[0]
 
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(gradient, range(40)):
             np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@pytest.mark.usefixtures("_hasty_threads")
+def test_threads_with_other_configurations_get_their_own_pipelines():
+    device, configs = BatchedLightning(wires=2), [BY_PRODUCTS, ExecutionConfig(gradient_method="adjoint")]
+
+    def all_own(config):
+        pipelines = [device.preprocess_transforms(config) for _ in range(5000)]
+        return all([each.kwargs["config"] is config for each in pipeline] == [True] for pipeline in pipelines)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(all_own, configs * 2))

@@ -121,6 +121,18 @@ def test_parameter_shift_of_gates_without_a_kernel(gate):
     np.testing.assert_allclose(gradient(BatchedLightning(wires=3)), gradient(qml.device("default.qubit")), atol=1e-10)
 
 
+def test_gates_of_traced_matrices():
+    """exp(iwX) is RX(-2w), and PennyLane decomposes it if its matrix is not known."""
+
+    @qml.qnode(BatchedLightning(wires=1), interface="autograd", diff_method="adjoint", device_vjp=True)
+    def circuit(weight):
+        qml.RX(ANGLES[0], 0)
+        qml.exp(qml.s_prod(weight, qml.X(0)), 1j)
+        return qml.expval(qml.Z(0))
+
+    assert autograd.grad(circuit)(0.3) == pytest.approx(2 * np.sin(ANGLES[0] - 0.6))
+
+
 @pytest.mark.filterwarnings("ignore:jax.core:DeprecationWarning")  # in PennyLane's use of it
 def test_jax_with_and_without_jit():
     jax = pytest.importorskip("jax")

@@ -39,6 +39,21 @@ def test_kl_divergence_agrees_with_mpmath(temperature):
         assert np.isfinite(cotangent).all()
 
 
+@pytest.mark.parametrize("difference", [0.009, 0.011, 0.1, 0.9, 1.1, 5.0])
+def test_kl_divergence_is_accurate_whatever_branch_it_takes(difference):
+    teacher, student = np.array([[0.4 + difference, -0.3, 0.1]]), np.array([[0.4, -0.3, 0.1]])
+    assert kl(teacher, student, 1.0)[0] == pytest.approx(float(mp_kls(teacher, student, 1.0)[0]), rel=1e-13)
+
+
+def test_kl_divergence_of_logits_beyond_all_measure():
+    """KL(1, 0 ‖ ½, ½) = log 2, and the difference of the logits where the student is as sure of the other class."""
+    assert kl(np.array([[1e53, 0.0]]), np.zeros((1, 2)), 1.0)[0] == pytest.approx(np.log(2))
+    assert kl(np.array([[1e53, 0.0]]), np.array([[0.0, 1e53]]), 1.0)[0] == pytest.approx(1e53)
+    logits = np.array([[1e9, 1e9 - 0.1, 1e9 + 0.2], [0.3, 0.2, -0.1]])
+    for shift in (-1e-4, 1e-7, 1e-3):
+        assert kl(logits, logits + np.array([shift, 0.0, -shift]), 1e-3)[0] >= 0.0
+
+
 def test_golden_numbers_of_the_kl_divergence():
     """Σ p log(p/q) with p = softmax(1, 0) and q = softmax(0, 1) is tanh(1/2); at T = 1/2, 2·tanh(1)."""
     teacher, student = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
