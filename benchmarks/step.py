@@ -103,6 +103,7 @@ def _draw(rows: list[dict], path: Path) -> None:
     measured = [row for row in rows if "loss" in row and row["entangler"] == "cnot"]
     sizes = sorted({(row["n_qubits"], row["n_layers"]) for row in measured})
     series = sorted({(row["contestant"], row["precision"], row["workers"]) for row in measured})
+    names = list(dict.fromkeys(contestant for contestant, _, _ in series))
     for axis, (key, title) in zip(axes, titles.items(), strict=True):
         for contestant, precision, workers in series:
             points = {
@@ -112,7 +113,10 @@ def _draw(rows: list[dict], path: Path) -> None:
             }
             label = f"{contestant}, {precision}" + (f", {workers} workers" if workers > 1 else "")
             places = [i for i, size in enumerate(sizes) if size in points]
-            axis.plot(places, [points[sizes[i]] for i in places], "o-" if "qkd" in label else "s--", label=label)
+            marker = "o" if contestant == "qkd.lightning" else "s"
+            line = "--" if workers > 1 else {"complex128": "-", "complex64": ":"}[precision]
+            color = f"C{names.index(contestant)}"
+            axis.plot(places, [points[sizes[i]] for i in places], marker + line, color=color, label=label)
         axis.set(yscale="log", title=title, ylabel="seconds", xlabel="qubits × layers")
         axis.set_xticks(range(len(sizes)), [f"{n} × {layers}" for n, layers in sizes])
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="x-small")
