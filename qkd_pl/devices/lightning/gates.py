@@ -132,7 +132,7 @@ def _constant(op: Operator) -> Template | None:
         matrices = [
             (part.wires.labels, np.asarray(part.matrix(), dtype=np.complex128)) for part in gates_in(op, _is_small)
         ]
-    except (DecompositionUndefinedError, TypeError, ValueError):  # the latter of tracers, which are no numbers yet
+    except (DecompositionUndefinedError, TypeError, ValueError):  # the last two of tracers, which are no numbers
         return None
     key = tuple((wires, matrix.tobytes()) for wires, matrix in matrices)
     none = np.zeros(0)

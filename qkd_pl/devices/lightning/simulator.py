@@ -86,8 +86,8 @@ class Simulator:
         if coefficients is not None and fitting:
             size = min(size, 2 ** (fitting.bit_length() - 1))  # of a power of two no block is padded
         full = keep or (coefficients is not None and size <= fitting)
-        idle = self._take(program, lambda idle: (idle.n_samples, idle.full, idle.numbers) == (size, full, None))
-        sweeper = idle or Sweeper(program, size, self._c_dtype, full)
+        known = self._take(program, lambda idle: (idle.n_samples, idle.full, idle.numbers) == (size, full, None))
+        sweeper = known or Sweeper(program, size, self._c_dtype, full)
         found = []
         with one_blas_thread():
             for start in range(samples.start, samples.stop, size or 1) or [samples.start]:

@@ -23,7 +23,7 @@ def kl_rows(teacher: np.ndarray, student: np.ndarray, temperature: float = 1.0) 
         the divergences ``(n,)`` and their gradients with respect to ``student``, ``(n, K)``.
     """
     scaled = np.array([teacher, student]) / temperature
-    scaled -= scaled.max(axis=2, keepdims=True)
+    scaled -= scaled.max(axis=2, keepdims=True)  # probabilities and their logarithms then come from one exponential
     exponentials = np.exp(scaled)
     sums = exponentials.sum(axis=2, keepdims=True)
     p, q = exponentials / sums

@@ -5,9 +5,12 @@ from itertools import pairwise
 import autograd
 import numpy as np
 import pennylane as qml
+from pennylane.devices import ExecutionConfig
 
 from qkd_pl.devices.lightning import BatchedLightning
 
+#: Asks for pullbacks, as ``device_vjp=True`` does.
+BY_PRODUCTS = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
 TOLERANCE = 1e-10
 N_WIRES = 3
 LABELS = {None: [0, 1, 2], 3: [0, 1, 2], ("a", 7, "c"): ["a", 7, "c"], ("x", "a", 7, "c"): ["c", "a", 7]}

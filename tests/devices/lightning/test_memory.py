@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pennylane as qml
 import pytest
-from batched_circuits import NATIVE, assert_agrees, logits, random_states
+from batched_circuits import BY_PRODUCTS, NATIVE, assert_agrees, logits, random_states
 from pennylane.devices import ExecutionConfig
 
 from qkd_pl.devices.lightning import BatchedLightning
-
-BY_PRODUCTS = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 2**10, 2**12])

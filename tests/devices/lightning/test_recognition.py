@@ -6,7 +6,7 @@ import autograd
 import numpy as np
 import pennylane as qml
 import pytest
-from pennylane.devices import ExecutionConfig
+from batched_circuits import BY_PRODUCTS
 
 from qkd_pl.devices.lightning import BatchedLightning
 
@@ -68,11 +68,10 @@ def test_weights_that_change_in_place_after_another_circuit_was_executed():
         return qml.tape.QuantumScript(operations, [qml.expval(qml.Z(0))], trainable_params=[1])
 
     device = BatchedLightning(wires=2)
-    config = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
-    device.execute((tape(),), config)
+    device.execute((tape(),), BY_PRODUCTS)
     weights += 1
     found, expected = (
-        each.compute_vjp((tape(),), cotangent, config)[0] for each in (device, BatchedLightning(wires=2))
+        each.compute_vjp((tape(),), cotangent, BY_PRODUCTS)[0] for each in (device, BatchedLightning(wires=2))
     )
     np.testing.assert_allclose(found, expected, atol=1e-12)
 

@@ -4,11 +4,9 @@ import autograd
 import numpy as np
 import pennylane as qml
 import pytest
-from pennylane.devices import ExecutionConfig
+from batched_circuits import BY_PRODUCTS
 
 from qkd_pl.devices.lightning import BatchedLightning
-
-CONFIG = ExecutionConfig(gradient_method="adjoint", use_device_gradient=True, use_device_jacobian_product=True)
 
 
 def tape(features, weights, trainable, last=0.3):
@@ -22,7 +20,7 @@ def tape(features, weights, trainable, last=0.3):
 def assert_each_agrees(tapes):
     device, stock = BatchedLightning(wires=3), qml.device("lightning.qubit", wires=3)
     cotangents = [tuple(np.random.default_rng(i).normal(size=2)) for i in range(len(tapes))]
-    values, gradients = device.execute_and_compute_vjp(tapes, cotangents, CONFIG)
+    values, gradients = device.execute_and_compute_vjp(tapes, cotangents, BY_PRODUCTS)
     for i, one in enumerate(tapes):
         shifted, jacobian_of = qml.gradients.param_shift(one)
         exact = jacobian_of(qml.execute(list(shifted), stock, diff_method=None))
