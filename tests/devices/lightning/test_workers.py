@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy as np
 import pennylane as qml
@@ -55,30 +54,27 @@ def large_circuit(device):
     )
 
 
-def repeat_for_a_while(circuit):
-    for _ in range(50):
-        circuit()
-
-
-def kill_workers(enough):
-    """One after the other: a worker that dies between two calls is replaced without loss."""
-    while not enough.wait(0.1):
-        with suppress(ProcessLookupError, StopIteration):
-            os.kill(next(iter(reusable_executor._executor._processes)), signal.SIGKILL)
+def kill_one_with_work(executor, workers, call_ended):
+    while not executor._pending_work_items and not call_ended.wait(0.01):
+        pass
+    os.kill(workers[0], signal.SIGKILL)
 
 
 def test_a_worker_that_dies_is_reported_and_replaced():
     circuit = large_circuit(BatchedLightning(wires=14, workers=2, spread_from=0))
     expected = circuit()
-    enough = threading.Event()
-    thread = threading.Thread(target=kill_workers, args=[enough])
-    thread.start()
+    executor, call_ended = reusable_executor._executor, threading.Event()
+    workers = list(executor._processes)
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)  # so that none ends its part before one of them dies
+    killer = threading.Thread(target=kill_one_with_work, args=[executor, workers, call_ended])
+    killer.start()
     try:
         with pytest.raises(WorkerLostError, match="workers=2"):
-            repeat_for_a_while(circuit)
+            circuit()
     finally:
-        enough.set()
-        thread.join()
+        call_ended.set()
+        killer.join()
     np.testing.assert_allclose(circuit(), expected)
 
 
