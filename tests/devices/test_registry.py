@@ -1,3 +1,5 @@
+"""``devices.yaml``, and what people call a device."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -8,23 +10,11 @@ import pytest
 import yaml
 
 from qkd_pl import QNN, DeviceSpec, load_devices
-from qkd_pl.devices.constructors import read_keywords
-from qkd_pl.devices.plugins import installed_plugins
 from qkd_pl.devices.registry import resolve_device
 from qkd_pl.errors import DeviceConfigError
 from qkd_pl.networks.models import trained
 
 GOOD = "default: a\ndevices:\n  a:\n    plugin: default.qubit\n"
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(text: str | bytes, name: str = "mine.yaml") -> Path:
-        path = tmp_path / name
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return path
-
-    return write
 
 
 def entry(**keys) -> str:
@@ -50,8 +40,8 @@ def test_every_simulator_of_the_shipped_registry_runs(name):
     np.testing.assert_allclose(model.logits(np.eye(4), name), exact, atol=1e-10 if "l" in name[:2] else 6 / 64)
 
 
-def test_a_full_entry(write):
-    path = write(
+def test_a_full_entry(device_file):
+    path = device_file(
         "default: full\n"
         "devices:\n"
         "  full:\n"
@@ -79,8 +69,8 @@ def test_a_full_entry(write):
     assert spec.qnode(lambda: qml.expval(qml.Z(0)), 1).shots.total_shots == 128
 
 
-def test_the_registry_is_a_mapping(write):
-    path = write(GOOD)
+def test_the_registry_is_a_mapping(device_file):
+    path = device_file(GOOD)
     registry = load_devices(path)
     assert registry.path == path
     assert list(registry) == ["a"]
@@ -91,27 +81,13 @@ def test_the_registry_is_a_mapping(write):
         registry["b"]
 
 
-def test_a_printed_registry_names_file_and_devices(write):
-    path = write("default: a\ndevices:\n  a: {plugin: default.qubit}\n  b: {plugin: lightning.qubit}\n")
+def test_a_printed_registry_names_file_and_devices(device_file):
+    path = device_file("default: a\ndevices:\n  a: {plugin: default.qubit}\n  b: {plugin: lightning.qubit}\n")
     assert repr(load_devices(path)) == f"<DeviceRegistry {path}: a, b; default a>"
 
 
-def test_specs_are_frozen():
-    with pytest.raises(ValueError, match="frozen"):
-        load_devices()["default"].shots = 5
-
-
-def test_any_installed_device_can_be_named(write):
-    def noisy():
-        qml.BitFlip(0.25, wires=0)
-        return qml.expval(qml.Z(0))
-
-    path = write("default: m\ndevices:\n  m: {plugin: default.mixed}\n")
-    assert load_devices(path)["m"].qnode(noisy, 1)() == pytest.approx(0.5)
-
-
-def test_seeds_make_sampling_reproducible(write):
-    path = write("default: s\ndevices:\n  s: {plugin: default.qubit, shots: 50, seed: 1}\n")
+def test_seeds_make_sampling_reproducible(device_file):
+    path = device_file("default: s\ndevices:\n  s: {plugin: default.qubit, shots: 50, seed: 1}\n")
     model = trained(QNN(2, 1), np.ones((2, 2, 3)))
     spec = load_devices(path)["s"]
     np.testing.assert_array_equal(model.logits(np.eye(4), spec), model.logits(np.eye(4), spec))
@@ -120,9 +96,9 @@ def test_seeds_make_sampling_reproducible(write):
 # --- where it is looked up
 
 
-def test_order_of_the_look_up(write, tmp_path, monkeypatch):
+def test_order_of_the_look_up(device_file, tmp_path, monkeypatch):
     def named(name: str, file: str) -> Path:
-        return write(GOOD.replace("default: a", f"default: {name}").replace("  a:", f"  {name}:"), file)
+        return device_file(GOOD.replace("default: a", f"default: {name}").replace("  a:", f"  {name}:"), file)
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("QKD_PL_DEVICES", raising=False)
@@ -143,8 +119,8 @@ def test_a_missing_file_is_an_error_even_if_others_exist(tmp_path, monkeypatch):
         load_devices()
 
 
-def test_an_unchanged_file_is_read_once(write):
-    path = write(GOOD)
+def test_an_unchanged_file_is_read_once(device_file):
+    path = device_file(GOOD)
     assert load_devices(path) is load_devices(path)
     first = load_devices(path)
     path.write_text(GOOD + "    seed: 5\n")
@@ -152,8 +128,8 @@ def test_an_unchanged_file_is_read_once(write):
     assert load_devices(path)["a"].seed == 5
 
 
-def test_a_home_directory_can_be_written_as_a_tilde(write, tmp_path, monkeypatch):
-    write(GOOD)
+def test_a_home_directory_can_be_written_as_a_tilde(device_file, tmp_path, monkeypatch):
+    device_file(GOOD)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert load_devices("~/mine.yaml").default == "a"
@@ -176,8 +152,8 @@ def test_a_home_directory_can_be_written_as_a_tilde(write, tmp_path, monkeypatch
         ("aer", "qkd.ibm", 4096, "parameter-shift"),
     ],
 )
-def test_a_plugin_or_a_simulated_backend_can_be_named(write, monkeypatch, name, plugin, shots, diff_method):
-    monkeypatch.setenv("QKD_PL_DEVICES", str(write(GOOD)))
+def test_a_plugin_or_a_simulated_backend_can_be_named(device_file, monkeypatch, name, plugin, shots, diff_method):
+    monkeypatch.setenv("QKD_PL_DEVICES", str(device_file(GOOD)))
     spec = resolve_device(name)
     assert (spec.name, spec.plugin, spec.shots, spec.diff_method) == (name, plugin, shots, diff_method)
     assert not spec.runs_on_hardware
@@ -185,8 +161,8 @@ def test_a_plugin_or_a_simulated_backend_can_be_named(write, monkeypatch, name, 
         assert spec.backend == name
 
 
-def test_an_entry_comes_before_a_plugin_of_the_same_name(write, monkeypatch):
-    path = write("default: aer\ndevices:\n  aer: {plugin: default.qubit}\n")
+def test_an_entry_comes_before_a_plugin_of_the_same_name(device_file, monkeypatch):
+    path = device_file("default: aer\ndevices:\n  aer: {plugin: default.qubit}\n")
     monkeypatch.setenv("QKD_PL_DEVICES", str(path))
     assert resolve_device("aer").plugin == "default.qubit"
 
@@ -226,145 +202,12 @@ def test_a_misspelt_name_gets_the_nearest_ones(name, meant):
         resolve_device(name)
 
 
-def test_a_pennylane_device_can_be_given():
-    model = trained(QNN(2, 1), np.ones((2, 2, 3)))
-    exact = model.logits(np.eye(4), "default")
-    for name in ("default.qubit", "lightning.qubit", "qkd.lightning"):
-        device = qml.device(name, wires=range(2))
-        np.testing.assert_allclose(model.logits(np.eye(4), device), exact, atol=1e-12)
-    given = resolve_device(qml.device("default.qubit", wires=2))
-    assert (given.name, given.shots, given.diff_method) == ("default.qubit", None, "backprop")
-    assert given.to_json() == {"name": "default.qubit", "shots": None, "diff_method": "backprop"}
-    assert not given.is_storable
-
-
-def test_a_given_device_must_hold_the_wires_of_the_network():
-    model = trained(QNN(3, 1), np.ones((2, 3, 3)))
-    with pytest.raises(DeviceConfigError, match=r"has the wires \[0, 1\]; the network needs \[0, 1, 2\].*\[2\]"):
-        model.logits(np.eye(8), qml.device("default.qubit", wires=2))
-
-
-def test_something_else_is_no_device():
-    with pytest.raises(DeviceConfigError, match="device is an int; it must be a name in"):
-        resolve_device(5)
-
-
-# --- specs made in Python
-
-
-def test_numpy_numbers_are_numbers():
-    spec = DeviceSpec(
-        name="a",
-        plugin="qkd.ibm",
-        shots=np.int64(10),
-        seed=np.int32(3),
-        max_qpu_seconds=np.float32(2),
-        options={"resilience_level": np.int64(1)},
-    )
-    assert (
-        spec.to_json()
-        == DeviceSpec(
-            name="a", plugin="qkd.ibm", shots=10, seed=3, max_qpu_seconds=2.0, options={"resilience_level": 1}
-        ).to_json()
-    )
-    assert type(spec.shots) is int
-    assert type(spec.options["resilience_level"]) is int
-
-
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        (
-            {"plugin": "default.qbit"},
-            r"device 'a': plugin: 'default.qbit' is not installed \(did you mean default.qubit",
-        ),
-        ({"plugin": "default.qubit", "shots": 0}, "device 'a': shots: .*greater than 0"),
-        ({"plugin": "default.qubit", "colour": 1}, "device 'a': colour"),
-        ({}, "device 'a': plugin: is missing; allowed: .*default.qubit"),
-        ({"plugin": "default.qubit", "diff_method": "adjont"}, r"diff_method: 'adjont'.*did you mean adjoint\?"),
-        ({"plugin": "qkd.ibm", "max_qpu_seconds": float("nan")}, "max_qpu_seconds"),
-        ({"plugin": "qkd.ibm", "max_qpu_seconds": float("inf")}, "max_qpu_seconds"),
-        ({"plugin": "qkd.ibm", "shots": 5, "options": {"backend": "ibm_torino"}}, "max_qpu_seconds: is missing"),
-        (
-            {"plugin": "qiskit.remote", "shots": 5, "options": {"backend": "ibm_torino"}},
-            "knows no limit of QPU time; on hardware use plugin qkd.ibm",
-        ),
-    ],
-    ids=str,
-)
-def test_errors_of_a_spec_are_ours(settings, named):
-    with pytest.raises(DeviceConfigError, match=named):
-        DeviceSpec(name="a", **settings)
-
-
-def test_a_changed_spec_is_checked():
-    spec = DeviceSpec(name="a", plugin="default.qubit", shots=5)
-    assert spec.changed(shots=7).shots == 7
-    with pytest.raises(DeviceConfigError, match="shots"):
-        spec.changed(shots=-1)
-
-
-def test_unknown_options_are_refused():
-    with pytest.raises(DeviceConfigError, match=r"max_worker: unknown key \(did you mean max_workers"):
-        DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1})
-
-
-def test_options_that_the_source_does_not_tell_are_refused_when_the_device_is_made(monkeypatch):
-    monkeypatch.setattr("qkd_pl.devices.plugins.read_keywords", lambda module, name: None)
-    spec = DeviceSpec(name="a", plugin="default.qubit", options={"max_worker": 1})
-    with pytest.raises(DeviceConfigError, match=r"max_worker: unknown key \(did you mean max_workers"):
-        spec.create(1)
-
-
-def test_a_setting_among_the_options_is_sent_to_its_place():
-    with pytest.raises(DeviceConfigError, match="shots: is a setting of its own, not an option; write shots=10"):
-        DeviceSpec(name="a", plugin="default.qubit", options={"shots": 10})
-
-
-def test_an_option_that_a_device_needs_is_named():
-    with pytest.raises(DeviceConfigError, match=r"backend: is missing; qiskit.remote needs it, for example options="):
-        resolve_device("qiskit.remote").create(1)
-
-
-@pytest.mark.parametrize("name", ["default.gaussian", "default.qutrit", "default.qutrit.mixed", "null.qubit"])
-def test_devices_that_no_network_can_run_on_are_refused_and_not_listed(name, write):
-    with pytest.raises(DeviceConfigError, match=f"{name}'? comput"):
-        resolve_device(name)
-    with pytest.raises(DeviceConfigError, match=f"plugin: {name} comput"):
-        DeviceSpec(name="a", plugin=name)
-    with pytest.raises(DeviceConfigError, match=f"{name}' comput"):
-        resolve_device(qml.device(name, wires=2))
-    with pytest.raises(DeviceConfigError) as unknown:
-        resolve_device("moon")
-    assert name not in str(unknown.value)
-
-
-def test_a_former_device_that_computes_with_something_else_is_refused():
-    class Light(qml.devices.DefaultGaussian):
-        short_name = "light"
-
-    with pytest.raises(DeviceConfigError, match="'light' computes with the model 'cv', not with qubits"):
-        resolve_device(qml.devices.LegacyDeviceFacade(Light(wires=2)))
-
-
-def test_missing_wires_of_mixed_types_are_named():
-    with pytest.raises(DeviceConfigError, match=r"\[1, 'a'\] are missing"):
-        resolve_device(qml.device("default.qubit", wires=["b"])).qnode(lambda: qml.expval(qml.Z("b")), ["b", 1, "a"])
-
-
-def test_objects_among_the_options_are_named_by_their_type():
-    spec = DeviceSpec(name="a", plugin="default.qubit", options={"seed": np.random.default_rng(0)})
-    assert not spec.is_storable
-    assert spec.to_json()["options"] == {"seed": "<numpy.random._generator.Generator>"}
-    assert DeviceSpec(name="a", plugin="default.qubit", options={"max_workers": 2}).is_storable
-
-
-def test_resolve_device(write, monkeypatch):
+def test_resolve_device(device_file, monkeypatch):
     spec = DeviceSpec(name="own", plugin="default.qubit")
     assert resolve_device(spec) is spec
     assert resolve_device("sampled").shots == 4096
     assert resolve_device().name == "lightning"
-    monkeypatch.setenv("QKD_PL_DEVICES", str(write(GOOD)))
+    monkeypatch.setenv("QKD_PL_DEVICES", str(device_file(GOOD)))
     assert resolve_device(None).name == "a"
 
 
@@ -412,8 +255,8 @@ def test_resolve_device(write, monkeypatch):
     ],
     ids=str,
 )
-def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowed(write, keys, named):
-    path = write(entry(**keys))
+def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowed(device_file, keys, named):
+    path = device_file(entry(**keys))
     with pytest.raises(DeviceConfigError) as error:
         load_devices(path)["bad"]
     for part in [r"mine\.yaml", "device 'bad'", *named]:
@@ -434,8 +277,8 @@ def test_a_wrong_entry_is_one_error_that_names_file_entry_key_and_what_is_allowe
     ],
     ids=str,
 )
-def test_what_a_device_does_not_take_is_refused_when_the_file_is_read(write, keys, named):
-    path = write(entry(**keys))
+def test_what_a_device_does_not_take_is_refused_when_the_file_is_read(device_file, keys, named):
+    path = device_file(entry(**keys))
     with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'bad': .*{named}") as error:
         load_devices(path)
     assert "kRm3" not in str(error.value)
@@ -453,50 +296,10 @@ def test_what_a_device_does_not_take_is_refused_when_the_file_is_read(write, key
     ],
     ids=str,
 )
-def test_what_a_device_keeps_for_a_simulator_is_checked_when_it_is_looked_up(write, options, named):
-    registry = load_devices(write(entry(shots=5, **options)))
+def test_what_a_device_keeps_for_a_simulator_is_checked_when_it_is_looked_up(device_file, options, named):
+    registry = load_devices(device_file(entry(shots=5, **options)))
     with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'bad': {named}"):
         registry["bad"]
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Makes the device ``foreign`` of a package of this source known."""
-
-    def installed(source: str) -> None:
-        (tmp_path / "foreign_device.py").write_text(source)
-        (tmp_path / "foreign_device-1.dist-info").mkdir()
-        for name, text in {
-            "METADATA": "Metadata-Version: 2.1\nName: foreign-device\nVersion: 1\n",
-            "entry_points.txt": "[pennylane.plugins]\nforeign = foreign_device:Mine\n",
-        }.items():
-            (tmp_path / "foreign_device-1.dist-info" / name).write_text(text)
-        monkeypatch.syspath_prepend(tmp_path)
-        installed_plugins.cache_clear()
-        read_keywords.cache_clear()
-
-    yield installed
-    installed_plugins.cache_clear()
-    read_keywords.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("source", "why"),
-    [
-        ("class Mine(: ...", "SyntaxError"),
-        ("from foreign_device import Mine", "ImportError"),
-        ("import no_such_module\nclass Mine:\n    def __init__(self, wires): ...", "No module named 'no_such_module'"),
-        ("raise SystemError('no GPU')\nclass Mine:\n    def __init__(self, wires): ...", "SystemError: no GPU"),
-    ],
-)
-def test_a_broken_package_disables_its_own_entries_alone(write, install, source, why):
-    install(source)
-    registry = load_devices(write(GOOD + "  theirs: {plugin: foreign, level: 1}\n"))
-    assert registry["a"].create(1).name == "default.qubit"
-    with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: device 'theirs': plugin: foreign .* imported: .*{why}"):
-        registry["theirs"]
-    with pytest.raises(DeviceConfigError, match=f"device 'foreign': plugin: foreign cannot be imported: .*{why}"):
-        resolve_device("foreign").create(1)
 
 
 @pytest.mark.parametrize(
@@ -537,14 +340,14 @@ def test_a_broken_package_disables_its_own_entries_alone(write, install, source,
     ],
     ids=lambda value: repr(value)[:60],
 )
-def test_a_wrong_file_is_one_error_that_names_it(write, text, named):
+def test_a_wrong_file_is_one_error_that_names_it(device_file, text, named):
     with pytest.raises(DeviceConfigError, match=rf"mine\.yaml: .*{named}"):
-        load_devices(write(text))
+        load_devices(device_file(text))
 
 
-def test_errors_in_the_yaml_name_the_line(write):
+def test_errors_in_the_yaml_name_the_line(device_file):
     with pytest.raises(DeviceConfigError, match=r"(?s)duplicate key 'plugin'.*line 5"):
-        load_devices(write(GOOD + "    plugin: lightning.qubit\n"))
+        load_devices(device_file(GOOD + "    plugin: lightning.qubit\n"))
 
 
 def test_a_directory_is_no_device_file(tmp_path):
@@ -564,52 +367,13 @@ def test_a_directory_is_no_device_file(tmp_path):
     ],
 )
 @pytest.mark.parametrize("place", ["    seed: {}\n", "    {}: 1\n", "    max_workers: {{a: {}}}\n"])
-def test_nothing_in_yaml_is_executed(write, tmp_path, tag, place):
+def test_nothing_in_yaml_is_executed(device_file, tmp_path, tag, place):
     proof = tmp_path / "proof"
-    path = write(GOOD + place.format(tag.format(proof=proof)))
+    path = device_file(GOOD + place.format(tag.format(proof=proof)))
     with pytest.raises(DeviceConfigError, match=r"mine\.yaml: not valid YAML: "):
         load_devices(path)
     assert not proof.exists()
     assert "antigravity" not in sys.modules
-
-
-@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # while Aer lists its names
-def test_a_device_that_cannot_be_made_is_named(write):
-    path = write("default: a\ndevices:\n  a: {plugin: qiskit.aer, shots: 5, backend: no_such_simulator}\n")
-    with pytest.raises(DeviceConfigError, match=r"device 'a': qiskit\.aer.*no_such_simulator"):
-        load_devices(path)["a"].create(2)
-
-
-# --- devices of pennylane-qiskit as they stand
-
-
-def test_qiskit_aer_from_the_plugin(write):
-    path = write("default: aer\ndevices:\n  aer: {plugin: qiskit.aer, shots: 2000, backend: aer_simulator}\n")
-    model = trained(QNN(2, 1, embedding="angle"), np.full((2, 2, 3), 0.4))
-    inputs = np.array([[0.3, -0.4], [1.0, 2.0]])
-    logits = model.logits(inputs, load_devices(path)["aer"])
-    np.testing.assert_allclose(logits, model.logits(inputs, "default"), atol=6 / np.sqrt(2000))
-    assert logits.std() > 0.05
-
-
-def test_qiskit_remote_from_the_plugin_takes_the_name_of_a_backend(tmp_path):
-    """Two qubits that stay in |00⟩: on the noisy fake device nearly all shots say so."""
-    path = tmp_path / "devices.yaml"
-    entry = "remote: {plugin: qiskit.remote, backend: fake_manila, shots: 200}"
-    path.write_text(f"default: remote\ndevices: {{{entry}}}\n", encoding="utf-8")
-    qnode = load_devices(path)["remote"].qnode(lambda: qml.expval(qml.Z(0)), 2)
-    assert 0.8 < qnode() <= 1.0
-
-
-def test_qiskit_remote_from_the_plugin_takes_a_backend_object():
-    from qiskit_aer import AerSimulator
-
-    spec = DeviceSpec(
-        name="remote", plugin="qiskit.remote", shots=2000, options={"backend": AerSimulator(seed_simulator=1)}
-    )
-    model = trained(QNN(2, 1, embedding="angle"), np.full((2, 2, 3), 0.4))
-    inputs = np.array([[0.3, -0.4]])
-    np.testing.assert_allclose(model.logits(inputs, spec), model.logits(inputs, "default"), atol=6 / np.sqrt(2000))
 
 
 _PRINT_PATH = "from qkd_pl import load_devices; r = load_devices(); print(r.path); print(r.default)"
@@ -622,19 +386,11 @@ def test_the_shipped_registry_is_found_from_any_directory(tmp_path):
     assert printed[1] == "lightning"
 
 
-def test_a_key_in_the_place_of_its_variable_is_not_repeated(write):
+def test_a_key_in_the_place_of_its_variable_is_not_repeated(device_file):
     key = "kRm3-aPiKey_0123456789"
-    path = write(f"default: a\ndevices:\n  a:\n    plugin: qkd.ibm\n    token_env: {key}\n")
+    path = device_file(f"default: a\ndevices:\n  a:\n    plugin: qkd.ibm\n    token_env: {key}\n")
     with pytest.raises(DeviceConfigError, match="token_env") as from_file:
         load_devices(path)["a"]
     with pytest.raises(ValueError, match="token_env") as from_code:
         DeviceSpec(name="a", plugin="qkd.ibm", options={"token_env": key})
     assert key not in str(from_file.value) + str(from_code.value)
-
-
-@pytest.mark.parametrize(
-    ("setting", "told"), [("shts", r"did you mean shots\?"), ("backend", r"options=\{'backend': …\}")]
-)
-def test_a_setting_that_a_spec_has_not_is_refused_with_what_to_write(setting, told):
-    with pytest.raises(DeviceConfigError, match=told):
-        DeviceSpec(name="mine", plugin="default.qubit", **{setting: 1})
