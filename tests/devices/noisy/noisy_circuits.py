@@ -12,6 +12,8 @@ from qiskit_aer.library import SaveDensityMatrix, SetDensityMatrix
 from qiskit_aer.noise import NoiseModel
 
 Word = tuple[str, tuple[int, ...], float]
+#: One compilation instead of the best of several: results here do not depend on how good it is.
+ATTEMPTS = {"transpile_attempts": 1}
 
 
 def aer_expectation(
