@@ -1,4 +1,4 @@
-"""Files that the tests of devices share."""
+"""What the tests of devices share."""
 
 from pathlib import Path
 

@@ -91,12 +91,10 @@ def test_qiskit_aer_from_the_plugin(device_file):
     assert logits.std() > 0.05
 
 
-def test_qiskit_remote_from_the_plugin_takes_the_name_of_a_backend(tmp_path):
+def test_qiskit_remote_from_the_plugin_takes_the_name_of_a_backend(device_file):
     """Two qubits that stay in |00⟩: on the noisy fake device nearly all shots say so."""
-    path = tmp_path / "devices.yaml"
-    entry = "remote: {plugin: qiskit.remote, backend: fake_manila, shots: 200}"
-    path.write_text(f"default: remote\ndevices: {{{entry}}}\n", encoding="utf-8")
-    qnode = load_devices(path)["remote"].qnode(lambda: qml.expval(qml.Z(0)), 2)
+    path = device_file("default: r\ndevices:\n  r: {plugin: qiskit.remote, backend: fake_manila, shots: 200}\n")
+    qnode = load_devices(path)["r"].qnode(lambda: qml.expval(qml.Z(0)), 2)
     assert 0.8 < qnode() <= 1.0
 
 

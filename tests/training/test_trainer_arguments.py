@@ -4,15 +4,7 @@ import numpy as np
 import pytest
 from small_training import ARCHITECTURE, DATA, INPUTS, LABELS, TEACHER, Spy
 
-from qkd_pl import (
-    QAE,
-    QNN,
-    CrossEntropy,
-    Distillation,
-    KDTrainer,
-    SquaredError,
-    load_model,
-)
+from qkd_pl import QAE, QNN, CrossEntropy, Distillation, KDTrainer, SquaredError, load_model
 from qkd_pl.errors import DeviceConfigError, InvalidInputError
 
 

@@ -18,12 +18,20 @@ from qkd_pl.devices.ibm.jobs.jobs import Job, attach, jobs, submit
 from qkd_pl.devices.ibm.service import connection
 from qkd_pl.devices.ibm.service.job_status import Status
 from qkd_pl.devices.ibm.service.remote import Remote
-from qkd_pl.errors import (
-    JobTimeoutError,
-    ServiceError,
-)
+from qkd_pl.errors import JobTimeoutError, ServiceError
 
 pytestmark = pytest.mark.usefixtures("impatient", "no_secrets")
+
+
+def doubled(direct: Server) -> tuple[Job, StoredJob, StoredJob]:
+    """A job, the service's job that the ledger knows, and another with its tag, as a repeated request leaves it."""
+    job = submit(make_plan(), timeout=DEADLINE)
+    (known,) = direct.service.jobs.values()
+    return job, known, direct.service.accept(json.dumps(known.body))
+
+
+def assert_one_good_result(job: Job) -> None:
+    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=TOLERANCE)
 
 
 def test_a_doubled_job_is_cut_down_to_the_oldest(direct: Server) -> None:
@@ -41,13 +49,6 @@ def test_a_doubled_job_is_cut_down_to_the_oldest(direct: Server) -> None:
     assert job.receipt.parts[0].service_id == oldest.id
     direct.service.polls_until_done = 0
     assert_one_good_job(job, direct)
-
-
-def doubled(direct: Server) -> tuple[Job, StoredJob, StoredJob]:
-    """A job, the service's job that the ledger knows, and another with its tag, as a repeated request leaves it."""
-    job = submit(make_plan(), timeout=DEADLINE)
-    (known,) = direct.service.jobs.values()
-    return job, known, direct.service.accept(json.dumps(known.body))
 
 
 def test_a_double_that_shows_up_late_is_cancelled_before_waiting(direct: Server) -> None:
@@ -69,15 +70,11 @@ def test_of_two_jobs_the_one_that_did_not_end_badly_counts(direct: Server) -> No
     assert job.receipt.parts[0].service_id == double.id
 
 
-def assert_one_good_result(job: Job) -> None:
-    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=TOLERANCE)
-
-
 def test_an_older_double_that_was_cancelled_is_left_alone(direct: Server) -> None:
     job, known, older = doubled(direct)
     older.status = "Cancelled"
     direct.service.jobs = {older.id: older, known.id: known}
-    np.testing.assert_allclose(attach(job.id).result(timeout=DEADLINE), LOGITS, atol=TOLERANCE)
+    assert_one_good_result(job)
     assert job.receipt.parts[0].service_id == known.id
 
 
