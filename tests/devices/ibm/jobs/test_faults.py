@@ -14,7 +14,7 @@ from plans import LOGITS, TOLERANCE, make_plan
 from pytest_mock import MockerFixture
 
 from qkd_pl.devices.ibm.jobs.jobs import Job, attach, jobs, submit
-from qkd_pl.devices.ibm.service import connection, deadline, polling
+from qkd_pl.devices.ibm.service import connection, deadline
 from qkd_pl.devices.ibm.service.job_status import Status
 from qkd_pl.errors import (
     BackendError,
@@ -115,7 +115,7 @@ ACCEPTED = {"reset after acceptance", "no answer, accepted", "cut answer", "trun
 def test_a_submission_that_breaks_once(fault: str, way: str, server: Server, mocker: MockerFixture) -> None:
     """Sent once more only if it was not accepted, which the job's tag tells: exactly one job, and its result."""
     broken = server.break_on("POST", "/jobs", PASSING[fault], times=1)
-    pauses = mocker.spy(polling.time, "sleep")
+    pauses = mocker.spy(time, "sleep")
     job = submit(make_plan(), timeout=DEADLINE)
     assert broken.hit.is_set()
     assert server.count("POST /jobs") == (1 if fault in ACCEPTED else 2)
