@@ -27,10 +27,10 @@ def parse_json(text: str | bytes, most: int, what: str) -> Any:
     Example:
         >>> parse_json('{"a": [1, 2]}', most=100, what="example")
         {'a': [1, 2]}
-        >>> parse_json("[" * 100_000, most=1_000_000, what="example")
+        >>> parse_json("[" * 65 + "]" * 65, most=1000, what="example")
         Traceback (most recent call last):
         ...
-        qkd_pl.errors.FileFormatError: example: not readable JSON (nested too deeply)
+        qkd_pl.errors.FileFormatError: example: not readable JSON (nested more than 64 deep)
     """
     if len(text) > most:
         raise FileFormatError(f"{what}: {len(text):,} bytes, allowed are {most:,}")

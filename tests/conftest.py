@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import sys
 import tempfile
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 # Before NumPy is imported: threads of BLAS would only fight with the test workers.
@@ -36,6 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if not _IS_WORKER:
         shutil.rmtree(os.environ["QKD_PL_CACHE"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _collections_at_the_recursion_limit() -> Iterator[None]:
+    """Tests read JSON that nests down to the recursion limit; Python may collect garbage just there.
+
+    Then a finalizer of anybody's has no frames left, which says nothing about it, and pytest none to tell of it.
+    """
+    told = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if unraisable.exc_type is not RecursionError:
+            told(unraisable)
+
+    sys.unraisablehook = hook
+    yield
+    sys.unraisablehook = told
 
 
 @pytest.fixture(scope="session")
