@@ -44,12 +44,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _collections_at_the_recursion_limit() -> Iterator[None]:
     """Tests read JSON that nests down to the recursion limit; Python may collect garbage just there.
 
-    Then a finalizer of anybody's has no frames left, which says nothing about it, and pytest none to tell of it.
+    Then a finalizer of anybody's has no frames left, which says nothing about it, and pytest none to tell of it. One
+    that used the frames up itself is told of.
     """
     told = sys.unraisablehook
 
     def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if unraisable.exc_type is not RecursionError:
+        frames, trace = 0, unraisable.exc_traceback
+        while trace is not None:  # no call: there may be no frame for it
+            frames, trace = frames + 1, trace.tb_next
+        if unraisable.exc_type is not RecursionError or frames > 100:
             told(unraisable)
 
     sys.unraisablehook = hook
